@@ -1,0 +1,77 @@
+"""The error tree. Each class answers one question: may waiting help, must the run stop, or is it the user's to fix.
+
+AssayError
+├── UserError            the user's input is wrong; nothing was spent                     exit code 2
+│   ├── SuiteError         a suite file: where, what was found, what was expected
+│   ├── DatasetError       a dataset file or one of its rows
+│   └── NameRefused        a container, suite or file name that is unsafe
+├── CheckFailed          a run or a verification ended with "no"                         exit code 1
+├── ServiceError         an outside service failed; trying again later may help          exit code 3
+│   ├── StorageError
+│   │   ├── BlobMissing
+│   │   ├── BlobExists
+│   │   ├── LeaseHeld        somebody else holds the lease
+│   │   └── LeaseLost        we no longer hold the lease that we wrote under
+│   └── ModelUnavailable   no answer from a model after all attempts
+└── MessageRefused       a queue message that cannot be read; it goes to the poison queue
+"""
+
+EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_SERVICE = 0, 1, 2, 3
+
+
+class AssayError(Exception):
+    """Base of everything Assay raises on purpose. `exit_code` is what the command line returns for it."""
+
+    exit_code = EXIT_FAILED
+
+
+class UserError(AssayError):
+    exit_code = EXIT_USER
+
+
+class SuiteError(UserError):
+    """A suite that cannot be used; the message starts with `file:line:` where the line is known."""
+
+
+class DatasetError(UserError):
+    """A dataset that cannot be used; names file, line, what was found and what was expected."""
+
+
+class NameRefused(UserError):
+    """A name that could leave its folder or cannot be shown safely."""
+
+
+class CheckFailed(AssayError):
+    exit_code = EXIT_FAILED
+
+
+class ServiceError(AssayError):
+    exit_code = EXIT_SERVICE
+
+
+class StorageError(ServiceError):
+    """Blob or queue storage answered with an error that is not one of the expected ones below."""
+
+
+class BlobMissing(StorageError):
+    """The blob (or container) is not there."""
+
+
+class BlobExists(StorageError):
+    """Create-if-absent found the blob present."""
+
+
+class LeaseHeld(StorageError):
+    """The blob is leased by somebody else."""
+
+
+class LeaseLost(StorageError):
+    """The lease under which a write was made is not ours any more."""
+
+
+class ModelUnavailable(ServiceError):
+    """No usable answer from a model after all attempts."""
+
+
+class MessageRefused(AssayError):
+    """A queue message that no retry can make readable."""
