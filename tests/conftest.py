@@ -1,0 +1,26 @@
+"""Fixtures that every room's tests may use."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assay.local.azurite import Azurite, start_azurite
+
+ROOT = Path(__file__).resolve().parent.parent
+MEMORY_DISK = Path("/dev/shm")
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """One storage emulator for the whole session; every test uses container and queue names of its own."""
+    parent = MEMORY_DISK if MEMORY_DISK.is_dir() else None
+    data_dir = Path(tempfile.mkdtemp(prefix="assay-azurite-", dir=parent))
+    server = start_azurite(data_dir, ROOT / "tools" / "azurite")
+    yield server
+    server.stop()
+    shutil.rmtree(data_dir, ignore_errors=True)
