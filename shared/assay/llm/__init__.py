@@ -1,0 +1,1 @@
+"""Asks models: the port, its adapters, prices and the error taxonomy."""

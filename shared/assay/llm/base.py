@@ -1,0 +1,89 @@
+"""The model port: one request in, one answer out, every failure a ModelError of the taxonomy in `errors.py`."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from assay.errors import ServiceError
+from assay.llm.errors import FailureKind
+from assay.records import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request to one deployment. `max_tokens` bounds the answer; `json` asks for a JSON object."""
+
+    deployment: str
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int
+    temperature: float | None = None
+    seed: int | None = None
+    json: bool = False
+    stop: tuple[str, ...] = ()
+    timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitHeaders:
+    """What the service said of the deployment's limits; every value may be missing."""
+
+    limit_requests: int | None = None
+    limit_tokens: int | None = None
+    remaining_requests: int | None = None
+    remaining_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """One answer. `latency_seconds` runs from sending to the last byte."""
+
+    text: str
+    finish_reason: str
+    model: str
+    request_id: str | None
+    usage: Usage
+    latency_seconds: float
+    rate_limit: RateLimitHeaders = field(default_factory=RateLimitHeaders)
+
+
+class ModelError(ServiceError):
+    """A request without a usable answer.
+
+    `retry_after_seconds` is what the service asked for, if it did. `sent` is False when no byte can have reached it.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after_seconds: float | None = None,
+        sent: bool = True,
+        rate_limit: RateLimitHeaders | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+        self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds
+        self.sent = sent
+        self.rate_limit = rate_limit or RateLimitHeaders()
+
+
+class ChatModel(Protocol):
+    """Something that answers chat requests."""
+
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        """The answer. Raises ModelError; never retries by itself."""
+        ...
+
+    async def close(self) -> None:
+        """Closes connections; a second call does nothing."""
+        ...

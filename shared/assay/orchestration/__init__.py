@@ -1,0 +1,1 @@
+"""Knows the order: ingest, plan, dispatch, watch, evaluate, report, seal, publish."""

@@ -1,0 +1,1 @@
+"""What will be done: rows, chunks and prompts."""

@@ -1,0 +1,1 @@
+"""May we ask now: limiters that share a deployment's quota."""

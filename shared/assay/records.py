@@ -1,0 +1,252 @@
+"""The records that rooms exchange: messages, rows, trials' outcomes, a run's header, plan and progress.
+
+All are frozen and JSON-serialisable; blobs and queue messages hold exactly these shapes.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NO_COST = Decimal(0)
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(Record):
+    """One record of the dataset. `number` counts good rows from 1; `line` is where it began in the file."""
+
+    row_id: str
+    number: int
+    line: int
+    fields: dict[str, Any]
+
+
+class BadRow(Record):
+    """A row set aside, with the reason a person needs to mend it."""
+
+    line: int
+    reason: str
+    found: str = ""
+    row_id: str | None = None
+
+
+class ChunkMessage(Record):
+    """A queue message: which rows of a run's `rows.jsonl` to put to which experiment. References only."""
+
+    v: Literal[1] = 1
+    run: str
+    experiment: str
+    chunk: int
+    first_row: int
+    rows: int
+    offset: int
+    length: int
+
+
+class TrialStatus(StrEnum):
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    SKIPPED = "skipped"
+
+
+class Usage(Record):
+    """Tokens as the service counted them."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+        )
+
+
+class Attempt(Record):
+    """One try at one model request. `wait_seconds` is what was waited after it before the next one."""
+
+    number: int
+    error: str | None = None
+    status: int | None = None
+    request_id: str | None = None
+    wait_seconds: float = 0.0
+
+
+class Response(Record):
+    """A model's answer to one criterion."""
+
+    criterion: str
+    text: str
+    finish_reason: str
+    model: str
+    deployment: str
+    request_id: str | None
+    usage: Usage
+    cost_usd: Decimal | None
+    latency_seconds: float
+    quota_wait_seconds: float = 0.0
+    attempts: tuple[Attempt, ...] = ()
+
+
+class Failure(Record):
+    """Why a trial has no answer. `kind` is a name of the error taxonomy (`llm/errors.py`)."""
+
+    kind: str
+    message: str
+    criterion: str | None = None
+    status: int | None = None
+    request_id: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
+class Score(Record):
+    """A scorer's verdict on one trial. No value means not scored, and `reason` says why."""
+
+    name: str
+    value: float | None
+    reason: str | None = None
+
+
+class Outcome(Record):
+    """The final state of a trial."""
+
+    row_id: str
+    row_number: int
+    experiment: str
+    status: TrialStatus
+    responses: tuple[Response, ...] = ()
+    scores: tuple[Score, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """What the trial cost; responses without a known price count as nothing."""
+        return sum((r.cost_usd or NO_COST for r in self.responses), NO_COST)
+
+    @property
+    def usage(self) -> Usage:
+        return sum((r.usage for r in self.responses), Usage())
+
+
+class DatasetReference(Record):
+    """Which bytes a run is about. `path` is the blob, `etag` its version when the run began."""
+
+    path: str
+    file: str
+    etag: str
+    size: int
+    sha256: str
+
+
+class RunHeader(Record):
+    """What a run is: frozen when the run begins. `suite` is the resolved snapshot, `suite_source` the text as written."""
+
+    run: str
+    suite_name: str
+    suite: dict[str, Any]
+    suite_source: str
+    suite_sha256: str
+    dataset: DatasetReference
+    seed: int
+    created_at: datetime
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class RowRange(Record):
+    """Consecutive rows and the bytes of `rows.jsonl` that hold them."""
+
+    first_row: int
+    rows: int
+    offset: int
+    length: int
+
+
+class Plan(Record):
+    """Every chunk of a run, in order: by row range, and within a range by experiment with the baseline first."""
+
+    run: str
+    rows: int
+    bad_rows: int
+    experiments: tuple[str, ...]
+    ranges: tuple[RowRange, ...]
+
+    @property
+    def chunks(self) -> int:
+        return len(self.ranges) * len(self.experiments)
+
+    @property
+    def trials(self) -> int:
+        return self.rows * len(self.experiments)
+
+    def messages(self, first: int, last: int) -> Iterator[ChunkMessage]:
+        """The messages of chunks `first` up to but not including `last`, in the plan's order."""
+        for index in range(first, min(last, self.chunks)):
+            at, experiment = divmod(index, len(self.experiments))
+            yield ChunkMessage(
+                run=self.run, experiment=self.experiments[experiment], chunk=at, **self.ranges[at].model_dump()
+            )
+
+
+class Stage(StrEnum):
+    """Where a run stands; the last two are final."""
+
+    PLANNING = "planning"
+    ASKING = "asking"
+    EVALUATING = "evaluating"
+    PUBLISHING = "publishing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Tally(Record):
+    """Counts and sums over trials: one chunk's, one experiment's or a whole run's."""
+
+    trials: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    blocked: int = 0
+    skipped: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal = NO_COST
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(**{name: getattr(self, name) + getattr(other, name) for name in Tally.model_fields})
+
+
+class Progress(Record):
+    """What was last seen of a run, for people and for the orchestrator."""
+
+    run: str
+    stage: Stage
+    trials_total: int = 0
+    chunks_total: int = 0
+    chunks_done: int = 0
+    bad_rows: int = 0
+    tally: Tally = Tally()
+    by_experiment: dict[str, Tally] = Field(default_factory=dict)
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    message: str = ""
+
+
+class Refusal(Record):
+    """A file or message that was not processed, kept for a person: a quarantine record."""
+
+    kind: Literal["file", "row", "message"]
+    subject: str
+    reason: str
+    at: datetime
+    run: str | None = None
+    content: str = ""

@@ -1,0 +1,1 @@
+"""Shows what came out: contents first, formats second."""

@@ -1,0 +1,1 @@
+"""Rows in: reads a dataset file into rows and bad rows."""

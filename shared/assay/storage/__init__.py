@@ -1,0 +1,1 @@
+"""Keeps bytes: ports in base, adapters for Azure and for memory."""

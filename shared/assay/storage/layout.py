@@ -1,0 +1,76 @@
+"""Where everything lies: one function per kind of blob. See ARCHITECTURE.md, "Storage layout"."""
+
+INBOX, SUITES, RUNS, QUARANTINE, BUNDLES, QUOTA = "inbox", "suites", "runs", "quarantine", "bundles", "quota"
+CONTAINERS = (INBOX, SUITES, RUNS, QUARANTINE, BUNDLES, QUOTA)
+
+TRIALS_QUEUE, INGEST_QUEUE = "trials", "ingest"
+QUEUES = (TRIALS_QUEUE, INGEST_QUEUE)
+
+
+def dropped(suite: str, file: str) -> str:
+    return f"{INBOX}/{suite}/{file}"
+
+
+def suite_file(suite: str) -> str:
+    return f"{SUITES}/{suite}/suite.yaml"
+
+
+def header(run: str) -> str:
+    return f"{RUNS}/{run}/run.json"
+
+
+def rows(run: str) -> str:
+    return f"{RUNS}/{run}/rows.jsonl"
+
+
+def plan(run: str) -> str:
+    return f"{RUNS}/{run}/plan.json"
+
+
+def progress(run: str) -> str:
+    return f"{RUNS}/{run}/progress.json"
+
+
+def outcomes(run: str) -> str:
+    """The prefix of all outcomes of a run."""
+    return f"{RUNS}/{run}/outcomes/"
+
+
+def outcome(run: str, experiment: str, chunk: int) -> str:
+    return f"{RUNS}/{run}/outcomes/{experiment}/{chunk:06d}.jsonl"
+
+
+def checkpoints(run: str) -> str:
+    """The prefix of all checkpoints of a run; empty when no chunk is unfinished."""
+    return f"{RUNS}/{run}/checkpoints/"
+
+
+def checkpoint(run: str, experiment: str, chunk: int) -> str:
+    return f"{RUNS}/{run}/checkpoints/{experiment}/{chunk:06d}.jsonl"
+
+
+def bad_rows(run: str) -> str:
+    return f"{RUNS}/{run}/quarantine/rows.jsonl"
+
+
+def run_messages(run: str) -> str:
+    """The prefix of the messages of a run that were set aside."""
+    return f"{RUNS}/{run}/quarantine/messages/"
+
+
+def refused_file(suite: str, file: str, digest: str) -> str:
+    return f"{QUARANTINE}/files/{suite}/{file}/{digest}.json"
+
+
+def refused_message(digest: str) -> str:
+    return f"{QUARANTINE}/messages/{digest}.json"
+
+
+def bundle(run: str) -> str:
+    """The prefix of a run's bundle before it is published."""
+    return f"{RUNS}/{run}/bundle/"
+
+
+def published(run: str) -> str:
+    """The prefix under which the blob sink publishes a bundle."""
+    return f"{BUNDLES}/{run}/"

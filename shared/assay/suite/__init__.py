@@ -1,0 +1,1 @@
+"""What was asked: suite models and their loading."""

@@ -1,0 +1,101 @@
+"""The telemetry port: short fixed events with fields. Logs today; exporters attach to the same calls.
+
+Fields bound with `bound` (run, experiment, chunk) are on every event below it, across awaits.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Protocol, TextIO
+
+_fields: ContextVar[dict[str, Any]] = ContextVar("assay_fields", default={})  # noqa: B039 - never mutated, only replaced
+LOGGER = "assay"
+
+
+class Telemetry(Protocol):
+    """Where events go."""
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Records that something happened. Never raises; values are short and hold no prompts and no secrets."""
+        ...
+
+    def problem(self, name: str, **fields: Any) -> None:
+        """Like `event`, for what a person should look at."""
+        ...
+
+
+@contextmanager
+def bound(**fields: Any) -> Iterator[None]:
+    """Adds fields to every event inside the block."""
+    token = _fields.set({**_fields.get(), **fields})
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def bound_fields() -> dict[str, Any]:
+    """The fields in force here."""
+    return dict(_fields.get())
+
+
+class LogTelemetry:
+    """Writes events to the `assay` logger, fields as `record.fields`."""
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logger or logging.getLogger(LOGGER)
+
+    def event(self, name: str, **fields: Any) -> None:
+        self._log(logging.INFO, name, fields)
+
+    def problem(self, name: str, **fields: Any) -> None:
+        self._log(logging.WARNING, name, fields)
+
+    def _log(self, level: int, name: str, fields: dict[str, Any]) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, name, extra={"fields": {**bound_fields(), **fields}})
+
+
+class RecordingTelemetry:
+    """Keeps events in memory, for tests."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def event(self, name: str, **fields: Any) -> None:
+        self.events.append((name, {**bound_fields(), **fields}))
+
+    problem = event
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [fields for event, fields in self.events if event == name]
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time, level, event, fields, and the traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def log_as_json(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Sends all logging of this process to `stream` (default: standard error) as JSON lines; replaces what was set."""
+    target = logging.StreamHandler(stream or sys.stderr)
+    target.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers = [target]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(LOGGER).setLevel(level)
