@@ -1,0 +1,145 @@
+"""The taxonomy: what an error answer of Azure OpenAI means, and how long it asks to wait."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.llm.errors import LONGEST_WAIT_SECONDS, TAXONOMY, FailureKind, classify, retry_after_seconds
+from assay.records import TrialStatus
+
+NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+
+RATE_LIMIT_TEXT = (
+    "Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-10-21 have exceeded token "
+    "rate limit of your current OpenAI S0 pricing tier. Please retry after 7 seconds. Please contact Azure support."
+)
+CALL_LIMIT_TEXT = RATE_LIMIT_TEXT.replace("token rate limit", "call rate limit")
+CAPACITY_TEXT = (
+    "The service is temporarily unable to process your request. Please try again later. (experiencing high demand)"
+)
+FILTER_TEXT = (
+    "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. "
+    "Please modify your prompt and retry."
+)
+LENGTH_TEXT = "This model's maximum context length is 128000 tokens. However, your messages resulted in 130012 tokens."
+
+ANSWERS = [
+    (429, "429", RATE_LIMIT_TEXT, {}, FailureKind.RATE_LIMITED),
+    (429, "RateLimitReached", "Your requests have been limited.", {}, FailureKind.RATE_LIMITED),
+    (429, None, "", {}, FailureKind.RATE_LIMITED),
+    (429, "429", CAPACITY_TEXT, {"retry-after": "3"}, FailureKind.SERVICE_BUSY),
+    (429, "NoCapacity", "The system is currently experiencing high demand.", {}, FailureKind.SERVICE_BUSY),
+    (429, "insufficient_quota", "You exceeded your current quota.", {}, FailureKind.QUOTA_EXHAUSTED),
+    (429, "429", RATE_LIMIT_TEXT, {"retry-after": "86400"}, FailureKind.TOO_LARGE),
+    (429, "429", RATE_LIMIT_TEXT, {"retry-after": "600"}, FailureKind.RATE_LIMITED),
+    (
+        429,
+        "rate_limit_exceeded",
+        "Request too large for gpt-4o: limit 30000, requested 41000",
+        {},
+        FailureKind.TOO_LARGE,
+    ),
+    (400, "content_filter", FILTER_TEXT, {}, FailureKind.CONTENT_FILTER),
+    (400, None, FILTER_TEXT, {}, FailureKind.CONTENT_FILTER),
+    (400, "ResponsibleAIPolicyViolation", "", {}, FailureKind.CONTENT_FILTER),
+    (400, "context_length_exceeded", LENGTH_TEXT, {}, FailureKind.CONTEXT_LENGTH),
+    (400, "string_above_max_length", "Invalid 'messages[0].content': too long.", {}, FailureKind.CONTEXT_LENGTH),
+    (400, None, LENGTH_TEXT, {}, FailureKind.CONTEXT_LENGTH),
+    (400, "unsupported_parameter", "Unsupported parameter: 'logprobs'.", {}, FailureKind.INVALID_REQUEST),
+    (401, "401", "Access denied due to invalid subscription key.", {}, FailureKind.UNAUTHORIZED),
+    (403, "AccessDenied", "Public access is disabled.", {}, FailureKind.FORBIDDEN),
+    (
+        404,
+        "DeploymentNotFound",
+        "The API deployment for this resource does not exist.",
+        {},
+        FailureKind.DEPLOYMENT_MISSING,
+    ),
+    (408, "Timeout", "The operation was timeout.", {}, FailureKind.TIMEOUT),
+    (409, "conflict", "", {}, FailureKind.CONFLICT),
+    (413, None, "", {}, FailureKind.INVALID_REQUEST),
+    (422, None, "", {}, FailureKind.INVALID_REQUEST),
+    (431, None, "", {}, FailureKind.INVALID_REQUEST),
+    (500, "InternalServerError", "The server had an error.", {}, FailureKind.SERVER_ERROR),
+    (502, None, "<html>Bad gateway</html>", {}, FailureKind.GATEWAY_ERROR),
+    (503, "ServiceUnavailable", "", {}, FailureKind.SERVICE_BUSY),
+    (504, None, "", {}, FailureKind.GATEWAY_ERROR),
+    (529, None, "", {}, FailureKind.SERVER_ERROR),
+    (302, None, "", {}, FailureKind.INVALID_ANSWER),
+]
+
+WAITS = [
+    ({"retry-after-ms": "1500", "retry-after": "7"}, "", 1.5),
+    ({"x-ms-retry-after-ms": "250", "retry-after": "7"}, "", 0.25),
+    ({"retry-after": "7", "x-ratelimit-reset-tokens": "3"}, RATE_LIMIT_TEXT, 7.0),
+    ({"retry-after": "0.5"}, "", 0.5),
+    ({"retry-after": "Fri, 20 Nov 2026 12:00:09 GMT"}, "", 9.0),
+    ({"retry-after": "Fri, 20 Nov 2026 11:59:09 GMT"}, "", None),
+    ({"retry-after": "86400"}, "", 86400.0),
+    ({"retry-after-ms": "-1", "retry-after": "4"}, "", 4.0),
+    ({"retry-after": "-1"}, "", None),
+    ({"retry-after": "0"}, "", None),
+    ({"retry-after": "nan"}, "", None),
+    ({"retry-after": "soon"}, "", None),
+    ({"x-ratelimit-reset-tokens": "12", "x-ratelimit-reset-requests": "3"}, RATE_LIMIT_TEXT, 12.0),
+    ({"x-ratelimit-reset-tokens": "12", "x-ratelimit-reset-requests": "3"}, CALL_LIMIT_TEXT, 3.0),
+    ({"x-ratelimit-reset-tokens": "12", "x-ratelimit-type": "Tokens"}, "", 12.0),
+    ({"x-ratelimit-reset-tokens": "300", "x-ratelimit-type": "tokens"}, "", 60.0),
+    ({"x-ratelimit-reset-tokens": "12", "x-ratelimit-remaining-tokens": "0"}, "", 12.0),
+    ({"x-ratelimit-reset-tokens": "12", "x-ratelimit-remaining-tokens": "500"}, "", None),
+    ({}, RATE_LIMIT_TEXT, 7.0),
+    ({}, "Rate limit is exceeded. Try again in 26 seconds.", 26.0),
+    ({}, "Please try again in 20ms.", 0.02),
+    ({}, "retry after 0 seconds", None),
+    ({}, "", None),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "message", "headers", "kind"), ANSWERS)
+def test_an_error_answer_has_one_kind(
+    status: int, code: str | None, message: str, headers: dict[str, str], kind: FailureKind
+) -> None:
+    """Status first, then code, then words: the kind follows from the answer alone."""
+    assert classify(status, code, message, headers, NOW) is kind
+
+
+@pytest.mark.parametrize(("headers", "message", "seconds"), WAITS)
+def test_the_most_precise_wait_is_used(headers: dict[str, str], message: str, seconds: float | None) -> None:
+    """Milliseconds before seconds before resets before text; values of zero and below are ignored."""
+    assert retry_after_seconds(headers, message, NOW) == seconds
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_header_or_text_breaks_the_parser(retry_after: str, reset: str, message: str) -> None:
+    """Headers are the service's: whatever they hold, the answer is None or a positive number."""
+    headers = {"retry-after": retry_after, "x-ratelimit-reset-tokens": reset, "x-ratelimit-type": "tokens"}
+    wait = retry_after_seconds(headers, message, NOW)
+    assert wait is None or wait > 0
+
+
+def test_every_kind_has_a_rule() -> None:
+    """A failure without a rule could not be carried out."""
+    assert set(TAXONOMY) == set(FailureKind)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, rule in TAXONOMY.items() if rule.stops_experiment])
+def test_what_stops_an_experiment_is_not_charged_and_hardly_retried(kind: FailureKind) -> None:
+    """Only a token may have run out meanwhile; nothing else heals by asking again."""
+    assert not TAXONOMY[kind].charged
+    assert TAXONOMY[kind].retries <= 1
+
+
+def test_filtered_content_blocks_the_trial_and_is_never_asked_again() -> None:
+    """The filter is deterministic, and its verdict is an outcome of its own."""
+    blocked = {kind for kind, rule in TAXONOMY.items() if rule.outcome is TrialStatus.BLOCKED}
+    assert blocked == {FailureKind.CONTENT_FILTER, FailureKind.ANSWER_FILTERED}
+    assert all(TAXONOMY[kind].retries == 0 for kind in blocked)
+
+
+def test_waits_stay_below_the_bound_that_means_too_large() -> None:
+    """A back-off may not be mistaken for a request that never fits."""
+    assert all(rule.cap_seconds < LONGEST_WAIT_SECONDS for rule in TAXONOMY.values())
