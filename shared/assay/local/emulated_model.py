@@ -1,0 +1,119 @@
+"""The scripted model of the Azure OpenAI emulator: it knows the true answers and is right with a set probability.
+
+Called by `openai_emulator`. An answer depends on the seed and the request's content only, never on arrival order.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from assay.local.emulated_draws import normal, pick, uniform
+from assay.local.emulated_filler import filler_answer
+from assay.local.emulated_truths import Truth, read_truths
+from assay.local.emulator_config import EmulatorConfig, EmulatorFile, EmulatorScript, NumberRange, SkillRule, Task
+from assay.local.emulator_requests import ChatRequest
+
+PLACEHOLDER = "ANSWER"
+UNKNOWN_LABEL = "unknown"
+
+
+@dataclass(frozen=True)
+class ScriptedTask:
+    """A task with its truths in memory."""
+
+    task: Task
+    truths: dict[str, Truth]
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Every label that is right for some row, in order."""
+        return tuple(sorted({truth.label for truth in self.truths.values()}))
+
+    def find_row(self, chat: ChatRequest) -> str | None:
+        """The key of the row that the messages are about. The last message is searched first: examples come before."""
+        for text in reversed(chat.texts):
+            for match in self.task.find.finditer(text):
+                if match["key"] in self.truths:
+                    return match["key"]
+        return None
+
+    def find_rule(self, chat: ChatRequest) -> SkillRule | None:
+        """The first rule that is meant for the deployment and whose pattern some message holds."""
+        for rule in self.task.skill:
+            if rule.serves(chat.deployment) and (rule.when is None or any(map(rule.when.search, chat.texts))):
+                return rule
+        return None
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a request is about: the script that answers it, and its task, rule and row when they are known."""
+
+    script: EmulatorFile
+    task: ScriptedTask | None = None
+    rule: SkillRule | None = None
+    key: str | None = None
+
+    def answer(self, chat: ChatRequest) -> str:
+        """The model's text before any token limit cuts it."""
+        if self.task is None or self.rule is None or self.key is None:
+            return filler_answer(chat, self.script.seed)
+        truth = self.task.truths[self.key]
+        if self.task.task.kind == "label":
+            said = _label(self.task.labels, self.rule, truth, self.script.seed, chat.digest)
+        else:
+            said = _number(self.task.task, self.rule, truth, self.script.seed, chat.digest)
+        return _fill(self.rule.reply or self.task.task.reply, said)
+
+
+class ScriptedModel:
+    """All tasks of a config, ready to answer. Reads the answer files once; raises SuiteError when one is unusable."""
+
+    def __init__(self, config: EmulatorConfig) -> None:
+        scripts = config.scripts or (EmulatorScript(Path("-"), EmulatorFile()),)
+        self._default = scripts[0].content
+        self._tasks = [
+            (script.content, ScriptedTask(task, read_truths(task, script.path.parent)))
+            for script in scripts
+            for task in script.content.tasks
+        ]
+        self._filters = [pattern for script in scripts for pattern in script.content.faults.content_filter]
+
+    def match(self, chat: ChatRequest) -> Match:
+        """The first task, in file order, that knows the request's row; without one, the first file's filler answers."""
+        for script, task in self._tasks:
+            key = task.find_row(chat)
+            if key is not None and (rule := task.find_rule(chat)) is not None:
+                return Match(script, task, rule, key)
+        return Match(self._default)
+
+    def is_filtered(self, chat: ChatRequest) -> bool:
+        """Whether a prompt is one of those that the content filter always refuses."""
+        return any(pattern.search(text) for pattern in self._filters for text in chat.texts)
+
+
+def _label(labels: tuple[str, ...], rule: SkillRule, truth: Truth, seed: int, digest: str) -> str:
+    easy = rule.easy or 0.0
+    probability = rule.hard if truth.hard and rule.hard is not None else easy
+    if uniform(seed, digest, "right") < probability:
+        return truth.label
+    wrong = [label for label in labels if label != truth.label] or [UNKNOWN_LABEL]
+    return wrong[pick(len(wrong), seed, digest, "wrong")]
+
+
+def _number(task: Task, rule: SkillRule, truth: Truth, seed: int, digest: str) -> str:
+    value = truth.number + rule.bias + rule.noise * normal(seed, digest, "noise")
+    step = rule.step or task.step
+    value = _clamp(round(value / step) * step, rule.range or task.range)
+    return f"{value:.10g}"
+
+
+def _clamp(value: float, allowed: NumberRange | None) -> float:
+    return value if allowed is None else min(max(value, allowed.minimum), allowed.maximum)
+
+
+def _fill(reply: str, said: str) -> str:
+    # A label may hold quotes; inside a JSON reply they have to be escaped.
+    escaped = json.dumps(said)[1:-1] if reply.lstrip().startswith("{") else said
+    return reply.replace(PLACEHOLDER, escaped)
