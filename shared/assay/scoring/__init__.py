@@ -1,0 +1,1 @@
+"""Judges outcomes: scores per trial, metrics per experiment, comparisons with the baseline."""

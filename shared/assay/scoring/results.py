@@ -1,0 +1,162 @@
+"""What judging yields: metrics, comparisons, and the statistical results inside them. Light on purpose.
+
+`statistics.py` fills the small results, `aggregates.py` and `comparisons.py` the records; reports and sinks read them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from assay.records import Record
+from assay.scoring.base import ScoreKind
+
+Goal = Literal["maximise", "minimise"]
+Verdict = Literal["better", "worse", "no difference shown", "not enough data"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate and its confidence interval at `level` (0.95 is 95 %).
+
+    A bound is None when it is unbounded or could not be computed; `reason` then says which, and why.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Significance:
+    """A two-sided test of "no difference". `p_value` is None when there is nothing to test; `reason` says why."""
+
+    test: str
+    n: int
+    statistic: float | None
+    p_value: float | None
+    method: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A standardised effect size; positive when the variant's values are higher."""
+
+    name: str
+    value: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How low and how high a mean difference could be, had every missing score been seen."""
+
+    low: float | None
+    high: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTest:
+    """Which test fits the differences, by a fixed rule, and why."""
+
+    name: Literal["mcnemar_exact", "paired_t", "wilcoxon"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryPairs:
+    """The four counts of paired pass/fail values."""
+
+    both: int
+    only_baseline: int
+    only_variant: int
+    neither: int
+
+    @property
+    def n(self) -> int:
+        return self.both + self.only_baseline + self.only_variant + self.neither
+
+    @property
+    def discordant(self) -> int:
+        return self.only_baseline + self.only_variant
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryComparison:
+    """Two paired pass/fail vectors: counts, difference of the pass rates, test, matched odds ratio."""
+
+    pairs: BinaryPairs
+    difference: Interval
+    significance: Significance
+    odds_ratio: Interval
+
+
+class MissingCounts(Record):
+    """Why trials have no score. `unscored`: the trial succeeded and the scorer had no value for it."""
+
+    failed: int = 0
+    blocked: int = 0
+    skipped: int = 0
+    unscored: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.failed + self.blocked + self.skipped + self.unscored
+
+
+class Metric(Record):
+    """One score of one experiment, summarised over its trials. Missing trials are counted, never averaged in.
+
+    `mean` of a binary score is its pass rate. `quantiles` maps "p05", "p25", "p50", "p75", "p95"; empty without scores.
+    `failure_rate` and `block_rate` are shares of all trials.
+    """
+
+    kind: ScoreKind
+    n_trials: int
+    n_scored: int
+    missing: MissingCounts
+    mean: float | None
+    interval: Interval
+    standard_deviation: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    quantiles: dict[str, float] = Field(default_factory=dict)
+    failure_rate: float | None = None
+    block_rate: float | None = None
+
+
+class Comparison(Record):
+    """A variant set against the baseline on one score, paired by row id. Differences are variant minus baseline.
+
+    `bounds` is where the mean difference over all rows could lie, whatever the missing scores would have been.
+    `p_adjusted` is filled by `comparisons.adjust`, which also revises the verdict. `notes` are for the reader.
+    """
+
+    kind: ScoreKind
+    goal: Goal
+    alpha: float
+    n_rows: int
+    n_pairs: int
+    missing_baseline: int
+    missing_variant: int
+    missing_both: int
+    baseline_mean: float | None
+    variant_mean: float | None
+    difference: float | None
+    interval: Interval
+    test: str
+    test_reason: str
+    statistic: float | None
+    p_value: float | None
+    p_adjusted: float | None = None
+    effect: Effect
+    odds_ratio: Interval | None = None
+    bounds: Bounds
+    verdict: Verdict
+    verdict_reason: str
+    notes: tuple[str, ...] = ()
