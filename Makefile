@@ -1,0 +1,69 @@
+# The commands of this project, the same for people and for the continuous integration. `make help` explains them.
+
+# The first of these that runs and is new enough; choose another one with `make PYTHON=python3.12 setup`.
+PYTHON ?= $(shell for python in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
+	done; echo python3)
+JOBS ?= 2
+COVERAGE ?= 85
+ARGS ?=
+UPGRADE ?=
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit conformance lint format bench lock clean
+
+help:  ## Show this help
+	@echo "Usage: make TARGET [PARAMETER=value ...]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Parameters:"
+	@echo "  PYTHON=...   the Python for .venv, 3.11 or newer (a change of version replaces .venv)"
+	@echo "  JOBS=$(JOBS)       test processes"
+	@echo "  COVERAGE=$(COVERAGE)  lowest branch coverage in percent that 'make test' accepts"
+	@echo "  ARGS='...'   further options for demo, test, test-unit and bench, such as ARGS='-k quota'"
+	@echo "  UPGRADE=1    let 'make lock' take newer versions"
+
+setup:  ## Prepare .venv and Azurite; does nothing when they are up to date
+	@$(PYTHON) scripts/setup.py
+
+demo: setup  ## Run a sample experiment end to end on this machine
+	$(BIN)/assay demo $(ARGS)
+
+test: setup conformance  ## Run every test, with branch coverage
+	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(ARGS)
+
+test-unit: setup  ## Run the unit tests only: seconds, no child processes
+	$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS)
+
+conformance: setup  ## Run the tests against Azure's worker library, if there is a Python 3.13
+	@$(BIN)/python scripts/conformance.py -n 0
+
+lint: setup  ## Check code, types, locks, Dockerfile and workflows
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	MYPYPATH=scripts $(BIN)/mypy --strict scripts/*.py
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/python scripts/requirements.py check
+	$(BIN)/python scripts/check_text.py
+
+format: setup  ## Repair what can be repaired: imports, layout, line ends
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	-$(BIN)/python scripts/check_text.py --fix
+
+bench: setup  ## Measure speed; the figures land where the benchmark says
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock: setup  ## Write the locked requirements anew from pyproject.toml
+	$(BIN)/python scripts/requirements.py lock $(if $(UPGRADE),--upgrade)
+
+clean:  ## Remove environments, caches and build results; runs kept in .assay stay
+	rm -rf .venv .venv-3.13 tools/azurite/node_modules build dist .coverage .coverage.*
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find config function_app infra scripts shared tests -type d -name __pycache__ -prune -exec rm -rf {} +
