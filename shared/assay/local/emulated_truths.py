@@ -4,6 +4,7 @@ Called once per task when the emulator starts.
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,9 +45,9 @@ def read_truths(task: Task, folder: Path) -> dict[str, Truth]:
 def _rows(path: Path, task: Task) -> Iterator[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise SuiteError(f"{path}: the answers of task {task.name!r} cannot be read ({error.strerror})") from error
-    rows = _json_lines(path, text) if path.suffix == ".jsonl" else list(csv.DictReader(text.splitlines(keepends=True)))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path}: the answers of task {task.name!r} cannot be read: {error}") from error
+    rows = _json_lines(path, text) if path.suffix == ".jsonl" else list(csv.DictReader(io.StringIO(text, newline="")))
     columns: set[str] = set().union(*rows) if rows else set()
     wanted = (task.answers.key, task.answers.answer, task.answers.difficulty)
     missing = [name for name in wanted if name is not None and name not in columns]

@@ -171,8 +171,8 @@ def merge_scripts(scripts: Sequence[EmulatorScript]) -> EmulatorConfig:
 def _read_file(path: Path) -> EmulatorFile:
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SuiteError(f"{path}: cannot be read ({error.strerror}). Expected an emulator file.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path}: cannot be read: {error}. Expected an emulator file.") from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from assay.errors import EXIT_OK, AssayError
+from assay.errors import EXIT_OK, EXIT_USER, AssayError
 from assay.local import emulator_bodies as bodies
 from assay.local.emulated_faults import choose_fault, latency_seconds
 from assay.local.emulated_model import Match, ScriptedModel
@@ -38,7 +38,7 @@ from assay.local.emulator_requests import (
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 16 * 2**20
-SHUTDOWN_SECONDS = 0.3
+SHUTDOWN_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +269,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AssayError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except OSError as error:
+        # The port is taken, or the log or ready file cannot be written: the text names it.
+        sys.stderr.write(f"The emulator cannot start: {error}\n")
+        return EXIT_USER
     return EXIT_OK
 
 
