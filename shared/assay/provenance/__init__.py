@@ -1,0 +1,1 @@
+"""Proves what a run produced: manifest, signature, and their verification without Azure."""
