@@ -150,7 +150,7 @@ class DatasetReference(Record):
 
 
 class RunHeader(Record):
-    """What a run is: frozen when the run begins. `suite` is the resolved snapshot, `suite_source` the text as written."""
+    """What a run is, frozen when it begins. `suite` is resolved, `suite_source` the text as written."""
 
     run: str
     suite_name: str

@@ -74,3 +74,8 @@ def bundle(run: str) -> str:
 def published(run: str) -> str:
     """The prefix under which the blob sink publishes a bundle."""
     return f"{BUNDLES}/{run}/"
+
+
+def receipt(run: str, sink: str) -> str:
+    """What a sink answered when the bundle was published there."""
+    return f"{RUNS}/{run}/receipts/{sink}.json"

@@ -1,0 +1,34 @@
+"""The workers' queue: one message is one chunk of trials."""
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from assay.execution.worker import Handled
+from assay.orchestration.run import HINT
+from assay.runtime import runtime
+
+blueprint = df.Blueprint()
+
+
+@blueprint.queue_trigger(arg_name="message", queue_name="trials", connection="ASSAY_STORAGE")
+@blueprint.durable_client_input(client_name="client")
+async def trial_worker(message: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
+    """Works on one chunk."""
+    await _hint(client, await runtime().worker.handle(message.get_body().decode("utf-8", "replace")))
+
+
+@blueprint.queue_trigger(arg_name="message", queue_name="trials-poison", connection="ASSAY_STORAGE")
+@blueprint.durable_client_input(client_name="client")
+async def trial_poison(message: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
+    """Quarantines a message whose every delivery failed, so that its run can end."""
+    await _hint(client, await runtime().worker.bury(message.get_body().decode("utf-8", "replace")))
+
+
+async def _hint(client: df.DurableOrchestrationClient, handled: Handled | None) -> None:
+    """Wakes the orchestrator when its run is probably over; without the hint it looks by itself a little later."""
+    if handled is None or not handled.ends_run:
+        return
+    try:
+        await client.raise_event(handled.run, HINT)
+    except Exception as error:  # the library raises bare exceptions, also for a run that has ended meanwhile
+        runtime().telemetry.event("hint_lost", run=handled.run, reason=str(error)[:200])

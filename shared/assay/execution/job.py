@@ -1,0 +1,94 @@
+"""A job: what a worker keeps of a run while it works on its chunks. Read once per run and process."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from assay.errors import BlobExists, BlobMissing, MessageRefused
+from assay.execution.trial import Trial
+from assay.records import ChunkMessage, Plan, Refusal, RunHeader
+from assay.storage import layout
+from assay.storage.base import Blobs
+from assay.suite.models import Suite
+
+KEPT_JOBS = 8
+SHOWN_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run's plan, and how each of its experiments is tried."""
+
+    plan: Plan
+    trials: dict[str, Trial]
+
+    def is_last(self, message: ChunkMessage) -> bool:
+        """Whether the message is of the plan's last row range; when it ends, the run is probably over."""
+        return message.chunk == len(self.plan.ranges) - 1
+
+
+class Jobs:
+    """The jobs of the runs that this process works on; the least recently used is forgotten."""
+
+    def __init__(self, blobs: Blobs, trials_of: Callable[[Suite], Awaitable[dict[str, Trial]]]) -> None:
+        self._blobs, self._trials_of = blobs, trials_of
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+
+    async def of(self, message: ChunkMessage) -> Job:
+        """The job of a message. Raises MessageRefused when the message does not fit the run's plan."""
+        job = self._jobs.get(message.run) or await self._read(message.run)
+        self._jobs[message.run] = job
+        self._jobs.move_to_end(message.run)
+        while len(self._jobs) > KEPT_JOBS:
+            self._jobs.popitem(last=False)
+        _check(message, job.plan)
+        return job
+
+    async def _read(self, run: str) -> Job:
+        try:
+            header = RunHeader.model_validate_json(await self._blobs.read(layout.header(run)))
+            plan = Plan.model_validate_json(await self._blobs.read(layout.plan(run)))
+        except BlobMissing:
+            raise MessageRefused(f"there is no run '{run}' with a plan") from None
+        return Job(plan, await self._trials_of(Suite.model_validate(header.suite)))
+
+
+def read_message(body: str) -> ChunkMessage:
+    """The chunk message in a queue message's text. Raises MessageRefused."""
+    try:
+        return ChunkMessage.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the message"
+        raise MessageRefused(f"not a chunk message: {where}: {first['msg']}") from None
+
+
+async def quarantine_message(blobs: Blobs, body: str, reason: str, run: str | None, at: datetime) -> None:
+    """Keeps a message that could not be processed, for a person; the same message again changes nothing."""
+    digest = hashlib.sha256(body.encode()).hexdigest()[:16]
+    path = f"{layout.run_messages(run)}{digest}.json" if run else layout.refused_message(digest)
+    record = Refusal(
+        kind="message",
+        subject=digest,
+        reason=reason,
+        at=at,
+        run=run,
+        content=body.replace("\x00", "\\x00")[:SHOWN_CHARACTERS],
+    )
+    try:
+        await blobs.write(path, record.model_dump_json(indent=1).encode())
+    except BlobExists:
+        return
+
+
+def _check(message: ChunkMessage, plan: Plan) -> None:
+    if message.experiment not in plan.experiments:
+        known = ", ".join(plan.experiments)
+        raise MessageRefused(f"run '{message.run}' has no experiment '{message.experiment}'. It has: {known}")
+    expected = plan.ranges[message.chunk].model_dump() if 0 <= message.chunk < len(plan.ranges) else None
+    if expected != message.model_dump(include={"first_row", "rows", "offset", "length"}):
+        raise MessageRefused(f"chunk {message.chunk} of run '{message.run}' is not what the plan says: {expected}")

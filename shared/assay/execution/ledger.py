@@ -1,0 +1,190 @@
+"""The ledger of a chunk under way: who works on it, and which of its outcomes are safe already.
+
+A claim is a lease on the chunk's checkpoint. Outcomes are appended to it in small groups, and the last group is
+written together with all others as the chunk's outcome blob, which is created once and ends the chunk.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
+
+from assay.errors import BlobExists, BlobMissing, LeaseHeld, StorageError
+from assay.records import ChunkMessage, Outcome, Tally, TrialStatus
+from assay.storage import layout
+from assay.storage.base import Storage
+
+CLAIM_SECONDS = 15
+RENEW_SECONDS = 5
+FLUSH_SECONDS = 5
+
+
+class ChunkDone(Exception):
+    """The chunk's outcome blob is there already."""
+
+
+class Ledger:
+    """Outcomes of one claimed chunk. `add` returns once the outcome can no longer be lost."""
+
+    def __init__(
+        self, storage: Storage, message: ChunkMessage, lease: str, known: Iterable[Outcome], linger_seconds: float
+    ) -> None:
+        self._storage, self._message, self._lease, self._linger = storage, message, lease, linger_seconds
+        self._safe = {outcome.row_number: outcome for outcome in known}
+        self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
+        self._commit: asyncio.Task[None] | None = None
+        self._all_here = asyncio.Event()
+
+    @property
+    def safe_rows(self) -> frozenset[int]:
+        """Numbers of the rows whose outcome is safe."""
+        return frozenset(self._safe)
+
+    @property
+    def tally(self) -> Tally:
+        return tally(self._safe.values())
+
+    async def add(self, outcome: Outcome) -> None:
+        """Keeps an outcome. Raises LeaseLost when another worker has taken the chunk over, StorageError."""
+        safe: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((outcome, safe))
+        if len(self._safe) + len(self._waiting) >= self._message.rows:
+            self._all_here.set()
+        if self._commit is None or self._commit.done():
+            self._commit = asyncio.create_task(self._commit_waiting())
+        await safe
+
+    async def finish(self) -> None:
+        """Writes the outcome blob if all outcomes were known from the start; otherwise the last `add` has done it."""
+        if not self._waiting and len(self._safe) == self._message.rows and not self._all_here.is_set():
+            await self._write_outcomes()
+
+    async def _commit_waiting(self) -> None:
+        while self._waiting:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_here.wait(), self._linger)
+            group, self._waiting = self._waiting, []
+            try:
+                await self._make_safe([outcome for outcome, _ in group])
+            except Exception as error:
+                _settle(group, error)
+                return
+            _settle(group, None)
+
+    async def flush(self) -> None:
+        """Waits, a little, for what is being written; for a worker that is told to stop."""
+        if self._commit is not None:
+            await asyncio.wait({self._commit}, timeout=FLUSH_SECONDS)
+
+    async def _make_safe(self, outcomes: list[Outcome]) -> None:
+        known = self._safe | {outcome.row_number: outcome for outcome in outcomes}
+        if len(known) < self._message.rows:
+            await self._storage.append(self._checkpoint, _lines(outcomes), lease=self._lease)
+            self._safe = known
+        else:
+            self._safe = known
+            await self._write_outcomes()
+
+    async def _write_outcomes(self) -> None:
+        ordered = [self._safe[number] for number in sorted(self._safe)]
+        name = layout.outcome(self._message.run, self._message.experiment, self._message.chunk)
+        with suppress(BlobExists):
+            await self._storage.write(name, _lines(ordered), metadata=metadata_of(self.tally))
+
+    @property
+    def _checkpoint(self) -> str:
+        return layout.checkpoint(self._message.run, self._message.experiment, self._message.chunk)
+
+
+@asynccontextmanager
+async def claimed(storage: Storage, message: ChunkMessage, linger_seconds: float) -> AsyncIterator[Ledger]:
+    """The chunk's ledger, ours alone while the block runs; the checkpoint is gone once the outcome blob is there.
+
+    Raises ChunkDone, LeaseHeld when another worker has the chunk.
+    """
+    checkpoint = layout.checkpoint(message.run, message.experiment, message.chunk)
+    is_new = await storage.open_journal(checkpoint)
+    lease = await _acquire(storage, checkpoint)
+    renewal = asyncio.create_task(_keep(storage, checkpoint, lease))
+    try:
+        # Looked up under the claim: whoever had it before writes the outcome blob before giving the claim up.
+        if await storage.find(layout.outcome(message.run, message.experiment, message.chunk)):
+            await storage.delete(checkpoint, lease=lease)
+            raise ChunkDone
+        known = [] if is_new else read_outcomes(await storage.read(checkpoint))
+        ledger = Ledger(storage, message, lease, known, linger_seconds)
+        async with _given_up_on_failure(storage, checkpoint, lease, ledger):
+            yield ledger
+        await storage.delete(checkpoint, lease=lease)
+    finally:
+        renewal.cancel()
+
+
+@asynccontextmanager
+async def _given_up_on_failure(storage: Storage, checkpoint: str, lease: str, ledger: Ledger) -> AsyncIterator[None]:
+    """Gives the claim up when the block fails, so that the next delivery need not wait for it to run out."""
+    try:
+        yield
+    except BaseException:
+        await ledger.flush()
+        with suppress(StorageError):
+            await storage.release(checkpoint, lease)
+        raise
+
+
+def read_outcomes(lines: bytes) -> list[Outcome]:
+    """The outcomes of a checkpoint or outcome blob."""
+    return [Outcome.model_validate_json(line) for line in lines.splitlines() if line]
+
+
+def tally(outcomes: Iterable[Outcome]) -> Tally:
+    """Counts and sums over outcomes."""
+    counts = dict.fromkeys(TrialStatus, 0)
+    trials = input_tokens = output_tokens = 0
+    cost = Decimal(0)
+    for outcome in outcomes:
+        counts[outcome.status] += 1
+        usage = outcome.usage
+        trials, cost = trials + 1, cost + outcome.cost_usd
+        input_tokens, output_tokens = input_tokens + usage.input_tokens, output_tokens + usage.output_tokens
+    return Tally(
+        trials=trials,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost_usd=cost,
+        **{status.value: count for status, count in counts.items()},
+    )
+
+
+def metadata_of(counted: Tally) -> dict[str, str]:
+    """A tally as blob metadata, so that one listing tells a run's progress."""
+    return {name: str(value) for name, value in counted.model_dump().items()}
+
+
+async def _acquire(storage: Storage, checkpoint: str) -> str:
+    try:
+        return await storage.acquire(checkpoint, CLAIM_SECONDS)
+    except BlobMissing:
+        raise LeaseHeld(f"{checkpoint}: its holder finished just now") from None
+
+
+async def _keep(storage: Storage, checkpoint: str, lease: str) -> None:
+    """Renews the claim until cancelled. A lost one shows at the next append, which storage refuses."""
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        with suppress(StorageError):
+            await storage.renew(checkpoint, lease)
+
+
+def _lines(outcomes: Iterable[Outcome]) -> bytes:
+    return b"".join(outcome.model_dump_json().encode() + b"\n" for outcome in outcomes)
+
+
+def _settle(group: list[tuple[Outcome, asyncio.Future[None]]], error: Exception | None) -> None:
+    for _, safe in group:
+        if safe.done():
+            continue
+        if error is None:
+            safe.set_result(None)
+        else:
+            safe.set_exception(error)

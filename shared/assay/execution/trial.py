@@ -1,0 +1,110 @@
+"""One trial: a row is put to every criterion of an experiment, the answers are scored, an outcome comes back."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from assay.execution.retry import Exhausted
+from assay.llm.base import ChatAnswer, ChatMessage, ChatRequest
+from assay.llm.errors import TAXONOMY
+from assay.llm.pricing import PriceTable
+from assay.planning.prompts import Prompt, PromptError
+from assay.records import Attempt, Failure, Outcome, Response, Row, Score, TrialStatus
+from assay.scoring.base import Scorer
+from assay.suite.models import Experiment
+
+Ask = Callable[[ChatRequest], Awaitable[tuple[ChatAnswer, tuple[Attempt, ...], float]]]
+"""Asks a model with quota and retries: the answer, its attempts, seconds waited for quota. Raises Exhausted."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How every row of one experiment is tried; made once per run and process."""
+
+    experiment: Experiment
+    prompts: tuple[Prompt, ...]
+    scorers: tuple[Scorer, ...]
+    prices: PriceTable
+    request_timeout_seconds: float
+    ask: Ask
+
+    async def run(self, row: Row) -> Outcome:
+        """The row's outcome. Never raises for a bad row or a model that fails: then the outcome says so."""
+        responses: list[Response] = []
+        for prompt in self.prompts:
+            try:
+                responses.append(await self._respond(prompt, row))
+            except PromptError as error:
+                return self._failed(
+                    row, responses, Failure(kind="prompt", message=str(error), criterion=prompt.criterion)
+                )
+            except Exhausted as error:
+                return self._failed(row, responses, _failure(error, prompt.criterion))
+        return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))
+
+    async def _respond(self, prompt: Prompt, row: Row) -> Response:
+        answer, attempts, quota_wait = await self.ask(self._request(prompt.render(row.fields)))
+        return Response(
+            criterion=prompt.criterion,
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            model=answer.model,
+            deployment=self.experiment.model.deployment,
+            request_id=answer.request_id,
+            usage=answer.usage,
+            cost_usd=self.prices.cost(answer.model, answer.usage),
+            latency_seconds=answer.latency_seconds,
+            quota_wait_seconds=quota_wait,
+            attempts=attempts,
+        )
+
+    def _request(self, messages: tuple[ChatMessage, ...]) -> ChatRequest:
+        model = self.experiment.model
+        return ChatRequest(
+            deployment=model.deployment,
+            messages=messages,
+            max_tokens=model.max_tokens,
+            temperature=model.temperature,
+            seed=model.seed,
+            json=model.json_answer,
+            stop=model.stop,
+            timeout_seconds=self.request_timeout_seconds,
+        )
+
+    def _scores(self, row: Row, responses: list[Response]) -> tuple[Score, ...]:
+        by_criterion = {response.criterion: response for response in responses}
+        return tuple(scorer.score(row.fields, by_criterion) for scorer in self.scorers)
+
+    def _failed(self, row: Row, responses: list[Response], failure: Failure) -> Outcome:
+        rule = next((rule for kind, rule in TAXONOMY.items() if kind == failure.kind), None)
+        return self._outcome(row, rule.outcome if rule else TrialStatus.FAILED, responses, failure=failure)
+
+    def _outcome(
+        self,
+        row: Row,
+        status: TrialStatus,
+        responses: list[Response],
+        *,
+        scores: tuple[Score, ...] = (),
+        failure: Failure | None = None,
+    ) -> Outcome:
+        return Outcome(
+            row_id=row.row_id,
+            row_number=row.number,
+            experiment=self.experiment.name,
+            status=status,
+            responses=tuple(responses),
+            scores=scores,
+            failure=failure,
+        )
+
+
+def _failure(error: Exhausted, criterion: str) -> Failure:
+    last = error.last
+    return Failure(
+        kind=last.kind,
+        message=str(last),
+        criterion=criterion,
+        status=last.status,
+        request_id=last.request_id,
+        attempts=error.attempts,
+    )

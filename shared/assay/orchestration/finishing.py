@@ -1,0 +1,194 @@
+"""The steps after the last outcome: evaluate, report, seal, publish. Each can run again at any time.
+
+Every step works in a temporary folder on copies of the run's blobs, so that memory stays bounded.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from assay.errors import CheckFailed
+from assay.orchestration.progress import count_progress, write_progress
+from assay.orchestration.steps import read_header, read_plan
+from assay.provenance.bundle import Statement, seal_folder
+from assay.provenance.manifest import SEAL_NAMES
+from assay.provenance.signing import Signer
+from assay.provenance.verification import verify_bundle
+from assay.records import BadRow, Outcome, Plan, RunHeader, Stage
+from assay.sinks.base import Receipt, Sink
+from assay.storage import layout
+from assay.storage.base import Storage
+from assay.suite.models import Suite
+from assay.telemetry import Telemetry
+
+FETCH_AT_ONCE = 16
+SUMMARY, RESULTS_CSV, RESULTS_JSONL = "summary.json", "results.csv", "results.jsonl"
+REPORT_HTML, REPORT_MD, SUITE_FILE, BAD_ROWS = "report.html", "report.md", "suite.yaml", "bad_rows.jsonl"
+
+
+@dataclass(frozen=True)
+class FinishingSteps:
+    """Evaluate, report, seal, publish."""
+
+    storage: Storage
+    signer: Callable[[], Signer]
+    sinks: Sequence[Sink]
+    now: Callable[[], datetime]
+    telemetry: Telemetry
+
+    async def evaluate(self, run: str) -> dict[str, Any]:
+        """Writes `summary.json` and the results tables into the bundle. Returns how many trials they hold."""
+        from assay.reporting import contents, tables  # pandas and scipy come with these: only this step pays for them
+
+        header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
+        await self._mark(header, plan, Stage.EVALUATING)
+        suite = Suite.model_validate(header.suite)
+        bad_rows = await self._bad_rows(run, plan)
+        messages = len([entry async for entry in self.storage.list(layout.run_messages(run))])
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            outcomes = await self._fetch_outcomes(plan, folder)
+            bundle = folder / "bundle"
+            bundle.mkdir()
+
+            def work() -> None:
+                summary = contents.evaluate(header, suite, plan, outcomes.each(), bad_rows, messages)
+                (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
+                tables.write_results_csv(outcomes.by_range(), suite, bundle / RESULTS_CSV)
+                tables.write_results_jsonl(outcomes.by_range(), bundle / RESULTS_JSONL)
+                (bundle / SUITE_FILE).write_text(header.suite_source, encoding="utf-8")
+
+            await asyncio.to_thread(work)
+            await self._upload(run, bundle)
+        self.telemetry.event("run_evaluated", run=run, trials=plan.trials)
+        return {"trials": plan.trials}
+
+    async def report(self, run: str) -> dict[str, Any]:
+        """Writes the report's pages and the list of bad rows into the bundle. Returns the names of the files."""
+        from assay.reporting import contents, html, markdown
+
+        plan = await read_plan(self.storage, run)
+        summary = contents.Contents.model_validate_json(await self.storage.read(layout.bundle(run) + SUMMARY))
+        pages = {REPORT_HTML: html.render_html(summary), REPORT_MD: markdown.render_markdown(summary)}
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for file, text in pages.items():
+                (folder / file).write_text(text, encoding="utf-8")
+            if plan.bad_rows:
+                await self.storage.download(layout.bad_rows(run), folder / BAD_ROWS)
+            await self._upload(run, folder)
+        return {"files": sorted(pages)}
+
+    async def seal(self, run: str) -> dict[str, Any]:
+        """Signs the bundle. The manifest is the same every time; a second signature replaces the first."""
+        header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
+        signer = self.signer()
+        async with self._bundle(run, without=SEAL_NAMES) as folder:
+            statement = Statement(run=run, created=header.created_at.isoformat(), provenance=_provenance(header, plan))
+            manifest = await seal_folder(folder, statement, signer)
+            for name in sorted(SEAL_NAMES):
+                await self.storage.upload(layout.bundle(run) + name, folder / name)
+        self.telemetry.event("run_sealed", run=run, artifacts=len(manifest.artifacts), key=signer.key_id)
+        return {"artifacts": len(manifest.artifacts)}
+
+    async def publish(self, run: str) -> dict[str, Any]:
+        """Verifies the bundle and hands it to every sink; receipts are kept with the run. Raises CheckFailed."""
+        header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
+        await self._mark(header, plan, Stage.PUBLISHING)
+        async with self._bundle(run) as folder:
+            verified = await asyncio.to_thread(verify_bundle, folder, self.signer().public_key_pem)
+            if not verified.ok:
+                raise CheckFailed(
+                    f"bundle of {run} does not verify: {'; '.join(str(one) for one in verified.findings)}"
+                )
+            receipts = [await sink.publish(run, folder) for sink in self.sinks]
+        for receipt in receipts:
+            await self._keep(run, receipt)
+        await self._mark(header, plan, Stage.DONE)
+        return {"receipts": [receipt.location for receipt in receipts]}
+
+    async def _mark(self, header: RunHeader, plan: Plan, stage: Stage) -> None:
+        await write_progress(self.storage, await count_progress(self.storage, header, plan, stage, self.now()))
+
+    async def _keep(self, run: str, receipt: Receipt) -> None:
+        path = layout.receipt(run, receipt.sink)
+        await self.storage.write(path, receipt.model_dump_json(indent=1).encode(), overwrite=True)
+        self.telemetry.event("run_published", run=run, sink=receipt.sink, location=receipt.location)
+
+    async def _bad_rows(self, run: str, plan: Plan) -> list[BadRow]:
+        if not plan.bad_rows:
+            return []
+        lines = (await self.storage.read(layout.bad_rows(run))).splitlines()
+        return [BadRow.model_validate_json(line) for line in lines]
+
+    async def _fetch_outcomes(self, plan: Plan, folder: Path) -> "FetchedOutcomes":
+        fetched = FetchedOutcomes(plan, folder)
+        names = [(experiment, chunk) for chunk in range(len(plan.ranges)) for experiment in plan.experiments]
+        for first in range(0, len(names), FETCH_AT_ONCE):
+            batch = names[first : first + FETCH_AT_ONCE]
+            blobs = [layout.outcome(plan.run, experiment, chunk) for experiment, chunk in batch]
+            files = [fetched.file(experiment, chunk) for experiment, chunk in batch]
+            await asyncio.gather(*map(self.storage.download, blobs, files))
+        return fetched
+
+    @asynccontextmanager
+    async def _bundle(self, run: str, without: frozenset[str] = frozenset()) -> AsyncIterator[Path]:
+        """A local copy of the run's bundle as it is so far."""
+        prefix = layout.bundle(run)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            async for entry in self.storage.list(prefix):
+                file = entry.path.removeprefix(prefix)
+                if file not in without:
+                    await self.storage.download(entry.path, folder / file)
+            yield folder
+
+    async def _upload(self, run: str, folder: Path) -> None:
+        for file in sorted(folder.iterdir()):
+            await self.storage.upload(layout.bundle(run) + file.name, file)
+
+
+@dataclass(frozen=True)
+class FetchedOutcomes:
+    """Local copies of all outcome blobs of a run; read as often as needed, one row range in memory at a time."""
+
+    plan: Plan
+    folder: Path
+
+    def file(self, experiment: str, chunk: int) -> Path:
+        return self.folder / f"{experiment}-{chunk:06d}.jsonl"
+
+    def by_range(self) -> Iterator[list[Outcome]]:
+        """Per row range the outcomes of all its rows and experiments."""
+        for chunk in range(len(self.plan.ranges)):
+            yield [outcome for experiment in self.plan.experiments for outcome in self._read(experiment, chunk)]
+
+    def each(self) -> Iterator[Outcome]:
+        """All outcomes, range by range."""
+        for outcomes in self.by_range():
+            yield from outcomes
+
+    def _read(self, experiment: str, chunk: int) -> Iterator[Outcome]:
+        with self.file(experiment, chunk).open("rb") as lines:
+            for line in lines:
+                yield Outcome.model_validate_json(line)
+
+
+def _provenance(header: RunHeader, plan: Plan) -> dict[str, Any]:
+    """What the manifest says of where the results come from."""
+    dataset = header.dataset
+    return {
+        "suite": {"name": header.suite_name, "sha256": header.suite_sha256},
+        "dataset": {"file": dataset.file, "sha256": dataset.sha256, "size": dataset.size},
+        "seed": header.seed,
+        "rows": plan.rows,
+        "bad_rows": plan.bad_rows,
+        "trials": plan.trials,
+        "experiments": list(plan.experiments),
+        "versions": dict(header.versions),
+    }

@@ -1,0 +1,186 @@
+"""Ingest: a dropped file becomes a run, or a quarantine record that says why not. Both triggers call it.
+
+Idempotent: the run's id derives from the file's name and content and from what the suite means.
+"""
+
+import asyncio
+import hashlib
+import tempfile
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from assay.errors import BlobExists, BlobMissing, DatasetError, NameRefused, SuiteError, UserError
+from assay.planning.preflight import check_columns, checked_suite
+from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
+from assay.registry import did_you_mean
+from assay.sources.tabular import open_source
+from assay.storage import layout
+from assay.storage.base import BlobEntry, Storage
+from assay.suite.loading import suite_digest
+from assay.suite.models import Suite
+from assay.telemetry import Telemetry
+
+MAX_NAME_CHARACTERS = 200
+AGAIN = "assay_again"
+"""Metadata of a dropped blob; another value asks for another run of the same content."""
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """Starts runs. `versions` is recorded in every run's header."""
+
+    storage: Storage
+    max_file_bytes: int
+    versions: Mapping[str, str]
+    now: Callable[[], datetime]
+    telemetry: Telemetry
+
+    async def admit(self, path: str) -> str | None:
+        """The id of the run that the blob at `path` (`inbox/<suite>/<file>`) is to start, or None when there is none.
+
+        None: the blob is gone, was refused (a quarantine record says why), or its run has ended well.
+        """
+        entry = await self.storage.find(path)
+        if entry is None:
+            self.telemetry.event("drop_gone", path=path)
+            return None
+        try:
+            header = await self._header(entry)
+        except UserError as error:
+            await self._quarantine(entry, str(error))
+            return None
+        except BlobMissing:
+            self.telemetry.event("drop_replaced", path=path)
+            return None
+        return await self._begin(header)
+
+    async def _header(self, entry: BlobEntry) -> RunHeader:
+        """Everything that can be refused without reading all rows is refused here. Raises UserError, BlobMissing."""
+        suite_name, file = split_drop(entry.path)
+        if entry.size > self.max_file_bytes:
+            raise DatasetError(f"{file}: {entry.size:,} bytes; at most {self.max_file_bytes:,} are accepted")
+        text = await self._suite_text(suite_name)
+        suite = checked_suite(text, f"{suite_name}/suite.yaml")
+        if suite.name != suite_name:
+            raise SuiteError(f"{suite_name}/suite.yaml: the suite is named '{suite.name}'; expected '{suite_name}'")
+        digest = await self._digest(entry, file, suite, text)
+        return RunHeader(
+            run=_run_id(suite, entry, digest),
+            suite_name=suite_name,
+            suite=suite.model_dump(mode="json", by_alias=True),
+            suite_source=text,
+            suite_sha256=suite_digest(suite),
+            dataset=DatasetReference(path=entry.path, file=file, etag=entry.etag, size=entry.size, sha256=digest),
+            seed=suite.seed,
+            created_at=self.now(),
+            versions=dict(self.versions),
+        )
+
+    async def _suite_text(self, suite: str) -> str:
+        try:
+            return (await self.storage.read(layout.suite_file(suite))).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise SuiteError(f"{suite}/suite.yaml: not valid UTF-8 at byte {error.start + 1}") from None
+        except BlobMissing:
+            known = await self.storage.folders(f"{layout.SUITES}/")
+            hint = did_you_mean(suite, known)
+            raise SuiteError(f"there is no suite '{suite}'{hint}. Suites: {', '.join(known) or 'none yet'}") from None
+
+    async def _digest(self, entry: BlobEntry, file: str, suite: Suite, text: str) -> str:
+        """SHA-256 of the file, once its beginning has been found to fit the suite."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / "dataset"
+            await self.storage.download(entry.path, local, etag=entry.etag)
+            source = open_source(local, file, suite.dataset.id)
+            if source.columns is not None:
+                check_columns(suite, text, source.columns, file, f"{suite.name}/suite.yaml")
+            next(source.rows())
+            return await asyncio.to_thread(_sha256, local)
+
+    async def _begin(self, header: RunHeader) -> str | None:
+        try:
+            await self.storage.write(layout.header(header.run), header.model_dump_json(by_alias=True).encode())
+        except BlobExists:
+            return await self._unless_done(header.run)
+        begun = Progress(
+            run=header.run, stage=Stage.PLANNING, started_at=header.created_at, updated_at=header.created_at
+        )
+        await self._write_first(begun)
+        self.telemetry.event("run_admitted", run=header.run, dataset=header.dataset.path, bytes=header.dataset.size)
+        return header.run
+
+    async def _write_first(self, begun: Progress) -> None:
+        try:
+            await self.storage.write(layout.progress(begun.run), begun.model_dump_json().encode())
+        except BlobExists:
+            return
+
+    async def _unless_done(self, run: str) -> str | None:
+        try:
+            progress = Progress.model_validate_json(await self.storage.read(layout.progress(run)))
+        except BlobMissing:
+            return run
+        self.telemetry.event("drop_known", run=run, stage=progress.stage)
+        return None if progress.stage is Stage.DONE else run
+
+    async def _quarantine(self, entry: BlobEntry, reason: str) -> None:
+        await quarantine_file(self.storage, entry, reason, None, self.now())
+        self.telemetry.problem("file_quarantined", path=entry.path, reason=reason)
+
+
+def split_drop(path: str) -> tuple[str, str]:
+    """Suite and file of a drop's path. Raises NameRefused for a name that could leave its folder or be misread."""
+    container, _, name = path.partition("/")
+    suite, _, file = name.partition("/")
+    if container != layout.INBOX or not suite or not file or "/" in file:
+        raise NameRefused(f"'{_shown(path)}' is not of the form inbox/<suite>/<file>")
+    for part in (suite, file):
+        if problem := _bad_name(part):
+            raise NameRefused(f"the name '{_shown(part)}' {problem}")
+    return suite, file
+
+
+async def quarantine_file(storage: Storage, entry: BlobEntry, reason: str, run: str | None, at: datetime) -> None:
+    """Keeps a record of a file that was refused; the same content again replaces it."""
+    name = entry.path.partition("/")[2]
+    suite, _, file = name.rpartition("/")
+    digest = hashlib.sha256(f"{entry.path}\n{entry.etag}".encode()).hexdigest()[:16]
+    record = Refusal(kind="file", subject=_shown(entry.path), reason=reason, at=at, run=run)
+    path = layout.refused_file(_safe(suite), _safe(file), digest)
+    await storage.write(path, record.model_dump_json(indent=1).encode(), overwrite=True)
+
+
+def _bad_name(part: str) -> str | None:
+    if part in (".", "..") or "\\" in part:
+        return "could leave its folder; rename the file"
+    if len(part) > MAX_NAME_CHARACTERS:
+        return f"has {len(part)} characters; at most {MAX_NAME_CHARACTERS} are accepted"
+    if not part.isprintable():
+        return "holds characters that cannot be shown; rename the file"
+    if unicodedata.normalize("NFC", part) != part:
+        return "is not in Unicode's composed form (NFC), so two names could look the same; rename the file"
+    return None
+
+
+def _run_id(suite: Suite, entry: BlobEntry, digest: str) -> str:
+    again = entry.metadata.get(AGAIN, "")
+    content = "\n".join((entry.path, digest, suite_digest(suite), again))
+    return f"{suite.name}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _safe(name: str) -> str:
+    quoted = quote(name, safe=" ")
+    return f"_{quoted}" if not name or name.startswith(".") else quoted
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()[:300]

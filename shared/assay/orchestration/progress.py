@@ -1,0 +1,57 @@
+"""Progress of a run, counted from one listing of its outcome blobs; no row is read."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from assay.errors import BlobMissing
+from assay.records import Plan, Progress, RunHeader, Stage, Tally
+from assay.storage import layout
+from assay.storage.base import Blobs
+
+
+async def count_progress(blobs: Blobs, header: RunHeader, plan: Plan, stage: Stage, now: datetime) -> Progress:
+    """What a listing says right now."""
+    tallies = {name: Tally() for name in plan.experiments}
+    chunks_done = 0
+    async for experiment, tally in _listed(blobs, header.run):
+        tallies[experiment] += tally
+        chunks_done += 1
+    return Progress(
+        run=header.run,
+        stage=stage,
+        trials_total=plan.trials,
+        chunks_total=plan.chunks,
+        chunks_done=chunks_done,
+        bad_rows=plan.bad_rows,
+        tally=sum(tallies.values(), Tally()),
+        by_experiment=tallies,
+        started_at=header.created_at,
+        updated_at=now,
+    )
+
+
+async def read_progress(blobs: Blobs, run: str) -> Progress | None:
+    """What was last written of a run, or None when there is no such run."""
+    try:
+        return Progress.model_validate_json(await blobs.read(layout.progress(run)))
+    except BlobMissing:
+        return None
+
+
+async def write_progress(blobs: Blobs, progress: Progress) -> None:
+    """Replaces what was written before."""
+    await blobs.write(layout.progress(progress.run), progress.model_dump_json().encode(), overwrite=True)
+
+
+async def done_chunks(blobs: Blobs, run: str) -> set[tuple[str, int]]:
+    """Experiment and number of every chunk that has its outcomes."""
+    prefix = layout.outcomes(run)
+    parts = [entry.path.removeprefix(prefix).removesuffix(".jsonl").split("/") async for entry in blobs.list(prefix)]
+    return {(experiment, int(chunk)) for experiment, chunk in parts}
+
+
+async def _listed(blobs: Blobs, run: str) -> AsyncIterator[tuple[str, Tally]]:
+    prefix = layout.outcomes(run)
+    async for entry in blobs.list(prefix):
+        experiment = entry.path.removeprefix(prefix).split("/")[0]
+        yield experiment, Tally.model_validate(dict(entry.metadata))

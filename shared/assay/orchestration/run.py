@@ -1,0 +1,84 @@
+"""The orchestrator of a run, as a plain generator over the Durable Functions context API.
+
+It holds counts, never rows: the truth of a run is in its blobs, and every step can run again. Replayed from its
+history on every event, so it is deterministic: no clocks but the context's, no I/O, no randomness.
+"""
+
+from collections.abc import Callable, Generator
+from datetime import timedelta
+from typing import Any
+
+from assay.records import Stage
+
+HINT = "chunks_done"
+TURNS_PER_HISTORY = 40
+SHORTEST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 15.0
+STALLED_SECONDS = 15 * 60
+
+Step = Callable[..., Any]
+
+
+def conduct(context: Any, retries: Any) -> Generator[Any, Any, dict[str, Any] | None]:
+    """Drives a run from plan to publication. Input: `{"run": id}`, plus where it was when its history was cut.
+
+    Returns what the last step said. A step that fails for good marks the run as failed and raises.
+    """
+    state = context.get_input()
+
+    def step(name: str, **details: Any) -> Any:
+        return context.call_activity_with_retry(name, retries, {"run": state["run"], **details})
+
+    try:
+        if "cursor" not in state:
+            planned = yield step("plan")
+            if planned["refused"]:
+                return {"run": state["run"], "stage": Stage.FAILED}
+            state = {"run": state["run"], "cursor": 0}
+        all_done = yield from _ask_everything(context, step, state)
+        if not all_done:
+            return None
+        for name in ("evaluate", "report", "seal", "publish"):
+            context.set_custom_status(name)
+            yield step(name)
+    except Exception as error:
+        yield step("fail", reason=str(error)[:2_000])
+        raise
+    return {"run": state["run"], "stage": Stage.DONE}
+
+
+def _ask_everything(context: Any, step: Step, state: dict[str, Any]) -> Generator[Any, Any, bool]:
+    """Keeps the queue topped up until every chunk is done. False when the history was cut and starts anew."""
+    hint = context.wait_for_external_event(HINT)
+    pause, done = SHORTEST_PAUSE_SECONDS, state.get("done", -1)
+    moved_at = _instant(context)
+    for _ in range(TURNS_PER_HISTORY):
+        seen = yield step("watch")
+        if seen["done"] >= seen["total"]:
+            return True
+        moved = seen["done"] != done
+        moved_at = _instant(context) if moved else moved_at
+        pause = _pause(pause, moved, seen["seconds"])
+        stalled = (_instant(context) - moved_at).total_seconds() >= STALLED_SECONDS
+        moved_at = _instant(context) if stalled else moved_at
+        done = seen["done"]
+        context.set_custom_status(f"{done} of {seen['total']} chunks")
+        state = {**state, "done": done}
+        state["cursor"] = yield step("dispatch", cursor=state["cursor"], lost=stalled, **seen)
+        timer = context.create_timer(_instant(context) + timedelta(seconds=pause))
+        first = yield context.task_any([timer, hint])
+        if first == hint:
+            timer.cancel()
+            hint = context.wait_for_external_event(HINT)
+    context.continue_as_new(state)
+    return False
+
+
+def _pause(pause: float, moved: bool, listing_seconds: float) -> float:
+    """Seconds until the next look: short while chunks come in, longer while none do or a look is dear."""
+    wanted = SHORTEST_PAUSE_SECONDS if moved else pause * 1.5
+    return min(max(wanted, 4 * listing_seconds), LONGEST_PAUSE_SECONDS)
+
+
+def _instant(context: Any) -> Any:
+    return context.current_utc_datetime

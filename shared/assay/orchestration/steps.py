@@ -1,0 +1,158 @@
+"""The steps of a run, in the order in which the orchestrator takes them. Each can run again at any time.
+
+A step reads blobs and writes blobs; what it returns is a few counts, for the orchestrator's history.
+"""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from assay.errors import BlobExists, BlobMissing, DatasetError, UserError
+from assay.orchestration.ingest import quarantine_file
+from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
+from assay.planning.plan import build_plan
+from assay.records import ChunkMessage, Plan, Progress, RunHeader, Stage
+from assay.sources.tabular import open_source
+from assay.storage import layout
+from assay.storage.base import BlobEntry, Storage
+from assay.suite.models import Suite
+from assay.telemetry import Telemetry, bound
+
+SEND_AT_ONCE = 16
+QUEUE_SECONDS = 60
+DEEPEST_QUEUE = 1_000
+
+
+@dataclass(frozen=True)
+class AskingSteps:
+    """The steps up to the last outcome: plan, watch, dispatch; and `fail`, when a run cannot go on."""
+
+    storage: Storage
+    queue_depth: int
+    now: Callable[[], datetime]
+    telemetry: Telemetry
+
+    async def plan(self, run: str) -> dict[str, Any]:
+        """Writes `rows.jsonl`, quarantined rows and, last, `plan.json`; does nothing when that is there.
+
+        Returns `{"refused": bool}`; a refused dataset is quarantined and the run marked as failed.
+        """
+        with bound(run=run):
+            if await self.storage.find(layout.plan(run)):
+                return {"refused": False}
+            header = await read_header(self.storage, run)
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    await self._plan(header, Path(folder))
+            except UserError as error:
+                await self._refuse(header, str(error))
+                return {"refused": True}
+            return {"refused": False}
+
+    async def watch(self, run: str) -> dict[str, Any]:
+        """Counts the outcomes and writes `progress.json`. Returns chunks done and in total, and the seconds it took."""
+        started = monotonic()
+        header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
+        progress = await count_progress(self.storage, header, plan, Stage.ASKING, self.now())
+        await write_progress(self.storage, progress)
+        self.telemetry.event("run_watched", run=run, done=progress.chunks_done, total=progress.chunks_total)
+        return {
+            "done": progress.chunks_done,
+            "total": progress.chunks_total,
+            "seconds": round(monotonic() - started, 3),
+        }
+
+    async def dispatch(self, run: str, cursor: int, done: int, lost: bool) -> int:
+        """Tops the queue up from chunk `cursor` of the plan on. Returns the next cursor.
+
+        With `lost`, chunks that were sent long ago and are not done are sent once more; workers sort doubles out.
+        """
+        with bound(run=run):
+            plan = await read_plan(self.storage, run)
+            if lost:
+                await self._send_again(plan, cursor)
+            until = min(plan.chunks, done + await self._depth(run, done))
+            await self._send(list(plan.messages(cursor, until)))
+            return max(cursor, until)
+
+    async def fail(self, run: str, reason: str) -> None:
+        """Marks a run as failed, for people; dropping its file again takes it up where it stopped."""
+        seen = await read_progress(self.storage, run) or Progress(run=run, stage=Stage.FAILED)
+        failed = seen.model_copy(update={"stage": Stage.FAILED, "message": reason, "updated_at": self.now()})
+        await write_progress(self.storage, failed)
+        self.telemetry.problem("run_failed", run=run, reason=reason)
+
+    async def _plan(self, header: RunHeader, folder: Path) -> None:
+        dataset = folder / "dataset"
+        await self._fetch(header, dataset)
+        suite = Suite.model_validate(header.suite)
+        source = open_source(dataset, header.dataset.file, suite.dataset.id)
+        planned = await asyncio.to_thread(
+            build_plan, header.run, suite, header.suite_source, source, header.dataset.file, folder
+        )
+        await self.storage.upload(layout.rows(header.run), planned.rows)
+        if planned.plan.bad_rows:
+            await self.storage.upload(layout.bad_rows(header.run), planned.bad_rows)
+        try:
+            await self.storage.write(layout.plan(header.run), planned.plan.model_dump_json().encode())
+        except BlobExists:
+            return
+        self.telemetry.event(
+            "run_planned", rows=planned.plan.rows, bad=planned.plan.bad_rows, chunks=planned.plan.chunks
+        )
+
+    async def _fetch(self, header: RunHeader, target: Path) -> None:
+        """The dataset as it was when the run began. Raises DatasetError when other bytes lie there now."""
+        try:
+            await self.storage.download(header.dataset.path, target)
+        except BlobMissing:
+            raise DatasetError(f"{header.dataset.path} is gone; drop it again to run it") from None
+        with target.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != header.dataset.sha256:
+            raise DatasetError(
+                f"{header.dataset.path} was replaced before it was read; its new content has its own run"
+            )
+
+    async def _refuse(self, header: RunHeader, reason: str) -> None:
+        dataset = header.dataset
+        entry = BlobEntry(dataset.path, dataset.size, dataset.etag, self.now())
+        await quarantine_file(self.storage, entry, reason, header.run, self.now())
+        await self.fail(header.run, reason)
+
+    async def _depth(self, run: str, done: int) -> int:
+        """How many chunks may wait or be worked on: about a minute's work, so that stopping a run is quick."""
+        progress = await read_progress(self.storage, run)
+        if not progress or not progress.started_at or not done:
+            return self.queue_depth
+        seconds = max(1.0, (self.now() - progress.started_at).total_seconds())
+        return min(DEEPEST_QUEUE, max(self.queue_depth, int(done / seconds * QUEUE_SECONDS)))
+
+    async def _send_again(self, plan: Plan, cursor: int) -> None:
+        there = await done_chunks(self.storage, plan.run)
+        missing = [one for one in plan.messages(0, cursor) if (one.experiment, one.chunk) not in there]
+        await self._send(missing)
+        self.telemetry.problem("chunks_sent_again", run=plan.run, chunks=len(missing))
+
+    async def _send(self, messages: list[ChunkMessage]) -> None:
+        for first in range(0, len(messages), SEND_AT_ONCE):
+            batch = messages[first : first + SEND_AT_ONCE]
+            await asyncio.gather(*(self.storage.send(layout.TRIALS_QUEUE, one.model_dump_json()) for one in batch))
+        if messages:
+            self.telemetry.event("chunks_dispatched", chunks=len(messages))
+
+
+async def read_header(storage: Storage, run: str) -> RunHeader:
+    """The run's header. Raises BlobMissing."""
+    return RunHeader.model_validate_json(await storage.read(layout.header(run)))
+
+
+async def read_plan(storage: Storage, run: str) -> Plan:
+    """The run's plan. Raises BlobMissing before it is planned."""
+    return Plan.model_validate_json(await storage.read(layout.plan(run)))

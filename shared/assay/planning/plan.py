@@ -1,0 +1,106 @@
+"""The plan of a run: the dataset file becomes `rows.jsonl`, row ranges and quarantined rows, in bounded memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isqrt
+from pathlib import Path
+from typing import IO
+
+from assay.errors import DatasetError
+from assay.planning.preflight import check_columns, columns_used
+from assay.records import BadRow, Plan, Row, RowRange
+from assay.sources.base import Source
+from assay.suite.models import Suite
+
+MAX_ROWS_PER_MESSAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan with the local files that belong to it."""
+
+    plan: Plan
+    rows: Path
+    bad_rows: Path
+
+
+def build_plan(run: str, suite: Suite, suite_source: str, source: Source, dataset: str, folder: Path) -> Planned:
+    """Plans a run into `folder`; the same inputs give the same bytes.
+
+    Raises SuiteError when the suite needs columns that the dataset lacks, DatasetError when there is no good row or
+    more bad ones than the suite tolerates.
+    """
+    if source.columns is not None:
+        check_columns(suite, suite_source, source.columns, dataset)
+    planned_rows, bad_rows = folder / "rows.jsonl", folder / "bad_rows.jsonl"
+    with planned_rows.open("wb") as good, bad_rows.open("wb") as bad:
+        lengths, bad_count, first_bad = _split(source, columns_used(suite), good, bad)
+    _refuse_too_bad(suite, dataset, len(lengths), bad_count, first_bad)
+    size = rows_per_message(suite, len(lengths))
+    plan = Plan(
+        run=run,
+        rows=len(lengths),
+        bad_rows=bad_count,
+        experiments=tuple(experiment.name for experiment in suite.ordered),
+        ranges=tuple(_ranges(lengths, size)),
+    )
+    return Planned(plan, planned_rows, bad_rows)
+
+
+def rows_per_message(suite: Suite, rows: int) -> int:
+    """Rows that travel as one message: as the suite says, or about as many as there are messages per experiment."""
+    if suite.limits.rows_per_message != "auto":
+        return suite.limits.rows_per_message
+    return max(1, min(isqrt(rows), MAX_ROWS_PER_MESSAGE))
+
+
+def _split(
+    source: Source, needed: frozenset[str], good: IO[bytes], bad: IO[bytes]
+) -> tuple[list[int], int, BadRow | None]:
+    """Writes good and bad rows; gives the good ones' lengths in bytes, the bad ones' count and the first of them."""
+    lengths: list[int] = []
+    bad_count, first_bad = 0, None
+    for row in _with_needed_columns(source, needed):
+        line = row.model_dump_json().encode() + b"\n"
+        if isinstance(row, BadRow):
+            bad.write(line)
+            bad_count, first_bad = bad_count + 1, first_bad or row
+        else:
+            good.write(line)
+            lengths.append(len(line))
+    return lengths, bad_count, first_bad
+
+
+def _with_needed_columns(source: Source, needed: frozenset[str]) -> Iterator[Row | BadRow]:
+    """Rows of a source without fixed columns may each lack something; numbers stay gapless."""
+    lacking = 0
+    for row in source.rows():
+        if isinstance(row, BadRow):
+            yield row
+        elif missing := needed.difference(row.fields):
+            lacking += 1
+            columns = ", ".join(f"'{column}'" for column in sorted(missing))
+            has = ", ".join(sorted(row.fields))[:200]
+            yield BadRow(line=row.line, row_id=row.row_id, reason=f"lacks {columns}; it has: {has}")
+        else:
+            yield row.model_copy(update={"number": row.number - lacking}) if lacking else row
+
+
+def _refuse_too_bad(suite: Suite, dataset: str, good: int, bad: int, first_bad: BadRow | None) -> None:
+    if good and suite.dataset.tolerates(bad, good + bad):
+        return
+    first = f" First: line {first_bad.line}: {first_bad.reason}." if first_bad else ""
+    if not good:
+        raise DatasetError(f"{dataset}: not one of {bad} rows can be used.{first}")
+    raise DatasetError(
+        f"{dataset}: {bad} of {good + bad} rows are bad; the suite tolerates {suite.dataset.max_bad_rows}.{first}"
+        " Mend the rows, or raise dataset.max_bad_rows."
+    )
+
+
+def _ranges(lengths: list[int], size: int) -> Iterator[RowRange]:
+    offset = 0
+    for first in range(0, len(lengths), size):
+        length = sum(lengths[first : first + size])
+        yield RowRange(first_row=first + 1, rows=len(lengths[first : first + size]), offset=offset, length=length)
+        offset += length

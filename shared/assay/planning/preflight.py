@@ -1,0 +1,141 @@
+"""Preflight: everything about a suite that can be found wrong before a model is asked."""
+
+from collections.abc import Iterable, Iterator
+
+from pydantic import ValidationError
+
+from assay.errors import SuiteError
+from assay.planning.prompts import PromptError, needed_columns
+from assay.registry import UnknownName, did_you_mean
+from assay.scoring.base import Scorer
+from assay.scoring.rows import SCORERS
+from assay.suite.loading import Path, SourceMap, load_suite, prompt_path, source_map
+from assay.suite.models import Suite
+
+
+def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
+    """The suite of a YAML text, with its prompts and plugins checked too. Raises SuiteError with every complaint."""
+    suite = load_suite(text, file)
+    source = source_map(text, file)
+    complaints = [*_prompt_complaints(suite, source), *_scorer_complaints(suite, source), *_primary(suite, source)]
+    if complaints:
+        raise SuiteError("\n".join(complaints))
+    return suite
+
+
+def check_columns(suite: Suite, text: str, columns: tuple[str, ...], dataset: str, file: str = "suite.yaml") -> None:
+    """Raises SuiteError when the suite uses columns that the dataset does not have; names the line of each use."""
+    source = source_map(text, file)
+    complaints = [
+        source.at(path, f"{user} uses column '{column}'{did_you_mean(column, columns)}, which {dataset} does not have.")
+        for path, user, column in _uses(suite, source)
+        if column not in columns
+    ]
+    if complaints:
+        raise SuiteError("\n".join([*complaints, f"{dataset} has: {', '.join(columns)}"]))
+
+
+def columns_used(suite: Suite) -> frozenset[str]:
+    """Every column that a row must have: named in the dataset section, a prompt or a scorer."""
+    prompts = (
+        needed_columns(text)
+        for experiment in suite.experiments
+        for criterion in experiment.criteria
+        for text in (criterion.system or "", criterion.user)
+    )
+    return frozenset(suite.dataset.columns).union(*prompts, _expected_columns(suite))
+
+
+def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
+    """The suite's scorers, made; the first is the primary one unless the suite says otherwise."""
+    return tuple(SCORERS.make(settings.plugin, settings.options) for settings in suite.scorers)
+
+
+def primary_score(suite: Suite) -> str | None:
+    """The score that decides, or None when the suite scores nothing."""
+    scorers = scorers_of(suite)
+    return suite.comparison.primary or (scorers[0].name if scorers else None)
+
+
+def _prompt_complaints(suite: Suite, source: SourceMap) -> Iterator[str]:
+    for path, user, text in _templates(suite, source):
+        try:
+            needed_columns(text)
+        except PromptError as error:
+            yield source.at(path, f"{user}: line {error.line} of the prompt: {error}")
+
+
+def _scorer_complaints(suite: Suite, source: SourceMap) -> Iterator[str]:
+    names: list[str] = []
+    for index, settings in enumerate(suite.scorers):
+        path: Path = ("scorers", index)
+        try:
+            scorer = SCORERS.make(settings.plugin, settings.options)
+        except UnknownName as error:
+            yield source.at((*path, "plugin"), str(error))
+            continue
+        except ValidationError as error:
+            yield from _option_complaints(settings.plugin, error, source, path)
+            continue
+        if scorer.name in names:
+            yield source.at(path, f"score '{scorer.name}' stands twice; give one of them another 'name'")
+        names.append(scorer.name)
+        yield from _criterion_complaint(suite, settings.options.get("criterion"), source, path)
+
+
+def _option_complaints(plugin: str, error: ValidationError, source: SourceMap, path: Path) -> Iterator[str]:
+    known = list(SCORERS.find(plugin).options.model_fields)
+    for detail in error.errors():
+        key = str(detail["loc"][-1]) if detail["loc"] else ""
+        if detail["type"] == "extra_forbidden":
+            problem = f"unknown option '{key}'{did_you_mean(key, known)}. Known: {', '.join(known)}"
+        elif detail["type"] == "missing":
+            problem = f"option '{key}' is missing"
+        else:
+            problem = f"option '{key}': {detail['msg'].removeprefix('Value error, ')}".replace("option '': ", "")
+        yield source.at((*path, key), f"scorer '{plugin}': {problem}")
+
+
+def _criterion_complaint(suite: Suite, criterion: str | None, source: SourceMap, path: Path) -> Iterator[str]:
+    if criterion is None:
+        return
+    for experiment in suite.experiments:
+        known = [one.name for one in experiment.criteria]
+        if criterion not in known:
+            hint = did_you_mean(criterion, known)
+            yield source.at(
+                (*path, "criterion"),
+                f"experiment '{experiment.name}' has no criterion '{criterion}'{hint}. It has: {', '.join(known)}",
+            )
+
+
+def _primary(suite: Suite, source: SourceMap) -> Iterator[str]:
+    known = [settings.options.get("name") or settings.plugin for settings in suite.scorers]
+    primary = suite.comparison.primary
+    if primary is not None and primary not in known:
+        hint = did_you_mean(primary, known)
+        yield source.at(("comparison", "primary"), f"no scorer gives '{primary}'{hint}. Scores: {', '.join(known)}")
+
+
+def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
+    """Where each column is used: path in the suite, by whom, which."""
+    for index, column in enumerate(suite.dataset.columns):
+        yield ("dataset", "columns", index), "dataset.columns", column
+    for path, user, text in _templates(suite, source):
+        for column in sorted(needed_columns(text)):
+            yield path, user, column
+    for index, settings in enumerate(suite.scorers):
+        if expected := settings.options.get("expected"):
+            yield ("scorers", index, "expected"), f"scorer '{settings.plugin}'", str(expected)
+
+
+def _templates(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
+    for at, experiment in enumerate(suite.experiments):
+        for index, criterion in enumerate(experiment.criteria):
+            for role, text in (("system", criterion.system), ("user", criterion.user)):
+                if text is not None:
+                    yield prompt_path(source, at, index, role), f"experiment '{experiment.name}'", text
+
+
+def _expected_columns(suite: Suite) -> Iterable[str]:
+    return [str(one.options["expected"]) for one in suite.scorers if one.options.get("expected")]

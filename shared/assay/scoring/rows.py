@@ -1,0 +1,126 @@
+"""The built-in row plugins: label match and JSON score extraction. `SCORERS` is the list that suites name."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from assay.records import Response, Score
+from assay.registry import Plugin, Registry
+from assay.scoring.base import ScoreKind, Scorer
+
+
+class ScorerOptions(BaseModel):
+    """Options every row plugin takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("", description="The score's name; absent: the plugin's")
+    criterion: str | None = Field(None, description="Which criterion's answer is judged; absent: the first")
+    path: str | None = Field(None, description="Dotted path into the JSON answer, such as 'result.label'")
+
+
+class LabelMatchOptions(ScorerOptions):
+    expected: str = Field(description="Column that holds the right label")
+    ignore_case: bool = Field(True, description="Whether 'Billing' equals 'billing'")
+
+
+class JsonScoreOptions(ScorerOptions):
+    path: str = Field("score", description="Dotted path into the JSON answer")
+    minimum: float = Field(0.0, description="Smallest value that counts")
+    maximum: float = Field(10.0, description="Largest value that counts")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "JsonScoreOptions":
+        if self.minimum >= self.maximum:
+            raise ValueError(f"minimum {self.minimum} is not below maximum {self.maximum}")
+        return self
+
+
+class NotInAnswer(Exception):
+    """What was looked for is not in the answer; the text says what was found instead."""
+
+
+@dataclass(frozen=True)
+class LabelMatch:
+    """1 when the answer equals the expected label, else 0; white space around both is ignored."""
+
+    options: LabelMatchOptions
+    kind: ScoreKind = "binary"
+    value_range: tuple[float, float] | None = (0.0, 1.0)
+
+    @property
+    def name(self) -> str:
+        return self.options.name or "label_match"
+
+    def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
+        expected = str(fields.get(self.options.expected) or "").strip()
+        if not expected:
+            return Score(name=self.name, value=None, reason=f"column '{self.options.expected}' is empty in this row")
+        try:
+            found = str(_looked_up(self.options, responses)).strip()
+        except NotInAnswer as problem:
+            return Score(name=self.name, value=0.0, reason=str(problem))
+        if self.options.ignore_case:
+            expected, found = expected.casefold(), found.casefold()
+        return Score(name=self.name, value=float(expected == found))
+
+
+@dataclass(frozen=True)
+class JsonScore:
+    """A number from the answer, checked against its range."""
+
+    options: JsonScoreOptions
+    kind: ScoreKind = "numeric"
+
+    @property
+    def name(self) -> str:
+        return self.options.name or "json_score"
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        return (self.options.minimum, self.options.maximum)
+
+    def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
+        try:
+            found = _looked_up(self.options, responses)
+        except NotInAnswer as problem:
+            return Score(name=self.name, value=None, reason=str(problem))
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return Score(name=self.name, value=None, reason=f"expected a number; found {_shown(found)}")
+        if not self.options.minimum <= found <= self.options.maximum:
+            bounds = f"{self.options.minimum:g} to {self.options.maximum:g}"
+            return Score(name=self.name, value=None, reason=f"{found:g} is outside {bounds}")
+        return Score(name=self.name, value=float(found))
+
+
+def _looked_up(options: ScorerOptions, responses: Mapping[str, Response]) -> Any:
+    """The judged answer, or the part of it at `path`. Raises NotInAnswer."""
+    response = responses.get(options.criterion) if options.criterion else next(iter(responses.values()), None)
+    if response is None:
+        raise NotInAnswer(f"no answer to criterion '{options.criterion or 'first'}'")
+    if options.path is None:
+        return response.text
+    try:
+        found: Any = json.loads(response.text)
+    except ValueError:
+        raise NotInAnswer(f"the answer is not JSON: {_shown(response.text)}") from None
+    for part in options.path.split("."):
+        if not isinstance(found, dict) or part not in found:
+            raise NotInAnswer(f"the answer has no '{options.path}': {_shown(response.text)}")
+        found = found[part]
+    return found
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+SCORERS: Registry[Scorer] = Registry(
+    "scorer",
+    Plugin("label_match", LabelMatchOptions, LabelMatch),
+    Plugin("json_score", JsonScoreOptions, JsonScore),
+)

@@ -1,0 +1,196 @@
+"""What a suite says: `SuiteFile` is the YAML as written, `Suite` what it means once defaults are merged.
+
+`Suite` is what a run freezes into its header and what every other room reads.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
+ITEM_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
+
+SuiteName = Annotated[str, StringConstraints(pattern=SUITE_NAME)]
+ItemName = Annotated[str, StringConstraints(pattern=ITEM_NAME)]
+Template = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Strict(BaseModel):
+    """Base of all suite models: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class DatasetSettings(Strict):
+    """What is expected of a dataset dropped for the suite."""
+
+    id: str | None = Field(None, description="Column that holds a unique id; absent: ids derive from the row's content")
+    columns: tuple[str, ...] = Field((), description="Columns that must be there")
+    max_bad_rows: int | str = Field(
+        "10%",
+        description="How many rows may be set aside before the run refuses to start: a count, or 'N%' of all rows",
+    )
+
+    @field_validator("max_bad_rows")
+    @classmethod
+    def _count_or_share(cls, value: int | str) -> int | str:
+        text = str(value).removesuffix("%") if isinstance(value, str) else value
+        if not str(text).isdecimal() or (isinstance(value, str) and not (value.endswith("%") and int(text) <= 100)):
+            raise ValueError("expected a count such as 3, or a share such as '5%'")
+        return value
+
+    def tolerates(self, bad_rows: int, all_rows: int) -> bool:
+        """Whether a run may start with so many bad rows."""
+        if isinstance(self.max_bad_rows, int):
+            return bad_rows <= self.max_bad_rows
+        return bad_rows * 100 <= all_rows * int(self.max_bad_rows.removesuffix("%"))
+
+
+class ModelSettings(Strict):
+    """Which deployment answers, and how."""
+
+    deployment: str = Field(min_length=1, description="Name of the Azure OpenAI deployment")
+    temperature: float | None = Field(None, ge=0, le=2)
+    max_tokens: int = Field(400, ge=1, description="Longest answer in tokens; the service charges it to the quota")
+    seed: int | None = None
+    json_answer: bool = Field(False, alias="json", description="Ask the service for a JSON object")
+    stop: tuple[str, ...] = Field((), max_length=4)
+
+
+class Criterion(Strict):
+    """A named prompt put to a row."""
+
+    name: ItemName
+    system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
+    user: Template = Field(description="User prompt, a Jinja2 template over the row's columns")
+
+
+class Experiment(Strict):
+    """One way of asking."""
+
+    name: ItemName
+    description: str = ""
+    baseline: bool = False
+    model: ModelSettings
+    criteria: tuple[Criterion, ...] = Field(min_length=1)
+
+
+class ScorerSettings(Strict):
+    """A row plugin and its options; a scorer's options stand beside `plugin` in the suite file."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    plugin: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class ComparisonSettings(Strict):
+    """How variants are set against the baseline."""
+
+    primary: str | None = Field(None, description="The score that decides; absent: the first scorer's")
+    alpha: float = Field(0.05, gt=0, lt=1, description="Chance of a false alarm over all comparisons of a run")
+
+
+class Limits(Strict):
+    """Bounds on messages, requests and attempts."""
+
+    rows_per_message: int | Literal["auto"] = Field("auto", description="Rows per queue message; 1: one message a row")
+    request_timeout_seconds: float = Field(60, gt=0, le=600)
+    attempts: int = Field(6, ge=1, le=20, description="Most tries of one model request")
+
+    @field_validator("rows_per_message")
+    @classmethod
+    def _positive(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 1 <= value <= 10_000:
+            raise ValueError("expected 'auto' or a number from 1 to 10000")
+        return value
+
+
+class QuotaSettings(Strict):
+    """What a deployment grants per minute."""
+
+    requests_per_minute: int = Field(ge=1)
+    tokens_per_minute: int = Field(ge=1)
+
+
+class Suite(Strict):
+    """A suite with everything resolved."""
+
+    name: SuiteName
+    description: str = ""
+    seed: int = 0
+    dataset: DatasetSettings = DatasetSettings()
+    experiments: tuple[Experiment, ...]
+    scorers: tuple[ScorerSettings, ...] = ()
+    comparison: ComparisonSettings = ComparisonSettings()
+    limits: Limits = Limits()
+    quota: dict[str, QuotaSettings] = Field(default_factory=dict)
+
+    @property
+    def baseline(self) -> Experiment:
+        return next(experiment for experiment in self.experiments if experiment.baseline)
+
+    @property
+    def ordered(self) -> tuple[Experiment, ...]:
+        """The baseline, then the variants as written."""
+        return (self.baseline, *(experiment for experiment in self.experiments if not experiment.baseline))
+
+    def experiment(self, name: str) -> Experiment:
+        return next(experiment for experiment in self.experiments if experiment.name == name)
+
+
+class ModelFile(Strict):
+    """`model:` as written; what is absent comes from `defaults`."""
+
+    deployment: str | None = Field(None, min_length=1, description="Name of the Azure OpenAI deployment")
+    temperature: float | None = Field(None, ge=0, le=2)
+    max_tokens: int | None = Field(
+        None, ge=1, description="Longest answer in tokens; the service charges it to the quota"
+    )
+    seed: int | None = None
+    json_answer: bool | None = Field(None, alias="json", description="Ask the service for a JSON object")
+    stop: tuple[str, ...] | None = Field(None, max_length=4)
+
+
+class CriterionFile(Strict):
+    """A criterion as written; `system` and `user` may come from above."""
+
+    name: ItemName
+    system: Template | None = None
+    user: Template | None = None
+
+
+class DefaultsFile(Strict):
+    """What all experiments share unless they say otherwise."""
+
+    model: ModelFile = ModelFile()
+    system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
+    user: Template | None = Field(None, description="User prompt, a Jinja2 template over the row's columns")
+    criteria: tuple[CriterionFile, ...] | None = Field(None, min_length=1)
+
+
+class ExperimentFile(DefaultsFile):
+    """An experiment as written."""
+
+    name: ItemName
+    description: str = ""
+    baseline: bool = Field(False, description="The experiment that the others are compared with; exactly one")
+
+
+class SuiteFile(Strict):
+    """A suite file as written."""
+
+    version: Literal[1] = Field(description="Version of the file format")
+    name: SuiteName = Field(description="The folder's name")
+    description: str = ""
+    seed: int = Field(0, description="Seeds every random choice of the evaluation")
+    dataset: DatasetSettings = DatasetSettings()
+    defaults: DefaultsFile = DefaultsFile()
+    experiments: tuple[ExperimentFile, ...] = Field(min_length=1)
+    scorers: tuple[ScorerSettings, ...] = ()
+    comparison: ComparisonSettings = ComparisonSettings()
+    limits: Limits = Limits()
+    quota: dict[str, QuotaSettings] = Field(default_factory=dict, description="Per deployment; absent: no rate limiter")
