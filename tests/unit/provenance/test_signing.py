@@ -82,6 +82,7 @@ class TestLoadOrCreate:
                 "encrypted",
             ),
         ],
+        ids=["empty", "text", "other curve", "other kind", "encrypted"],
     )
     def test_other_keys_are_refused_and_left_alone(self, tmp_path, content, message):
         """The error says what was found; the file is not overwritten."""
@@ -107,7 +108,9 @@ class TestSignatures:
         assert not signature_is_valid(key, signature[:-1], b"payload")
         assert not signature_is_valid(key, b"", b"payload")
 
-    @pytest.mark.parametrize("pem", [b"", b"x", private_pem(ec.generate_private_key(ec.SECP256R1()))])
+    @pytest.mark.parametrize(
+        "pem", [b"", b"x", private_pem(ec.generate_private_key(ec.SECP256R1()))], ids=["empty", "text", "private"]
+    )
     def test_what_is_not_a_public_key_is_refused(self, pem):
         """A private key is not taken for a public one."""
         with pytest.raises(ValueError, match="not a public key"):
