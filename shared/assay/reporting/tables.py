@@ -1,0 +1,114 @@
+"""Results as tables: `results.csv` for people and spreadsheets, `results.jsonl` with everything. Reports call it.
+
+Both stream: they take the outcomes in groups, one per row range, so that one group is all they hold.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from assay.planning.preflight import scorers_of
+from assay.records import NO_COST, Outcome, Response
+from assay.suite.models import Suite
+
+Groups = Iterable[Sequence[Outcome]]
+"""All outcomes of one row range over all experiments, range by range in the plan's order."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+
+
+def write_results_csv(groups: Groups, suite: Suite, path: Path) -> None:
+    """Writes one line per trial, by row and then by experiment, baseline first; replaces the file.
+
+    Says only what the same answers always give: no times, attempts, request ids or messages. The same outcomes give
+    the same bytes, however they were arrived at. UTF-8, RFC 4180 quoting with `\\n` as line end, formulas neutralised.
+    """
+    criteria = criteria_of(suite)
+    scores = score_names(suite)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(_line(_header(criteria, scores)))
+        for one in in_order(groups, suite):
+            file.write(_line(_cells(one, criteria, scores)))
+
+
+def write_results_jsonl(groups: Groups, suite: Suite, path: Path) -> None:
+    """Writes every outcome whole, in the order of the CSV, with its `rank` in that order from 1; replaces the file."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for rank, one in enumerate(in_order(groups, suite), start=1):
+            file.write(f'{{"rank":{rank},{one.model_dump_json()[1:]}\n')
+
+
+def in_order(groups: Groups, suite: Suite) -> Iterator[Outcome]:
+    """Outcomes by row number, and within a row by experiment with the baseline first."""
+    ranks = {experiment.name: rank for rank, experiment in enumerate(suite.ordered)}
+    for group in groups:
+        yield from sorted(group, key=lambda one: (one.row_number, ranks[one.experiment]))
+
+
+def criteria_of(suite: Suite) -> tuple[str, ...]:
+    """The names of all criteria, in the order in which the experiments bring them up."""
+    names = (criterion.name for experiment in suite.ordered for criterion in experiment.criteria)
+    return tuple(dict.fromkeys(names))
+
+
+def score_names(suite: Suite) -> tuple[str, ...]:
+    """The names of all scores, in the order of the suite's scorers."""
+    return tuple(scorer.name for scorer in scorers_of(suite))
+
+
+def cell_text(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe goes before what could be one. Numbers stay."""
+    clean = text.replace("\x00", "\ufffd")
+    return f"'{clean}" if clean.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(clean) else clean
+
+
+def _header(criteria: tuple[str, ...], scores: tuple[str, ...]) -> list[str]:
+    return [
+        *("row_id", "row", "experiment", "status"),
+        *(f"answer.{criterion}" for criterion in criteria),
+        *(f"score.{score}" for score in scores),
+        *("input_tokens", "output_tokens", "cost_usd", "model", "finish_reason", "failure"),
+    ]
+
+
+def _cells(one: Outcome, criteria: tuple[str, ...], scores: tuple[str, ...]) -> list[str]:
+    answers = {response.criterion: response.text for response in one.responses}
+    values = {score.name: score.value for score in one.scores}
+    usage = one.usage
+    return [
+        *(cell_text(one.row_id), str(one.row_number), cell_text(one.experiment), one.status.value),
+        *(cell_text(answers.get(criterion, "")) for criterion in criteria),
+        *(_number(values.get(score)) for score in scores),
+        *(str(usage.input_tokens), str(usage.output_tokens), _cost(one.responses)),
+        *(cell_text(_distinct(response.model for response in one.responses)),),
+        *(cell_text(_distinct(response.finish_reason for response in one.responses)),),
+        cell_text(one.failure.kind if one.failure else ""),
+    ]
+
+
+def _number(value: float | None) -> str:
+    """The shortest text that reads back as the same number."""
+    return "" if value is None else repr(float(value)).removesuffix(".0")
+
+
+def _cost(responses: Sequence[Response]) -> str:
+    """The sum, or nothing when a price is unknown: half a sum would pass for the whole."""
+    costs = [response.cost_usd for response in responses]
+    known = [cost for cost in costs if cost is not None]
+    return f"{sum(known, NO_COST).normalize():f}" if known and len(known) == len(costs) else ""
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return " ".join(dict.fromkeys(values))
+
+
+def _line(cells: Iterable[str]) -> str:
+    # not csv.writer: whether it quotes a lone carriage return depends on the Python version
+    return ",".join(map(_quoted, cells)) + "\n"
+
+
+def _quoted(text: str) -> str:
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"' if _NEEDS_QUOTES.search(text) else text
