@@ -14,6 +14,7 @@ from pathlib import Path
 _CONFLICT = re.compile(rb"^(<{7} |>{7} )", re.MULTILINE)
 _LARGEST_BYTES = 1_000_000
 _GENERATED = (".lock", "package-lock.json")
+_FIXTURES = Path("tests/fixtures")  # they mean what they say, line ends included
 
 
 def main() -> int:
@@ -22,7 +23,7 @@ def main() -> int:
     parser.add_argument("--fix", action="store_true", help="repair what can be repaired")
     parser.add_argument("files", nargs="*", type=Path)
     arguments = parser.parse_args()
-    files = [path for path in arguments.files or tracked_files() if path.is_file() and not path.is_symlink()]
+    files = [path for path in arguments.files or tracked_files() if is_checked(path)]
     found = [(path, problem) for path in files for problem in problems(path)]
     for path, problem in found:
         print(f"{path}: {problem}")
@@ -30,6 +31,11 @@ def main() -> int:
         for path in {path for path, _ in found}:
             repair(path)
     return 1 if found else 0
+
+
+def is_checked(path: Path) -> bool:
+    """Say whether a file is a real one and no fixture."""
+    return path.is_file() and not path.is_symlink() and not path.is_relative_to(_FIXTURES)
 
 
 def tracked_files() -> list[Path]:
