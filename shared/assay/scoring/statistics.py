@@ -66,6 +66,12 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, float(interval.low * scale), float(interval.high * scale), level, "t")
 
 
+def standard_deviation(values: npt.ArrayLike) -> float | None:
+    """Sample standard deviation (n - 1 in the denominator); None below two values."""
+    scaled, scale = _scaled(_finite(values))
+    return float(scaled.std(ddof=1) * scale) if len(scaled) > 1 else None
+
+
 def bootstrap_mean_interval(
     values: npt.ArrayLike, seed: int, level: float = 0.95, resamples: int = BOOTSTRAP_RESAMPLES
 ) -> Interval:
