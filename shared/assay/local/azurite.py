@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import ServiceError
+from assay.local.processes import command_line
 
 ACCOUNT = "devstoreaccount1"
 # The emulator's published development key: a constant of its documentation, not a secret.
@@ -196,20 +197,8 @@ def _wait_until_gone(data_dir: Path, pid: int) -> None:
 
 
 def _is_azurite_on(data_dir: Path, pid: int) -> bool:
-    command_line = _command_line(pid)
-    return _ENTRY_POINT.name in command_line and str(data_dir) in command_line
-
-
-def _command_line(pid: int) -> str:
-    """The command line of a live process, or "" if there is none. /proc is Linux; `ps` serves elsewhere."""
-    proc = Path("/proc")
-    if not (proc / "self").exists():
-        command = ["ps", "-o", "command=", "-p", str(pid)]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    try:
-        return (proc / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
+    running = command_line(pid)
+    return _ENTRY_POINT.name in running and str(data_dir) in running
 
 
 def _node_major(node: str) -> int:

@@ -44,7 +44,7 @@ def read_truths(task: Task, folder: Path) -> dict[str, Truth]:
 
 def _rows(path: Path, task: Task) -> Iterator[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: the answers of task {task.name!r} cannot be read: {error}") from error
     rows = _json_lines(path, text) if path.suffix == ".jsonl" else list(csv.DictReader(io.StringIO(text, newline="")))

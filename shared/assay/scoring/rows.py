@@ -31,6 +31,9 @@ class JsonScoreOptions(ScorerOptions):
     path: str = Field("score", description="Dotted path into the JSON answer")
     minimum: float = Field(0.0, description="Smallest value that counts")
     maximum: float = Field(10.0, description="Largest value that counts")
+    expected: str | None = Field(
+        None, description="Column with the right number; the score is then minus the distance to it, and 0 is exact"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "JsonScoreOptions":
@@ -56,7 +59,7 @@ class LabelMatch:
         return self.options.name or "label_match"
 
     def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
-        expected = str(fields.get(self.options.expected) or "").strip()
+        expected = _text(fields.get(self.options.expected))
         if not expected:
             return Score(name=self.name, value=None, reason=f"column '{self.options.expected}' is empty in this row")
         try:
@@ -70,7 +73,7 @@ class LabelMatch:
 
 @dataclass(frozen=True)
 class JsonScore:
-    """A number from the answer, checked against its range."""
+    """A number from the answer, checked against its range; or how near it comes to the right one."""
 
     options: JsonScoreOptions
     kind: ScoreKind = "numeric"
@@ -81,19 +84,30 @@ class JsonScore:
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        return (self.options.minimum, self.options.maximum)
+        if self.options.expected is None:
+            return (self.options.minimum, self.options.maximum)
+        return (self.options.minimum - self.options.maximum, 0.0)
 
     def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
         try:
-            found = _looked_up(self.options, responses)
+            found = self._within_bounds(_looked_up(self.options, responses))
+            value = found if self.options.expected is None else -abs(found - self._right(fields, self.options.expected))
         except NotInAnswer as problem:
             return Score(name=self.name, value=None, reason=str(problem))
+        return Score(name=self.name, value=value)
+
+    def _within_bounds(self, found: Any) -> float:
         if isinstance(found, bool) or not isinstance(found, int | float):
-            return Score(name=self.name, value=None, reason=f"expected a number; found {_shown(found)}")
+            raise NotInAnswer(f"expected a number; found {_shown(found)}")
         if not self.options.minimum <= found <= self.options.maximum:
-            bounds = f"{self.options.minimum:g} to {self.options.maximum:g}"
-            return Score(name=self.name, value=None, reason=f"{found:g} is outside {bounds}")
-        return Score(name=self.name, value=float(found))
+            raise NotInAnswer(f"{found:g} is outside {self.options.minimum:g} to {self.options.maximum:g}")
+        return float(found)
+
+    def _right(self, fields: Mapping[str, Any], column: str) -> float:
+        try:
+            return self._within_bounds(float(_text(fields.get(column))))
+        except ValueError:
+            raise NotInAnswer(f"column '{column}' holds no number: {_shown(fields.get(column))}") from None
 
 
 def _looked_up(options: ScorerOptions, responses: Mapping[str, Response]) -> Any:
@@ -112,6 +126,10 @@ def _looked_up(options: ScorerOptions, responses: Mapping[str, Response]) -> Any
             raise NotInAnswer(f"the answer has no '{options.path}': {_shown(response.text)}")
         found = found[part]
     return found
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
 
 
 def _shown(value: Any) -> str:

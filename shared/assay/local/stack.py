@@ -1,0 +1,201 @@
+"""The local stack: Azurite, the Azure OpenAI emulator and the host as child processes on free loopback ports.
+
+`assay up` and `assay demo` start it; its addresses are in `<home>/stack.json` while it runs, for the other commands.
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from assay.errors import ServiceError, UserError
+from assay.local.azurite import start_azurite
+from assay.local.processes import command_line
+
+HOME = Path(".assay")
+STACK_FILE = "stack.json"
+KEY_FILE = Path("keys/signing.pem")
+READY_SECONDS = 60.0
+STOP_SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What to start. `emulators` are the emulator files of the suites; none: an emulator with filler answers."""
+
+    home: Path
+    workers: int = 1
+    emulators: tuple[Path, ...] = ()
+    emulator_options: tuple[str, ...] = ()
+    count_storage_requests: bool = False
+    message_lease_seconds: int = 30
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Addresses and process ids of a running stack."""
+
+    storage: str
+    openai: str
+    openai_key: str
+    host: str
+    owner: int
+    pids: dict[str, int]
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """What a process of the product needs to use this stack."""
+        return {
+            "ASSAY_STORAGE": self.storage,
+            "AZURE_OPENAI_ENDPOINT": self.openai,
+            "AZURE_OPENAI_API_KEY": self.openai_key,
+            "ASSAY_SIGNING_KEY_FILE": str((home / KEY_FILE).resolve()),
+        }
+
+
+def project_root() -> Path:
+    """The checkout that holds `function_app` and `tools`. Raises UserError outside of one."""
+    places = [Path.cwd(), *Path.cwd().parents, *Path(__file__).resolve().parents]
+    for place in places:
+        if (place / "function_app" / "host.json").is_file():
+            return place
+    raise UserError("the local stack needs a checkout of Assay; run this inside one (there is a function_app folder)")
+
+
+def running_stack(home: Path) -> Stack | None:
+    """The stack that runs on `home`, or None."""
+    try:
+        stack = Stack(**json.loads((home / STACK_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return stack if "assay" in command_line(stack.owner) else None
+
+
+@contextmanager
+def started_stack(options: StackOptions) -> Iterator[Stack]:
+    """Starts everything, gives the addresses, and stops everything in order: host, emulator, storage.
+
+    What a killed parent left behind on the same home is stopped first. Raises ServiceError when a part does not start.
+    """
+    home = options.home
+    if running_stack(home):
+        raise UserError(f"a local stack runs on {home} already; stop it with Ctrl-C where it runs, or use it")
+    (home / "logs").mkdir(parents=True, exist_ok=True)
+    _stop_leftovers(home)
+    with ExitStack() as parts:
+        access_log = home / "logs" / "storage-requests.log" if options.count_storage_requests else None
+        azurite = start_azurite((home / "storage").resolve(), project_root() / "tools" / "azurite", access_log)
+        parts.callback(azurite.stop)
+        key = secrets.token_hex(16)
+        emulator, openai_port = parts.enter_context(_child(home, "emulator", _emulator_command(options, key), {}))
+        openai = f"http://127.0.0.1:{openai_port}"
+        stack = Stack(azurite.connection_string, openai, key, "", os.getpid(), {"emulator": emulator})
+        host, port = parts.enter_context(_child(home, "host", _host_command(options), stack.environment(home)))
+        pids = {"storage": azurite.process.pid, "emulator": emulator, "host": host}
+        stack = Stack(azurite.connection_string, openai, key, f"http://127.0.0.1:{port}", os.getpid(), pids)
+        _write(home / STACK_FILE, json.dumps(asdict(stack)))
+        parts.callback((home / STACK_FILE).unlink, missing_ok=True)
+        yield stack
+
+
+def _emulator_command(options: StackOptions, key: str) -> list[str]:
+    configs = [part for path in options.emulators for part in ("--config", str(path))]
+    log = str(options.home / "logs" / "model-requests.jsonl")
+    extra = options.emulator_options if options.emulators else ("--any-deployment", *options.emulator_options)
+    return ["-m", "assay.local.openai_emulator", *configs, "--key", key, "--log", log, *extra]
+
+
+def _host_command(options: StackOptions) -> list[str]:
+    app, data = str(project_root() / "function_app"), str(options.home / "host")
+    lease = str(options.message_lease_seconds)
+    workers = str(options.workers)
+    return [
+        "-m",
+        "assay.local.host",
+        "--app",
+        app,
+        "--data",
+        data,
+        "--workers",
+        workers,
+        "--message-lease-seconds",
+        lease,
+    ]
+
+
+@contextmanager
+def _child(home: Path, name: str, command: list[str], environment: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """Runs a Python child until the block ends; gives its pid and the port that it listens on."""
+    ready, log = home / f"{name}.ready", home / "logs" / f"{name}.log"
+    ready.unlink(missing_ok=True)
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C reaches only us, and we stop the parts in order.
+        process = subprocess.Popen(
+            [sys.executable, *command, "--port", "0", "--ready-file", str(ready)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    _write(home / f"{name}.pid", str(process.pid))
+    try:
+        yield process.pid, _port(process, ready, log, name)
+    finally:
+        _stop(process)
+        (home / f"{name}.pid").unlink(missing_ok=True)
+        ready.unlink(missing_ok=True)
+
+
+def _port(process: subprocess.Popen[bytes], ready: Path, log: Path, name: str) -> int:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if ready.exists() and (text := ready.read_text(encoding="utf-8").strip()):
+            return int(text)
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    tail = log.read_text(encoding="utf-8", errors="replace")[-1_500:]
+    raise ServiceError(f"the local {name} did not start; the end of {log}:\n{tail}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _stop_leftovers(home: Path) -> None:
+    """Ends what a killed parent left behind; the command line proves that a process is still ours."""
+    for pid_file in home.glob("*.pid"):
+        pid = int(pid_file.read_text(encoding="utf-8") or 0)
+        if pid and "assay.local" in command_line(pid):
+            os.kill(pid, signal.SIGTERM)
+            _wait_until_gone(pid)
+        pid_file.unlink(missing_ok=True)
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + STOP_SECONDS
+    while "assay.local" in command_line(pid):
+        if time.monotonic() > deadline:
+            raise ServiceError(f"process {pid}, left over from an earlier run, does not stop; end it and try again")
+        time.sleep(0.05)
+
+
+def _write(path: Path, text: str) -> None:
+    """Atomically and readable by this user only: the stack file holds the emulator's key."""
+    draft = path.with_suffix(path.suffix + ".new")
+    draft.touch(mode=0o600)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
