@@ -1,0 +1,259 @@
+"""What the environment tells a process: variables, a `.env` file, secrets in Key Vault. Read once, by `runtime.py`.
+
+Importing this module loads no Azure SDK; `credential` and `KeyVaultSecrets` load theirs when they are called.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from assay.errors import ServiceError, UserError
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.exceptions import HttpResponseError
+
+ENV_FILE = ".env"
+KEY_VAULT_PREFIX = "keyvault:"
+
+_LONGEST_SHOWN = 80
+_SECRET_VARIABLES = {"ASSAY_STORAGE", "AZURE_OPENAI_API_KEY"}
+_SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
+_CONNECTION_STRING = re.compile(r"(?i)(^|;)\s*(UseDevelopmentStorage=true|AccountName=|BlobEndpoint=)")
+_URL = re.compile(r"(https://[^/\s?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?)(/[^\s?#]*)?")
+_URL_EXPECTED = "an https:// address (http:// only on this machine) without user name and query"
+
+
+def _checked_url(value: str) -> str:
+    # Keys and tokens travel to these addresses: plain http only where it cannot leave the machine.
+    if not _URL.fullmatch(value):
+        raise ValueError(_URL_EXPECTED)
+    return value.rstrip("/")
+
+
+def _checked_connection_string(value: SecretStr) -> SecretStr:
+    if not _CONNECTION_STRING.search(value.get_secret_value()):
+        raise ValueError("a storage connection string")
+    return value
+
+
+def _variable(name: str, expected: str, default: Any = None, **limits: Any) -> Any:
+    """A field that is read from the variable `name`; `expected` ends the sentence that refuses a value."""
+    return Field(default, validation_alias=name, description=expected, **limits)
+
+
+Url = Annotated[str, AfterValidator(_checked_url)]
+ConnectionString = Annotated[SecretStr, AfterValidator(_checked_connection_string)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())]
+
+
+class Settings(BaseSettings):
+    """Everything a process is told by its environment. `Settings(...)` itself reads nothing: see `load`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
+
+    storage_connection_string: ConnectionString | None = _variable("ASSAY_STORAGE", "a storage connection string")
+    storage_blob_url: Url | None = _variable("ASSAY_STORAGE__blobServiceUri", _URL_EXPECTED)
+    storage_queue_url: Url | None = _variable("ASSAY_STORAGE__queueServiceUri", _URL_EXPECTED)
+    storage_client_id: str | None = _variable("ASSAY_STORAGE__clientId", "the client id of an identity")
+    storage_credential: Literal["managedidentity"] | None = _variable("ASSAY_STORAGE__credential", "'managedidentity'")
+    azure_openai_endpoint: Url | None = _variable("AZURE_OPENAI_ENDPOINT", _URL_EXPECTED)
+    azure_openai_api_key: SecretStr | None = _variable("AZURE_OPENAI_API_KEY", "a key or keyvault:<secret-name>")
+    azure_openai_api_version: str = _variable("AZURE_OPENAI_API_VERSION", "an API version", "2024-10-21")
+    azure_client_id: str | None = _variable("AZURE_CLIENT_ID", "the client id of an identity")
+    key_vault_url: Url | None = _variable("KEY_VAULT_URI", _URL_EXPECTED)
+    worker_concurrency: int = _variable("ASSAY_WORKER_CONCURRENCY", "a whole number from 1 to 4096", 64, ge=1, le=4096)
+    checkpoint_seconds: float = _variable("ASSAY_CHECKPOINT_SECONDS", "seconds from 0 to 60", 0.2, ge=0, le=60)
+    queue_depth: int = _variable("ASSAY_QUEUE_DEPTH", "a whole number from 1 to 1000", 64, ge=1, le=1000)
+    limiter: Literal["blob_lease", "none"] = _variable("ASSAY_LIMITER", "'blob_lease' or 'none'", "blob_lease")
+    signing_key_file: Path | None = _variable("ASSAY_SIGNING_KEY_FILE", "the path of a private key in PEM form")
+    max_file_bytes: int = _variable("ASSAY_MAX_FILE_BYTES", "a whole number of bytes, 1 or more", 2 * 1024**3, ge=1)
+    history_days: int = _variable("ASSAY_HISTORY_DAYS", "a whole number of days, 1 or more", 30, ge=1)
+    log_level: LogLevel = _variable("ASSAY_LOG_LEVEL", "'debug', 'info', 'warning' or 'error'", "INFO")
+    git_sha: str | None = _variable("ASSAY_GIT_SHA", "the commit that the code was built from")
+    image_digest: str | None = _variable("ASSAY_IMAGE_DIGEST", "the digest of the container image")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The settings of this process: its environment before `.env` of the current folder; or `environ` alone.
+
+        A variable without text counts as missing. Raises UserError with a line for every wrong variable: its name,
+        what was found (unless that is a secret) and what is expected.
+        """
+        values: dict[str, Any] = {}
+        if environ is None:
+            values = DotEnvSettingsSource(cls, ENV_FILE, "utf-8", env_ignore_empty=True)()
+        values |= _Environment(cls, os.environ if environ is None else environ)()
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UserError("\n".join(map(_sentence, error.errors()))) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class names it
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the caller passes: `load` is the one place that reads the environment."""
+        return (init_settings,)
+
+    @property
+    def blob_url(self) -> str:
+        """The blob service's address. Raises UserError when storage is not set at all."""
+        return self.storage_blob_url or _no_storage()
+
+    @property
+    def queue_url(self) -> str:
+        """The queue service's address. Raises UserError when storage is not set at all."""
+        return self.storage_queue_url or _no_storage()
+
+    def credential(self) -> "AsyncTokenCredential":
+        """A new credential for Azure, for the caller to close; see the function of this name."""
+        return credential(self)
+
+    @model_validator(mode="after")
+    def _name_storage_once(self) -> Self:
+        urls = [self.storage_blob_url, self.storage_queue_url]
+        if self.storage_connection_string and any(urls):
+            raise ValueError(
+                "ASSAY_STORAGE and ASSAY_STORAGE__blobServiceUri or __queueServiceUri are both set; "
+                "expected either a connection string or the two addresses"
+            )
+        if any(urls) and not all(urls):
+            missing = "queueServiceUri" if self.storage_blob_url else "blobServiceUri"
+            raise ValueError(f"ASSAY_STORAGE__{missing} is not set; expected beside the other service's address")
+        return self
+
+    @model_validator(mode="after")
+    def _locate_the_key(self) -> Self:
+        key = self.azure_openai_api_key.get_secret_value() if self.azure_openai_api_key else ""
+        if not key.startswith(KEY_VAULT_PREFIX):
+            return self
+        if not _SECRET_NAME.fullmatch(key.removeprefix(KEY_VAULT_PREFIX)):
+            raise ValueError(
+                "AZURE_OPENAI_API_KEY begins with 'keyvault:' and goes on with no secret name; "
+                "expected 1 to 127 letters, digits and hyphens"
+            )
+        if not self.key_vault_url:
+            raise ValueError("KEY_VAULT_URI is not set; AZURE_OPENAI_API_KEY names a secret of that vault")
+        return self
+
+
+class Secrets(Protocol):
+    """A place that keeps secrets by name."""
+
+    async def get(self, name: str) -> str:
+        """The secret's current value. Raises UserError when it is not there or not for us, else ServiceError."""
+        ...
+
+
+async def resolve(secret: SecretStr, secrets: Secrets | None) -> str:
+    """The secret's text; for `keyvault:<name>` what `secrets` keeps under that name.
+
+    Raises UserError when that is needed and there are no `secrets`, and whatever `secrets.get` raises.
+    """
+    text = secret.get_secret_value()
+    if not text.startswith(KEY_VAULT_PREFIX):
+        return text
+    name = text.removeprefix(KEY_VAULT_PREFIX)
+    if secrets is None:
+        raise UserError(f"KEY_VAULT_URI is not set; expected the vault that keeps the secret '{name}'")
+    return await secrets.get(name)
+
+
+class KeyVaultSecrets:
+    """The secrets of one Azure Key Vault. `client_options` go to the SDK's `SecretClient`."""
+
+    def __init__(self, vault_url: str, credential: "AsyncTokenCredential", **client_options: Any) -> None:
+        from azure.keyvault.secrets.aio import SecretClient
+
+        self._vault_url = vault_url
+        self._client = SecretClient(vault_url, credential, **client_options)
+
+    async def get(self, name: str) -> str:
+        from azure.core.exceptions import AzureError, HttpResponseError
+
+        try:
+            value = (await self._client.get_secret(name)).value
+        except HttpResponseError as error:
+            raise self._refused(name, error) from error
+        except AzureError as error:
+            raise ServiceError(f"reading the secret '{name}' of {self._vault_url} failed: {error.message}") from error
+        if not value:
+            raise UserError(f"the secret '{name}' of {self._vault_url} is empty; expected a value")
+        return value
+
+    async def close(self) -> None:
+        """Closes connections but not the credential; a second call does nothing."""
+        await self._client.close()
+
+    def _refused(self, name: str, error: "HttpResponseError") -> Exception:
+        if error.status_code == 404:
+            return UserError(f"{self._vault_url} has no secret '{name}'; create it or name another one")
+        attempted = f"reading the secret '{name}' of {self._vault_url} failed (HTTP {error.status_code})"
+        if error.status_code in (401, 403):
+            return UserError(f"{attempted}: {error.message}. Give the identity the role Key Vault Secrets User.")
+        return ServiceError(f"{attempted}: {error.message}")
+
+
+def credential(settings: Settings) -> "AsyncTokenCredential":
+    """A new credential for Azure, for the caller to close.
+
+    With ASSAY_STORAGE__credential=managedidentity it is the managed identity alone, otherwise the usual chain:
+    environment, workload identity, managed identity, Azure CLI.
+    """
+    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+
+    client_id = settings.storage_client_id or settings.azure_client_id
+    if settings.storage_credential == "managedidentity":
+        return ManagedIdentityCredential(client_id=client_id)
+    return DefaultAzureCredential(managed_identity_client_id=client_id)
+
+
+class _Environment(EnvSettingsSource):
+    """Reads the given mapping, whatever the case of its names, in place of `os.environ`."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): text for name, text in self._environ.items() if text}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    if not error["loc"]:
+        return str(error["ctx"]["error"])
+    variable = str(error["loc"][0])
+    fields = Settings.model_fields.values()
+    expected = next(field.description for field in fields if field.validation_alias == variable)
+    found = "something else, not shown here" if variable in _SECRET_VARIABLES else _shown(error["input"])
+    return f"{variable} is {found}; expected {expected}"
+
+
+def _shown(value: object) -> str:
+    """The value as a person wrote it; addresses may carry a password or a signature, which stay out."""
+    text = re.sub(r"//[^/\s]*@", "//...@", str(value)).partition("?")[0]
+    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
+
+
+def _no_storage() -> str:
+    raise UserError(
+        "ASSAY_STORAGE is not set; expected a connection string, or the addresses ASSAY_STORAGE__blobServiceUri "
+        "and ASSAY_STORAGE__queueServiceUri. `assay up` starts a local storage account and sets it."
+    )
