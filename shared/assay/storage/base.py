@@ -42,12 +42,12 @@ class Blobs(Protocol):
         """The blob's entry with its metadata, or None when blob or container is missing."""
         ...
 
-    def list(self, prefix: str) -> AsyncIterator[BlobEntry]:
-        """Entries with metadata in the order of their names. `prefix` starts with a container; missing: no entries."""
-        ...
-
     async def folders(self, prefix: str) -> list[str]:
         """Names of the folders right below `prefix` (which ends in `/`), in order, without slashes."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[BlobEntry]:
+        """Entries with metadata in the order of their names. `prefix` starts with a container; missing: no entries."""
         ...
 
     async def delete(self, path: str, *, lease: str | None = None) -> None:
