@@ -115,6 +115,10 @@ class TestNumeric:
         result = compared([1.0, 2.0, None], [1.0, 3.0, 4.0])
         assert result.bounds.low is None and any("unknown" in note for note in result.notes)
 
+    def test_complete_rows_need_no_note(self):
+        """Notes are for what a reader must know beside the numbers."""
+        assert compared(np.zeros(10), 1 + np.linspace(-0.2, 0.2, 10), value_range=(0, 2)).notes == ()
+
     def test_missing_scores_that_could_reverse_the_result_are_noted(self):
         """Ten clear wins, ten rows unknown: on a scale of 0 to 10 the truth could be the other way round."""
         result = compared(
