@@ -63,32 +63,22 @@ class Ingest:
         suite_name, file = split_drop(entry.path)
         if entry.size > self.max_file_bytes:
             raise DatasetError(f"{file}: {entry.size:,} bytes; at most {self.max_file_bytes:,} are accepted")
-        text = await self._suite_text(suite_name)
+        text = await suite_text(self.storage, suite_name)
         suite = checked_suite(text, f"{suite_name}/suite.yaml")
         if suite.name != suite_name:
             raise SuiteError(f"{suite_name}/suite.yaml: the suite is named '{suite.name}'; expected '{suite_name}'")
         digest = await self._digest(entry, file, suite, text)
         return RunHeader(
-            run=_run_id(suite, entry, digest),
+            run=run_id(suite, entry.path, digest, entry.metadata.get(AGAIN, "")),
             suite_name=suite_name,
             suite=suite.model_dump(mode="json", by_alias=True),
             suite_source=text,
-            suite_sha256=suite_digest(suite),
+            suitefile_digest=suite_digest(suite),
             dataset=DatasetReference(path=entry.path, file=file, etag=entry.etag, size=entry.size, sha256=digest),
             seed=suite.seed,
             created_at=self.now(),
             versions=dict(self.versions),
         )
-
-    async def _suite_text(self, suite: str) -> str:
-        try:
-            return (await self.storage.read(layout.suite_file(suite))).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise SuiteError(f"{suite}/suite.yaml: not valid UTF-8 at byte {error.start + 1}") from None
-        except BlobMissing:
-            known = await self.storage.folders(f"{layout.SUITES}/")
-            hint = did_you_mean(suite, known)
-            raise SuiteError(f"there is no suite '{suite}'{hint}. Suites: {', '.join(known) or 'none yet'}") from None
 
     async def _digest(self, entry: BlobEntry, file: str, suite: Suite, text: str) -> str:
         """SHA-256 of the file, once its beginning has been found to fit the suite."""
@@ -99,7 +89,7 @@ class Ingest:
             if source.columns is not None:
                 check_columns(suite, text, source.columns, file, f"{suite.name}/suite.yaml")
             next(source.rows())
-            return await asyncio.to_thread(_sha256, local)
+            return await asyncio.to_thread(file_digest, local)
 
     async def _begin(self, header: RunHeader) -> str | None:
         try:
@@ -132,6 +122,18 @@ class Ingest:
         self.telemetry.problem("file_quarantined", path=entry.path, reason=reason)
 
 
+async def suite_text(storage: Storage, suite: str) -> str:
+    """The suite file as deployed. Raises SuiteError when there is none, or none that is text."""
+    try:
+        return (await storage.read(layout.suite_file(suite))).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SuiteError(f"{suite}/suite.yaml: not valid UTF-8 at byte {error.start + 1}") from None
+    except BlobMissing:
+        known = await storage.folders(f"{layout.SUITES}/")
+        hint = did_you_mean(suite, known)
+        raise SuiteError(f"there is no suite '{suite}'{hint}. Suites: {', '.join(known) or 'none yet'}") from None
+
+
 def split_drop(path: str) -> tuple[str, str]:
     """Suite and file of a drop's path. Raises NameRefused for a name that could leave its folder or be misread."""
     container, _, name = path.partition("/")
@@ -146,12 +148,10 @@ def split_drop(path: str) -> tuple[str, str]:
 
 async def quarantine_file(storage: Storage, entry: BlobEntry, reason: str, run: str | None, at: datetime) -> None:
     """Keeps a record of a file that was refused; the same content again replaces it."""
-    name = entry.path.partition("/")[2]
-    suite, _, file = name.rpartition("/")
-    digest = hashlib.sha256(f"{entry.path}\n{entry.etag}".encode()).hexdigest()[:16]
     record = Refusal(kind="file", subject=_shown(entry.path), reason=reason, at=at, run=run)
-    path = layout.refused_file(_safe(suite), _safe(file), digest)
-    await storage.write(path, record.model_dump_json(indent=1).encode(), overwrite=True)
+    await storage.write(
+        file_refusal_path(entry.path, entry.etag), record.model_dump_json(indent=1).encode(), overwrite=True
+    )
 
 
 def _bad_name(part: str) -> str | None:
@@ -166,13 +166,21 @@ def _bad_name(part: str) -> str | None:
     return None
 
 
-def _run_id(suite: Suite, entry: BlobEntry, digest: str) -> str:
-    again = entry.metadata.get(AGAIN, "")
-    content = "\n".join((entry.path, digest, suite_digest(suite), again))
+def run_id(suite: Suite, path: str, digest: str, again: str = "") -> str:
+    """The id of the run of this content under this name; `again` asks for another run of the same."""
+    content = "\n".join((path, digest, suite_digest(suite), again))
     return f"{suite.name}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
 
-def _sha256(path: Path) -> str:
+def file_refusal_path(path: str, etag: str) -> str:
+    """Where the quarantine record of a dropped blob is, if it was refused."""
+    suite, _, file = path.partition("/")[2].rpartition("/")
+    digest = hashlib.sha256(f"{path}\n{etag}".encode()).hexdigest()[:16]
+    return layout.refused_file(_safe(suite), _safe(file), digest)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a local file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -4,7 +4,6 @@ A step reads blobs and writes blobs; what it returns is a few counts, for the or
 """
 
 import asyncio
-import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from assay.errors import BlobExists, BlobMissing, DatasetError, UserError
-from assay.orchestration.ingest import quarantine_file
+from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.planning.plan import build_plan
 from assay.records import ChunkMessage, Plan, Progress, RunHeader, Stage
@@ -113,9 +112,7 @@ class AskingSteps:
             await self.storage.download(header.dataset.path, target)
         except BlobMissing:
             raise DatasetError(f"{header.dataset.path} is gone; drop it again to run it") from None
-        with target.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != header.dataset.sha256:
+        if await asyncio.to_thread(file_digest, target) != header.dataset.sha256:
             raise DatasetError(
                 f"{header.dataset.path} was replaced before it was read; its new content has its own run"
             )
