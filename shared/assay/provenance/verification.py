@@ -61,6 +61,9 @@ class Finding:
     fault: Fault
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.fault}: {self.message}"
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:

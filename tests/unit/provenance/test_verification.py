@@ -141,6 +141,12 @@ class TestChangedFiles:
         (bundle / "results.csv").write_bytes(b"short")
         assert faults(verify_bundle(bundle)) == {("report.md", Fault.WRONG_DIGEST), ("results.csv", Fault.WRONG_SIZE)}
 
+    def test_a_finding_reads_as_one_line(self, bundle):
+        """File, fault, and what was found and expected."""
+        (bundle / "results.csv").write_bytes(b"short")
+        (finding,) = verify_bundle(bundle).findings
+        assert str(finding) == "results.csv: wrong size: 5 bytes; the manifest says 15"
+
     def test_an_extra_file_is_named(self, bundle):
         """Also in a folder of its own, hidden, or with the name of a seal file in a folder."""
         extra = ["extra.txt", ".hidden", "plots/more.svg", "new/deep/file", "plots/manifest.json"]
