@@ -12,7 +12,7 @@ from assay.records import NO_COST, Outcome, Response
 from assay.suite.models import Suite
 
 Groups = Iterable[Sequence[Outcome]]
-"""All outcomes of one row range over all experiments, range by range in the plan's order."""
+"""All outcomes of one row range, range by range and within it experiment by experiment in the plan's order."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
@@ -29,22 +29,21 @@ def write_results_csv(groups: Groups, suite: Suite, path: Path) -> None:
     scores = score_names(suite)
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(_line(_header(criteria, scores)))
-        for one in in_order(groups, suite):
+        for one in in_order(groups):
             file.write(_line(_cells(one, criteria, scores)))
 
 
-def write_results_jsonl(groups: Groups, suite: Suite, path: Path) -> None:
+def write_results_jsonl(groups: Groups, path: Path) -> None:
     """Writes every outcome whole, in the order of the CSV, with its `rank` in that order from 1; replaces the file."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        for rank, one in enumerate(in_order(groups, suite), start=1):
+        for rank, one in enumerate(in_order(groups), start=1):
             file.write(f'{{"rank":{rank},{one.model_dump_json()[1:]}\n')
 
 
-def in_order(groups: Groups, suite: Suite) -> Iterator[Outcome]:
-    """Outcomes by row number, and within a row by experiment with the baseline first."""
-    ranks = {experiment.name: rank for rank, experiment in enumerate(suite.ordered)}
+def in_order(groups: Groups) -> Iterator[Outcome]:
+    """Outcomes by row number, and within a row by experiment as the group has them: the baseline first."""
     for group in groups:
-        yield from sorted(group, key=lambda one: (one.row_number, ranks[one.experiment]))
+        yield from sorted(group, key=lambda one: one.row_number)
 
 
 def criteria_of(suite: Suite) -> tuple[str, ...]:

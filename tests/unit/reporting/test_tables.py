@@ -55,7 +55,7 @@ def test_csv_says_nothing_that_differs_between_two_runs_with_the_same_answers(tm
         run.header,
         run.suite,
         run.plan,
-        tuple(tuple(reversed([retried(one) for one in group])) for group in run.groups),
+        tuple(tuple(sorted(map(retried, group), key=lambda one: -one.row_number)) for group in run.groups),
         run.rows,
     )
 
@@ -132,7 +132,7 @@ def test_a_failure_is_its_kind_in_the_csv_and_whole_in_the_jsonl(tmp_path: Path)
     trial = failed(3, "plain", "server_error", "Request 0ab1 failed")
 
     (line,) = rows_of(tmp_path / "results.csv", trial)
-    write_results_jsonl([[trial]], suite(), tmp_path / "results.jsonl")
+    write_results_jsonl([[trial]], tmp_path / "results.jsonl")
 
     assert (line["status"], line["failure"], line["cost_usd"]) == ("failed", "server_error", "")
     assert "0ab1" not in (tmp_path / "results.csv").read_text(encoding="utf-8")
@@ -154,7 +154,7 @@ def test_jsonl_holds_every_outcome_whole_with_its_rank(tmp_path: Path) -> None:
     """Rule: a JSONL line is the outcome's own JSON plus its rank, in the order of the CSV."""
     run = triage_run(rows=25)
 
-    write_results_jsonl(run.groups, run.suite, tmp_path / "results.jsonl")
+    write_results_jsonl(run.groups, tmp_path / "results.jsonl")
 
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text(encoding="utf-8").splitlines()]
     ranks = [line.pop("rank") for line in lines]
@@ -173,9 +173,9 @@ def test_tables_ask_for_one_group_at_a_time() -> None:
     def groups() -> Iterator[list[Outcome]]:
         for number in (1, 2):
             asked.append(number)
-            yield [outcome(number, "short"), outcome(number, "plain")]
+            yield [outcome(number, "plain"), outcome(number, "short")]
 
-    lines = in_order(groups(), suite())
+    lines = in_order(groups())
 
     assert [next(lines).experiment, next(lines).experiment, asked] == ["plain", "short", [1]]
 
@@ -183,7 +183,7 @@ def test_tables_ask_for_one_group_at_a_time() -> None:
 def test_no_outcomes_give_a_table_with_a_header(tmp_path: Path) -> None:
     """Rule: an empty run still has readable tables."""
     write_results_csv([], suite(), tmp_path / "results.csv")
-    write_results_jsonl([], suite(), tmp_path / "results.jsonl")
+    write_results_jsonl([], tmp_path / "results.jsonl")
 
     assert (tmp_path / "results.csv").read_text(encoding="utf-8").count("\n") == 1
     assert (tmp_path / "results.jsonl").read_bytes() == b""

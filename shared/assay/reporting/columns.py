@@ -1,0 +1,96 @@
+"""The numbers of all trials of a run in columns, one slot per row: what `contents.py` computes with.
+
+A million trials fit into some ten megabytes per score and experiment; answers are not kept.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from assay.records import NO_COST, Outcome, TrialStatus, Usage
+from assay.scoring.results import MissingCounts
+
+Floats = npt.NDArray[np.float64]
+
+_STATUSES = tuple(TrialStatus)
+_CODES = {status: code for code, status in enumerate(_STATUSES)}
+_NO_OUTCOME = -1
+
+
+@dataclass
+class ExperimentColumns:
+    """One experiment's trials. A slot without a score or an answer is NaN."""
+
+    statuses: npt.NDArray[np.int8]
+    latencies_seconds: Floats
+    scores: dict[str, Floats]
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: Decimal = NO_COST
+    models: Counter[str] = field(default_factory=Counter)
+    unpriced_models: set[str] = field(default_factory=set)
+
+    @classmethod
+    def empty(cls, rows: int, scores: Sequence[str]) -> "ExperimentColumns":
+        return cls(
+            statuses=np.full(rows, _NO_OUTCOME, dtype=np.int8),
+            latencies_seconds=np.full(rows, np.nan),
+            scores={name: np.full(rows, np.nan) for name in scores},
+        )
+
+    def add(self, outcome: Outcome) -> bool:
+        """Takes a trial in; False, and no change, when this row's outcome is already known."""
+        slot = outcome.row_number - 1
+        if self.statuses[slot] != _NO_OUTCOME:
+            return False
+        self.statuses[slot] = _CODES[outcome.status]
+        for score in outcome.scores:
+            if score.value is not None and score.name in self.scores:
+                self.scores[score.name][slot] = score.value
+        if outcome.responses:
+            self._add_responses(outcome, slot)
+        return True
+
+    def count(self, status: TrialStatus) -> int:
+        return int(np.count_nonzero(self.statuses == _CODES[status]))
+
+    @property
+    def without_outcome(self) -> int:
+        return int(np.count_nonzero(self.statuses == _NO_OUTCOME))
+
+    def missing(self, score: str) -> MissingCounts:
+        """Why trials lack this score. A trial without any outcome was not done: it counts as skipped."""
+        gaps = self.statuses[np.isnan(self.scores[score])]
+        by_status = {status: int(np.count_nonzero(gaps == code)) for status, code in _CODES.items()}
+        return MissingCounts(
+            failed=by_status[TrialStatus.FAILED],
+            blocked=by_status[TrialStatus.BLOCKED],
+            skipped=by_status[TrialStatus.SKIPPED] + int(np.count_nonzero(gaps == _NO_OUTCOME)),
+            unscored=by_status[TrialStatus.SUCCEEDED],
+        )
+
+    def latency_quantile(self, quantile: float) -> float | None:
+        """Seconds that this share of the answered trials took at most; None when there is none."""
+        seen = self.latencies_seconds[~np.isnan(self.latencies_seconds)]
+        return float(np.quantile(seen, quantile)) if len(seen) else None
+
+    def by_row(self, score: str) -> dict[str, float]:
+        """The scores there are by row, under keys that sort like the rows' numbers."""
+        values = self.scores[score]
+        slots = np.flatnonzero(~np.isnan(values))
+        return {row_key(int(slot) + 1): float(values[slot]) for slot in slots}
+
+    def _add_responses(self, outcome: Outcome, slot: int) -> None:
+        self.latencies_seconds[slot] = sum(response.latency_seconds for response in outcome.responses)
+        self.usage += outcome.usage
+        self.cost_usd += outcome.cost_usd
+        self.models.update(response.model for response in outcome.responses)
+        self.unpriced_models.update(response.model for response in outcome.responses if response.cost_usd is None)
+
+
+def row_key(number: int) -> str:
+    """Stands for a row id, which a row without any outcome does not tell; sorts like the number."""
+    return f"{number:09d}"

@@ -1,0 +1,224 @@
+"""Numbers and verdicts in plain English: what `contents.py` puts into sentences and the formats put into tables.
+
+Pure text in, text out; nothing here is escaped for any format.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from math import floor, isfinite, log10
+
+from assay.scoring.base import ScoreKind
+from assay.scoring.results import Bounds, Comparison, Interval, Verdict
+
+NOTHING = "–"
+MINUS = "−"
+
+_SMALLEST_P = 0.0001
+_MOST_DECIMALS = 6
+
+
+def count(value: int) -> str:
+    """`57,600`."""
+    return f"{value:,}"
+
+
+def noun(value: int, singular: str) -> str:
+    """`1 row`, `320 rows`."""
+    return f"{count(value)} {singular}{'' if value == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def usd(value: Decimal) -> str:
+    """Two decimals from a dollar up, four below: `12.40 USD`, `0.0312 USD`, `less than 0.0001 USD`."""
+    if 0 < value < Decimal("0.0001"):
+        return "less than 0.0001 USD"
+    return f"{value:,.2f} USD" if value >= 1 or not value else f"{value:.4f} USD"
+
+
+def seconds(value: float | None) -> str:
+    """`0.41 s`."""
+    return NOTHING if value is None else f"{value:.2f} s"
+
+
+def share(value: float | None) -> str:
+    """`84.5 %`."""
+    return NOTHING if value is None else f"{_fixed(value * 100, 1)} %"
+
+
+def level(interval: Interval) -> str:
+    """`95 %`."""
+    return f"{interval.level * 100:.6g} %"
+
+
+def probability(p_value: float | None) -> str:
+    """`p = 0.0312`, `p < 0.0001`, or why there is none."""
+    if p_value is None:
+        return "no p-value"
+    return f"p < {_SMALLEST_P}" if p_value < _SMALLEST_P else f"p = {p_digits(p_value)}"
+
+
+def p_digits(p_value: float | None) -> str:
+    """Four decimals near the usual limits, so that 0.0499 does not pass for 0.05."""
+    if p_value is None:
+        return NOTHING
+    if p_value < _SMALLEST_P:
+        return f"< {_SMALLEST_P}"
+    if p_value < 0.01:
+        return f"{p_value:.2g}"
+    return f"{p_value:.4f}" if p_value < 0.1 else f"{p_value:.2f}"
+
+
+def value(number: float | None, kind: ScoreKind, interval: Interval | None = None) -> str:
+    """A mean: `84.5 %` of a binary score; a numeric one as precisely as its interval allows: `5.62`."""
+    if number is None:
+        return NOTHING
+    return share(number) if kind == "binary" else _fixed(number, _decimals(number, interval))
+
+
+def value_range(interval: Interval, kind: ScoreKind) -> str:
+    """`80.1 % to 88.0 %`; an unbounded side is said to be so."""
+    return f"{value(interval.low, kind, interval)} to {value(interval.high, kind, interval)}"
+
+
+def difference(number: float | None, kind: ScoreKind, interval: Interval | None = None) -> str:
+    """Signed: `+9.4 points` (percentage points) of a binary score, `−0.44` of a numeric one."""
+    if number is None:
+        return NOTHING
+    return f"{signed(number, kind, interval)}{' points' if kind == 'binary' else ''}"
+
+
+def signed(number: float | None, kind: ScoreKind, interval: Interval | None = None) -> str:
+    """A difference without its unit: `+9.4`, `−0.44`; a difference that rounds to nothing has no sign."""
+    if number is None:
+        return NOTHING
+    text = _fixed(number * 100, 1) if kind == "binary" else _fixed(number, _decimals(number, interval))
+    is_nothing = not text.strip("0.,−")
+    return text.lstrip(MINUS) if is_nothing else text if text.startswith(MINUS) else f"+{text}"
+
+
+def difference_range(interval: Interval, kind: ScoreKind) -> str:
+    """`+5.1 to +13.8`."""
+    return f"{signed(interval.low, kind, interval)} to {signed(interval.high, kind, interval)}"
+
+
+def bounds_range(bounds: Bounds, kind: ScoreKind, interval: Interval) -> str:
+    """`+4.4 to +10.6`, or a dash when a bound is unknown."""
+    if bounds.low is None or bounds.high is None:
+        return NOTHING
+    return f"{signed(bounds.low, kind, interval)} to {signed(bounds.high, kind, interval)}"
+
+
+def verdict_sentence(variant: str, baseline: str, score: str, result: Comparison, family: int) -> str:
+    """What the comparison shows, with its numbers. Never says that two experiments are equal: a test cannot show it."""
+    if result.verdict == "not enough data":
+        return f"Not enough data to compare {variant} with {baseline} on `{score}`: {result.verdict_reason}."
+    numbers = f"{difference(result.difference, result.kind, result.interval)} ({_interval_phrase(result)})"
+    evidence = f"{result.test}, {probability(_final_p(result))}{_correction(result, family)}"
+    if result.verdict == "no difference shown":
+        return f"No difference shown between {variant} and {baseline} on `{score}`: {numbers}, {evidence}."
+    return f"{variant} is {result.verdict} than {baseline} on `{score}`: {numbers}, {evidence}."
+
+
+def missing_sentence(variant: str, baseline: str, result: Comparison) -> str | None:
+    """Which rows the comparison lacks and how far they could move it, or None when it lacks none."""
+    missing = result.n_rows - result.n_pairs
+    if not missing:
+        return None
+    lacking = (
+        (result.missing_baseline - result.missing_both, baseline),
+        (result.missing_variant - result.missing_both, variant),
+        (result.missing_both, "either"),
+    )
+    parts = [f"{count(rows)} without a score of {whose}" for rows, whose in lacking if rows]
+    compared = f"{count(missing)} of {noun(result.n_rows, 'row')} {'is' if missing == 1 else 'are'} not compared"
+    return f"{compared} ({', '.join(parts)}). {_bounds_sentence(result)}"
+
+
+def headline(
+    baseline: str, score: str | None, results: Sequence[tuple[str, Comparison]], scored: bool, answered: bool
+) -> str:
+    """The run in one line; `results` are the variants' comparisons on the primary score."""
+    if not answered:
+        return "No trial was answered, so there is nothing to compare"
+    if score is None:
+        return "The suite has no scorer, so nothing is compared"
+    if not scored:
+        return f"No answer could be scored on `{score}`, so there is nothing to compare"
+    if not results:
+        return f"Only {baseline} was tried, so there is nothing to compare"
+    return _first_upper("; ".join(_clauses(baseline, score, results)))
+
+
+def _clauses(baseline: str, score: str, results: Sequence[tuple[str, Comparison]]) -> Iterable[str]:
+    for verdict in ("better", "worse"):
+        ahead = [(name, result) for name, result in results if result.verdict == verdict]
+        if len(ahead) == 1:
+            name, result = ahead[0]
+            yield f"{name} is {verdict} than {baseline} on `{score}` by {_short(result).lstrip(f'+{MINUS}')}"
+        elif ahead:
+            names = listed([f"{name} ({_short(result)})" for name, result in ahead])
+            yield f"{names} are {verdict} than {baseline} on `{score}`"
+    yield from _undecided(baseline, score, results)
+
+
+def _undecided(baseline: str, score: str, results: Sequence[tuple[str, Comparison]]) -> Iterable[str]:
+    decided = any(result.verdict in ("better", "worse") for _, result in results)
+    against = "" if decided else f" against {baseline} on `{score}`"
+    phrases: tuple[tuple[Verdict, str], ...] = (
+        ("no difference shown", "no difference shown for"),
+        ("not enough data", "not enough data for"),
+    )
+    for verdict, phrase in phrases:
+        names = [name for name, result in results if result.verdict == verdict]
+        if names:
+            yield f"{phrase} {listed(names)}{against}"
+
+
+def _short(result: Comparison) -> str:
+    return difference(result.difference, result.kind, result.interval)
+
+
+def _first_upper(text: str) -> str:
+    """Only our own words: a name such as `plain` stays as it is written."""
+    return text[0].upper() + text[1:] if text.startswith(("no ", "not ")) else text
+
+
+def _interval_phrase(result: Comparison) -> str:
+    return f"{level(result.interval)} interval {difference_range(result.interval, result.kind)}"
+
+
+def _final_p(result: Comparison) -> float | None:
+    return result.p_value if result.p_adjusted is None else result.p_adjusted
+
+
+def _correction(result: Comparison, family: int) -> str:
+    if result.p_value is None:
+        return f" ({result.verdict_reason})"
+    return f" after Holm over {family} comparisons" if family > 1 else ""
+
+
+def _bounds_sentence(result: Comparison) -> str:
+    if result.bounds.low is None or result.bounds.high is None:
+        return f"How far they could move the difference is unknown: {result.bounds.reason}."
+    unit = " points" if result.kind == "binary" else ""
+    low, high = (signed(bound, result.kind, result.interval) for bound in (result.bounds.low, result.bounds.high))
+    return f"Whatever they would have scored, the difference over all rows lies between {low} and {high}{unit}."
+
+
+def _decimals(number: float, interval: Interval | None) -> int:
+    """As many as give the interval's width two digits; without a width, three digits of the number itself."""
+    width = None
+    if interval is not None and interval.low is not None and interval.high is not None:
+        width = interval.high - interval.low
+    reference, digits = (width, 2) if width else (abs(number), 3)
+    if not reference or not isfinite(reference):
+        return 0
+    return min(_MOST_DECIMALS, max(0, digits - 1 - floor(log10(reference))))
+
+
+def _fixed(number: float, decimals: int) -> str:
+    return f"{number:,.{decimals}f}".replace("-", MINUS)
