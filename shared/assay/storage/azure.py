@@ -20,15 +20,9 @@ _LARGE_BODY_BYTES = 1024 * 1024
 class AzureStorage(AzureBlobs, AzureQueues):
     """Storage over two service clients, each with its pool of connections."""
 
-    def __init__(
-        self,
-        blob_service: BlobServiceClient,
-        queue_service: QueueServiceClient,
-        credential: AsyncTokenCredential | None = None,
-    ) -> None:
+    def __init__(self, blob_service: BlobServiceClient, queue_service: QueueServiceClient) -> None:
         AzureBlobs.__init__(self, blob_service)
         AzureQueues.__init__(self, queue_service)
-        self._credential = credential
 
     @classmethod
     def from_connection_string(cls, connection_string: str) -> Self:
@@ -43,20 +37,16 @@ class AzureStorage(AzureBlobs, AzureQueues):
 
     @classmethod
     def from_urls(cls, blob_url: str, queue_url: str, credential: AsyncTokenCredential) -> Self:
-        """For an identity. The credential is the storage's from now on, which closes it."""
+        """For an identity. The credential stays the caller's to close."""
         return cls(
             BlobServiceClient(blob_url, credential, **_blob_options()),
             QueueServiceClient(queue_url, credential, **_queue_options()),
-            credential,
         )
 
     async def close(self) -> None:
         """Closes connections; a second call does nothing."""
         await self._blob_service.close()
         await self._queue_service.close()
-        if self._credential is not None:
-            await self._credential.close()
-            self._credential = None
 
 
 class PiecewiseTransport(AioHttpTransport):  # type: ignore[misc]

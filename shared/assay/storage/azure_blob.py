@@ -1,7 +1,6 @@
 """Blobs, files, leases and journals on Azure Blob Storage. Every call is one request as long as all goes well."""
 
 import asyncio
-import builtins
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -70,20 +69,20 @@ class AzureBlobs:
         except BlobMissing:
             return None
 
-    async def list(self, prefix: str) -> AsyncIterator[BlobEntry]:
-        container, start = split_prefix(prefix)
-        client = self._blob_service.get_container_client(container)
-        with translated(f"listing {prefix}"), suppress(ResourceNotFoundError):
-            async for blob in client.list_blobs(name_starts_with=start or None, include=["metadata"]):
-                yield _entry(f"{container}/{blob.name}", blob)
-
-    async def folders(self, prefix: str) -> builtins.list[str]:
+    async def folders(self, prefix: str) -> list[str]:
         container, start = split_prefix(prefix)
         client = self._blob_service.get_container_client(container)
         with translated(f"listing the folders of {prefix}"), suppress(ResourceNotFoundError):
             items = client.walk_blobs(name_starts_with=start or None, delimiter="/")
             return sorted([_last_part(item.name) async for item in items if isinstance(item, BlobPrefix)])
         return []
+
+    async def list(self, prefix: str) -> AsyncIterator[BlobEntry]:
+        container, start = split_prefix(prefix)
+        client = self._blob_service.get_container_client(container)
+        with translated(f"listing {prefix}"), suppress(ResourceNotFoundError):
+            async for blob in client.list_blobs(name_starts_with=start or None, include=["metadata"]):
+                yield _entry(f"{container}/{blob.name}", blob)
 
     async def delete(self, path: str, *, lease: str | None = None) -> None:
         with suppress(BlobMissing), translated(f"deleting {path}"):

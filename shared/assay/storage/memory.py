@@ -2,12 +2,11 @@
 
 import asyncio
 import base64
-import builtins
 import itertools
 import time
 import uuid
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,18 +53,18 @@ class MemoryStorage:
         self._now = now
         self._versions = itertools.count(1)
         self._blobs: dict[str, _Blob] = {}
-        self._queues: defaultdict[str, builtins.list[_Message]] = defaultdict(builtins.list)
+        self._queues: defaultdict[str, list[_Message]] = defaultdict(list)
         self._faults: defaultdict[str, deque[Exception]] = defaultdict(deque)
 
     def fail_next(self, operation: str, error: Exception, *, times: int = 1) -> None:
         """Lets the next calls of the method `operation` raise `error` and do nothing; a second call queues more."""
         self._faults[operation].extend([error] * times)
 
-    def messages(self, queue: str) -> builtins.list[str]:
+    def messages(self, queue: str) -> list[str]:
         """All texts in the queue in the order they were sent, delayed ones included."""
         return [message.text for message in self._queues[queue]]
 
-    def take_messages(self, queue: str) -> builtins.list[str]:
+    def take_messages(self, queue: str) -> list[str]:
         """Removes the messages whose delay is over and returns their texts."""
         now = self._clock()
         due = [message for message in self._queues[queue] if message.visible_at <= now]
@@ -89,17 +88,17 @@ class MemoryStorage:
         await self._begin("find")
         return self._entry(path) if path in self._blobs else None
 
+    async def folders(self, prefix: str) -> list[str]:
+        split_prefix(prefix)
+        await self._begin("folders")
+        names = (path.removeprefix(prefix).partition("/") for path in self._below(prefix))
+        return sorted({folder for folder, slash, _ in names if slash})
+
     async def list(self, prefix: str) -> AsyncIterator[BlobEntry]:
         split_prefix(prefix)
         await self._begin("list")
         for entry in [self._entry(path) for path in self._below(prefix)]:
             yield entry
-
-    async def folders(self, prefix: str) -> builtins.list[str]:
-        split_prefix(prefix)
-        await self._begin("folders")
-        names = (path.removeprefix(prefix).partition("/") for path in self._below(prefix))
-        return sorted({folder for folder, slash, _ in names if slash})
 
     async def delete(self, path: str, *, lease: str | None = None) -> None:
         await self._begin("delete")
@@ -198,7 +197,7 @@ class MemoryStorage:
         blob = self._blobs[path]
         return BlobEntry(path, len(blob.content), blob.etag, blob.modified, dict(blob.metadata))
 
-    def _below(self, prefix: str) -> builtins.list[str]:
+    def _below(self, prefix: str) -> Sequence[str]:
         container, start = split_prefix(prefix)
         return sorted(path for path in self._blobs if path.startswith(f"{container}/{start}"))
 
