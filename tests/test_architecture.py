@@ -25,7 +25,8 @@ LAYERS = (
     ("sinks",),
     ("orchestration",),
     ("runtime",),
-    ("local", "cli", "function_app"),
+    ("local", "function_app"),
+    ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 

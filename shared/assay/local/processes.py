@@ -1,6 +1,9 @@
 """Looks at processes of this machine by id; whoever wants to end a left-over process asks here whose it is."""
 
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -14,3 +17,18 @@ def command_line(pid: int) -> str:
         return (proc / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process lives; one that has ended and was not waited for yet does not."""
+    return bool(command_line(pid))
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """While the block runs, SIGTERM ends it as Ctrl-C does, so that child processes are stopped in order."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

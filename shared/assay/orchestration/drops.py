@@ -8,9 +8,11 @@ from pathlib import Path
 from assay.errors import BlobMissing, UserError
 from assay.orchestration.ingest import AGAIN, file_digest, file_refusal_path, run_id, split_drop, suite_text
 from assay.planning.preflight import checked_suite
+from assay.provenance.manifest import SEAL_NAMES, path_fault
 from assay.records import Refusal
 from assay.storage import layout
 from assay.storage.base import Storage
+from assay.suite.models import Suite
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,19 @@ class Drop:
     run: str
 
 
-async def upload_suite(storage: Storage, folder: Path) -> str:
-    """Checks a suite folder and puts its suite file where runs find it; gives its name. Raises UserError."""
+def read_suite(folder: Path) -> tuple[Suite, str]:
+    """The suite of a local folder, checked, and its text. Raises UserError."""
     file = folder / "suite.yaml"
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as UTF-8 text: {error}") from None
-    suite = checked_suite(text, str(file))
+    return checked_suite(text, str(file)), text
+
+
+async def upload_suite(storage: Storage, folder: Path) -> str:
+    """Checks a suite folder and puts its suite file where runs find it; gives its name. Raises UserError."""
+    suite, text = read_suite(folder)
     await storage.write(layout.suite_file(suite.name), text.encode(), overwrite=True)
     return suite.name
 
@@ -40,11 +47,17 @@ async def drop_file(storage: Storage, suite: str, file: Path, again: str = "") -
     Raises UserError when there is no such suite, or one that cannot be used.
     """
     path = layout.dropped(suite, unicodedata.normalize("NFC", file.name))
-    split_drop(path)
-    known = checked_suite(await suite_text(storage, suite), f"{suite}/suite.yaml")
-    run = run_id(known, path, await asyncio.to_thread(file_digest, file), again)
+    run = await run_of(storage, suite, file, again)
     etag = await storage.upload(path, file, metadata={AGAIN: again} if again else None)
     return Drop(path, etag, run)
+
+
+async def run_of(storage: Storage, suite: str, file: Path, again: str = "") -> str:
+    """The id of the run that dropping `file` would start. Raises UserError as `drop_file` does."""
+    path = layout.dropped(suite, unicodedata.normalize("NFC", file.name))
+    split_drop(path)
+    known = checked_suite(await suite_text(storage, suite), f"{suite}/suite.yaml")
+    return run_id(known, path, await asyncio.to_thread(file_digest, file), again)
 
 
 async def find_refusal(storage: Storage, drop: Drop) -> Refusal | None:
@@ -53,3 +66,22 @@ async def find_refusal(storage: Storage, drop: Drop) -> Refusal | None:
         return Refusal.model_validate_json(await storage.read(file_refusal_path(drop.path, drop.etag)))
     except BlobMissing:
         return None
+
+
+async def fetch_bundle(storage: Storage, run: str, folder: Path) -> list[str]:
+    """Downloads a published bundle; gives the names of its files.
+
+    Raises UserError when the run has no published bundle, or when `folder` is there and not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty; expected a new folder")
+    prefix = layout.published(run)
+    names = [entry.path.removeprefix(prefix) async for entry in storage.list(prefix)]
+    if not names:
+        raise UserError(f"run '{run}' has no published bundle; 'assay show {run}' says where it stands")
+    for name in names:
+        if name not in SEAL_NAMES and (fault := path_fault(name)):
+            raise UserError(f"the bundle of '{run}' holds an unsafe name: {fault}")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        await storage.download(f"{prefix}{name}", folder / name)
+    return names

@@ -19,7 +19,7 @@ from assay.provenance.bundle import Statement, seal_folder
 from assay.provenance.manifest import SEAL_NAMES
 from assay.provenance.signing import Signer
 from assay.provenance.verification import verify_bundle
-from assay.records import BadRow, Outcome, Plan, RunHeader, Stage
+from assay.records import BadRow, Outcome, Plan, Row, RunHeader, Stage
 from assay.sinks.base import Receipt, Sink
 from assay.storage import layout
 from assay.storage.base import Storage
@@ -53,14 +53,15 @@ class FinishingSteps:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             outcomes = await self._fetch_outcomes(plan, folder)
+            await self.storage.download(layout.rows(run), folder / "rows.jsonl")
             bundle = folder / "bundle"
             bundle.mkdir()
 
             def work() -> None:
-                summary = contents.evaluate(header, suite, plan, outcomes.each(), bad_rows, messages)
-                (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
+                summary = contents.evaluate(header, suite, plan, outcomes.each(), bad_rows, messages, _rows(folder))
+                (bundle / SUMMARY).write_text(contents.summary_json(summary), encoding="utf-8")
                 tables.write_results_csv(outcomes.by_range(), suite, bundle / RESULTS_CSV)
-                tables.write_results_jsonl(outcomes.by_range(), bundle / RESULTS_JSONL)
+                tables.write_results_jsonl(outcomes.by_range(), suite, bundle / RESULTS_JSONL)
                 (bundle / SUITE_FILE).write_text(header.suite_source, encoding="utf-8")
 
             await asyncio.to_thread(work)
@@ -177,6 +178,12 @@ class FetchedOutcomes:
         with self.file(experiment, chunk).open("rb") as lines:
             for line in lines:
                 yield Outcome.model_validate_json(line)
+
+
+def _rows(folder: Path) -> Iterator[Row]:
+    with (folder / "rows.jsonl").open("rb") as lines:
+        for line in lines:
+            yield Row.model_validate_json(line)
 
 
 def _provenance(header: RunHeader, plan: Plan) -> dict[str, Any]:

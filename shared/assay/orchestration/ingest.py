@@ -73,7 +73,7 @@ class Ingest:
             suite_name=suite_name,
             suite=suite.model_dump(mode="json", by_alias=True),
             suite_source=text,
-            suitefile_digest=suite_digest(suite),
+            suite_sha256=suite_digest(suite),
             dataset=DatasetReference(path=entry.path, file=file, etag=entry.etag, size=entry.size, sha256=digest),
             seed=suite.seed,
             created_at=self.now(),

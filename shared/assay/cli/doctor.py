@@ -1,0 +1,130 @@
+"""`assay doctor`: is everything here that Assay needs, and does it answer?"""
+
+import asyncio
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import typer
+
+from assay.cli.shown import JsonFlag, print_json
+from assay.errors import AssayError, CheckFailed, UserError
+from assay.local.azurite import find_node
+from assay.local.stack import HOME, project_root, running_stack
+from assay.runtime import Runtime
+from assay.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `advice` says what to do when it is not ok."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.command()(doctor)
+
+
+def doctor(as_json: JsonFlag = False) -> None:
+    """Check this machine and the configured services. Exit code 1 when something is wrong."""
+    findings = [_examined(name, check) for name, check in CHECKS.items()]
+    if as_json:
+        print_json({"ok": all(one.ok for one in findings), "findings": [asdict(one) for one in findings]})
+    else:
+        for finding in findings:
+            mark, colour = ("ok  ", "green") if finding.ok else ("FAIL", "red")
+            typer.secho(mark, fg=colour, nl=False)
+            typer.echo(f"  {finding.name:<16} {finding.found}")
+            if finding.advice and not finding.ok:
+                typer.echo(f"      {'':<16} {finding.advice}")
+    if not all(one.ok for one in findings):
+        raise CheckFailed("something is missing; see above")
+
+
+def _examined(name: str, check: Callable[[], str]) -> Finding:
+    """A check gives what it found, or raises with what is wrong and what to do."""
+    try:
+        return Finding(name, True, check())
+    except AssayError as error:
+        what, _, advice = str(error).partition("; ")
+        return Finding(name, False, what, advice)
+
+
+def _python() -> str:
+    return f"Python {platform.python_version()}"
+
+
+def _node() -> str:
+    return find_node()
+
+
+def _azurite() -> str:
+    script = project_root() / "tools" / "azurite" / "node_modules" / "azurite" / "package.json"
+    if not script.is_file():
+        raise UserError("Azurite is not installed; run 'make setup'")
+    return str(script.parent.relative_to(project_root()))
+
+
+def _openssl() -> str:
+    return shutil.which("openssl") or "not here; only needed to check signatures without Assay"
+
+
+def _local_stack() -> str:
+    stack = running_stack(HOME)
+    return f"runs on {HOME}: {stack.host}" if stack else "not running; 'assay up' starts it"
+
+
+def _settings() -> str:
+    settings = Settings.load(_environment())
+    names = [name for name in sorted(settings.model_fields_set) if "key" not in name]
+    return f"read ({', '.join(names)})" if names else "read; nothing is set"
+
+
+def _storage() -> str:
+    settings = Settings.load(_environment())
+    if not (settings.storage_connection_string or settings.storage_blob_url):
+        return "none configured; set ASSAY_STORAGE, or run 'assay up'"
+
+    async def ask() -> str:
+        runtime = Runtime(settings)
+        try:
+            health = await runtime.health()
+        finally:
+            await runtime.close()
+        if not health.ok:
+            raise CheckFailed(f"does not answer: {health.problem}")
+        return "answers"
+
+    return asyncio.run(ask())
+
+
+def _signing_key() -> str:
+    path = Settings.load(_environment()).signing_key_file or Path(HOME / "keys" / "signing.pem")
+    return str(path) if path.exists() else f"{path} (made on first use)"
+
+
+def _environment() -> dict[str, str] | None:
+    """The local stack's settings when it runs and nothing else is set, else this process's environment."""
+    stack = running_stack(HOME)
+    if stack is None or Settings.load().storage_connection_string or Settings.load().storage_blob_url:
+        return None
+    return stack.environment(HOME)
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "python": _python,
+    "node": _node,
+    "azurite": _azurite,
+    "openssl": _openssl,
+    "settings": _settings,
+    "local stack": _local_stack,
+    "storage": _storage,
+    "signing key": _signing_key,
+}

@@ -1,0 +1,209 @@
+"""`assay demo`, `assay up`, `assay emulate`: the whole system on this machine."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from assay.cli.live import watch
+from assay.cli.runs import appeared
+from assay.cli.shown import JsonFlag, print_json, print_table, progress_console, wants_json
+from assay.errors import CheckFailed, UserError
+from assay.local.processes import is_running, terminated_as_interrupted
+from assay.local.stack import HOME, KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
+from assay.orchestration.drops import drop_file, fetch_bundle, run_of, upload_suite
+from assay.provenance.signing import LocalKeySigner
+from assay.provenance.verification import verify_bundle
+from assay.records import Stage
+from assay.runtime import Runtime
+from assay.settings import Settings
+from assay.sources.tabular import READERS
+
+DEMO_FILE = "demo.json"
+PUBLIC_KEY = Path("keys/signer.pub")
+
+HomeOption = Annotated[Path, typer.Option("--home", help="Folder for everything the local stack keeps")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", "-w", min=0, max=16, help="Worker processes; 0: inside the host")
+]
+SuitesArgument = Annotated[
+    list[Path] | None, typer.Argument(help="Suite folders; default: all in config/", show_default=False)
+]
+
+emulate = typer.Typer(help="Stand-ins for services, on this machine.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.command()(demo)
+    app.command()(up)
+    app.add_typer(emulate, name="emulate")
+
+
+def demo(
+    suite: Annotated[
+        Path | None, typer.Option("--suite", help="Suite folder; default: config/support-triage", show_default=False)
+    ] = None,
+    home: HomeOption = HOME,
+    workers: WorkersOption = 2,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a sample suite end to end on this machine: drop its dataset, watch the run, verify the bundle.
+
+    A demo that was interrupted is resumed; after one that has ended, a new run is started.
+    """
+    folder = suite or project_root() / "config" / "support-triage"
+    dataset = _dataset(folder)
+    with terminated_as_interrupted(), _stack(home, workers, [folder]) as stack:
+        summary = asyncio.run(_demo(home, stack, folder, dataset))
+    if as_json:
+        print_json(summary)
+
+
+def up(
+    suites: SuitesArgument = None,
+    home: HomeOption = HOME,
+    workers: WorkersOption = 1,
+) -> None:
+    """Start Azurite, the Azure OpenAI emulator and the host, deploy the suites, and stay up until Ctrl-C."""
+    folders = suites or sorted(path.parent for path in (project_root() / "config").glob("*/suite.yaml"))
+    if running_stack(home):
+        raise UserError(f"a local stack runs on {home} already")
+    with terminated_as_interrupted(), _stack(home, workers, folders) as stack:
+        names = asyncio.run(_deploy(home, stack, folders))
+        typer.echo(f"host      {stack.host}/api/health\nmodel     {stack.openai}\nlogs      {home / 'logs'}")
+        typer.echo(f"suites    {', '.join(names)}")
+        typer.echo("In another terminal: assay submit FILE --suite NAME --watch. Ctrl-C stops everything.")
+        _wait(stack, home)
+
+
+@emulate.command(
+    name="openai", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def emulate_openai(context: typer.Context) -> None:
+    """Run the Azure OpenAI emulator alone; '--help' shows its options."""
+    from assay.local import openai_emulator
+
+    raise typer.Exit(openai_emulator.main(context.args))
+
+
+@contextmanager
+def _stack(home: Path, workers: int, suites: list[Path]) -> Iterator[Stack]:
+    """The stack that runs on `home` already, else one of our own while the block runs."""
+    running = running_stack(home)
+    if running:
+        progress_console().print(f"Using the local stack that runs on {home}.")
+        yield running
+        return
+    emulators = tuple(path for folder in suites if (path := folder / "emulator.yaml").is_file())
+    began = time.monotonic()
+    with started_stack(StackOptions(home=home, workers=workers, emulators=emulators)) as stack:
+        progress_console().print(f"Azurite, model emulator and host are up ({time.monotonic() - began:.1f} s).")
+        yield stack
+        progress_console().print("Stopping host, emulator and storage ...")
+
+
+async def _demo(home: Path, stack: Stack, folder: Path, dataset: Path) -> dict[str, Any]:
+    runtime = _runtime(home, stack)
+    try:
+        name = await upload_suite(runtime.storage, folder)
+        again = await _which_run(runtime, home, name, dataset)
+        drop = await drop_file(runtime.storage, name, dataset, again=again)
+        _remember(home, name, again)
+        progress_console().print(f"Dropped {dataset.name} as {drop.path}: run {drop.run}")
+        await appeared(runtime, drop)
+        await watch(runtime, drop.run)
+        bundle = home / "bundles" / drop.run
+        if not bundle.exists():
+            await fetch_bundle(runtime.storage, drop.run, bundle)
+    finally:
+        await runtime.close()
+    return _conclude(home, drop.run, bundle)
+
+
+async def _which_run(runtime: Runtime, home: Path, suite: str, dataset: Path) -> str:
+    """What tells this demo's run from earlier ones of the same content; says whether it resumes or starts fresh."""
+    again = _remembered(home, suite)
+    progress = await runtime.run(await run_of(runtime.storage, suite, dataset, again))
+    if progress is None:
+        return again
+    if progress.stage is Stage.DONE:
+        progress_console().print(f"The last demo ({progress.run}) has ended; starting a new run of the same content.")
+        return secrets.token_hex(4)
+    progress_console().print(f"Resuming the demo that was interrupted ({progress.run}).")
+    return again
+
+
+def _conclude(home: Path, run: str, bundle: Path) -> dict[str, Any]:
+    """Shows the comparison, verifies the bundle and says how to do that oneself."""
+    public_key = home / PUBLIC_KEY
+    public_key.write_bytes(LocalKeySigner.load_or_create(home / KEY_FILE).public_key_pem)
+    found = verify_bundle(bundle, public_key.read_bytes())
+    if not found.ok:
+        raise CheckFailed(f"{bundle} does not verify: {'; '.join(map(str, found.findings))}")
+    summary = (bundle / "summary.json").read_text(encoding="utf-8")
+    if not wants_json():
+        _show(summary, bundle, public_key)
+    return {"run": run, "bundle": str(bundle), "verified": found.ok, "summary": json.loads(summary)}
+
+
+def _show(summary: str, bundle: Path, public_key: Path) -> None:
+    from assay.cli.results import COLUMNS, comparison_table
+    from assay.reporting.contents import Contents
+
+    contents = Contents.model_validate_json(summary)
+    typer.echo()
+    print_table(COLUMNS, comparison_table(contents), title=f"Score '{contents.primary}'")
+    typer.echo(f"\n{contents.headline}\n")
+    typer.echo(f"report    {bundle / 'report.html'}")
+    typer.secho("signature verified", fg="green", bold=True)
+    signature, manifest = bundle / "manifest.json.sig", bundle / "manifest.json"
+    typer.echo("\nCheck it yourself:")
+    typer.echo(f"  .venv/bin/assay verify {bundle} --key {public_key}")
+    typer.echo(f"  openssl dgst -sha256 -verify {public_key} -signature {signature} {manifest}")
+
+
+def _dataset(folder: Path) -> Path:
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in READERS)
+    if len(found) != 1 or not (folder / "suite.yaml").is_file():
+        raise UserError(f"{folder}: expected a suite.yaml and one dataset beside it; found {len(found)} datasets")
+    return found[0]
+
+
+async def _deploy(home: Path, stack: Stack, folders: list[Path]) -> list[str]:
+    runtime = _runtime(home, stack)
+    try:
+        return [await upload_suite(runtime.storage, folder) for folder in folders]
+    finally:
+        await runtime.close()
+
+
+def _runtime(home: Path, stack: Stack) -> Runtime:
+    return Runtime(Settings.load(stack.environment(home)))
+
+
+def _remembered(home: Path, suite: str) -> str:
+    try:
+        return str(json.loads((home / DEMO_FILE).read_text(encoding="utf-8")).get(suite, ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _remember(home: Path, suite: str, again: str) -> None:
+    (home / DEMO_FILE).write_text(json.dumps({suite: again}), encoding="utf-8")
+
+
+def _wait(stack: Stack, home: Path) -> None:
+    """Until Ctrl-C, or until a part of the stack ends by itself."""
+    try:
+        while all(is_running(pid) for pid in stack.pids.values()):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return
+    raise CheckFailed(f"a part of the local stack ended by itself; see {home / 'logs'}")

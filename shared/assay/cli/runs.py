@@ -1,0 +1,156 @@
+"""`assay submit`, `watch`, `ls`, `show`: runs, from the dropped file to the result."""
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from assay.cli.connection import with_runtime
+from assay.cli.live import watch
+from assay.cli.shown import JsonFlag, print_facts, print_json, print_table
+from assay.errors import BlobMissing, CheckFailed, UserError
+from assay.orchestration.drops import Drop, drop_file, find_refusal
+from assay.orchestration.steps import read_header
+from assay.records import Progress, Refusal
+from assay.runtime import Runtime
+from assay.storage import layout
+
+RunArgument = Annotated[str, typer.Argument(help="The run's id, as 'assay ls' shows it", show_default=False)]
+APPEARS_SECONDS = 30.0
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    for command in (submit, watch_run, ls, show):
+        app.command(name={"watch_run": "watch"}.get(command.__name__))(command)
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(help="Dataset to drop into the inbox", exists=True, dir_okay=False)],
+    suite: Annotated[str, typer.Option("--suite", "-s", help="Suite to run it with", show_default=False)],
+    again: Annotated[
+        bool, typer.Option("--again", help="Run it once more, even if this content was run before")
+    ] = False,
+    follow: Annotated[bool, typer.Option("--watch", help="Stay and watch the run")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Drop a dataset file; a run starts by itself. Prints the run's id."""
+
+    async def work(runtime: Runtime) -> Progress | None:
+        drop = await drop_file(runtime.storage, suite, file, again=secrets.token_hex(4) if again else "")
+        progress = await appeared(runtime, drop)
+        if not as_json:
+            typer.echo(drop.run)
+        return await watch(runtime, drop.run) if follow else progress
+
+    progress = with_runtime(work)
+    if as_json and progress:
+        print_json(progress.model_dump(mode="json"))
+
+
+def watch_run(run: RunArgument, as_json: JsonFlag = False) -> None:
+    """Watch a run until it has ended. Exit code 1 when it failed."""
+    progress = with_runtime(lambda runtime: watch(runtime, run))
+    if as_json:
+        print_json(progress.model_dump(mode="json"))
+
+
+def ls(as_json: JsonFlag = False) -> None:
+    """List the runs, newest first, and the files that were refused."""
+
+    async def work(runtime: Runtime) -> tuple[list[Progress], list[Refusal]]:
+        return await runtime.runs(), await _refusals(runtime)
+
+    runs, refusals = with_runtime(work)
+    if as_json:
+        print_json({"runs": [_dumped(run) for run in runs], "refused": [_dumped(refusal) for refusal in refusals]})
+        return
+    rows = [
+        (run.run, run.stage.value, _share(run), f"{run.tally.cost_usd:.4f}", run.tally.failed, _when(run))
+        for run in runs
+    ]
+    if rows:
+        print_table(("run", "stage", "trials", "USD", "failed", "started (UTC)"), rows)
+    else:
+        typer.echo("No runs yet. Drop a file: assay submit FILE --suite NAME")
+    if refusals:
+        typer.echo()
+        print_table(("refused", "reason"), [(refusal.subject, refusal.reason) for refusal in refusals])
+
+
+def show(run: RunArgument, as_json: JsonFlag = False) -> None:
+    """Show a run: where it stands, what it compares, where its bundle is."""
+
+    async def work(runtime: Runtime) -> dict[str, Any]:
+        progress = await runtime.run(run)
+        if progress is None:
+            raise UserError(f"there is no run '{run}'; 'assay ls' shows what there is")
+        return await _described(runtime, progress)
+
+    described = with_runtime(work)
+    if as_json:
+        print_json(described)
+        return
+    print_facts({name: value for name, value in described.items() if name not in ("experiments", "message")})
+    if described["message"]:
+        print_facts({"message": described["message"]})
+    counts = [(name, *tally.values()) for name, tally in described["experiments"].items()]
+    if counts:
+        typer.echo()
+        print_table(("experiment", *next(iter(described["experiments"].values()))), counts)
+
+
+async def appeared(runtime: Runtime, drop: Drop) -> Progress:
+    """The run of a drop, once the trigger has made it. Raises UserError when the file was refused, CheckFailed."""
+    for _ in range(int(APPEARS_SECONDS / 0.25)):
+        if progress := await runtime.run(drop.run):
+            return progress
+        if refusal := await find_refusal(runtime.storage, drop):
+            raise UserError(refusal.reason)
+        await asyncio.sleep(0.25)
+    raise CheckFailed(
+        f"{drop.path} is in the inbox, but no run started within {APPEARS_SECONDS:.0f} seconds;"
+        " is the function app running?"
+    )
+
+
+async def _described(runtime: Runtime, progress: Progress) -> dict[str, Any]:
+    header = await read_header(runtime.storage, progress.run)
+    published = [entry.path async for entry in runtime.storage.list(layout.published(progress.run))]
+    return {
+        "run": progress.run,
+        "stage": progress.stage.value,
+        "trials": _share(progress),
+        "cost_usd": str(progress.tally.cost_usd),
+        "started": _when(progress),
+        "suite": f"{header.suite_name} ({header.suite_sha256[:12]})",
+        "dataset": f"{header.dataset.file} ({header.dataset.size:,} bytes, sha256 {header.dataset.sha256[:12]})",
+        "rows_quarantined": progress.bad_rows,
+        "bundle": layout.published(progress.run) if published else "not published yet",
+        "message": progress.message,
+        "experiments": {name: tally.model_dump(mode="json") for name, tally in progress.by_experiment.items()},
+    }
+
+
+async def _refusals(runtime: Runtime) -> list[Refusal]:
+    found = []
+    async for entry in runtime.storage.list(f"{layout.QUARANTINE}/"):
+        try:
+            found.append(Refusal.model_validate_json(await runtime.storage.read(entry.path)))
+        except BlobMissing:
+            continue
+    return found
+
+
+def _dumped(record: Progress | Refusal) -> dict[str, Any]:
+    return record.model_dump(mode="json")
+
+
+def _share(progress: Progress) -> str:
+    return f"{progress.tally.trials:,} of {progress.trials_total:,}"
+
+
+def _when(progress: Progress) -> str:
+    return f"{progress.started_at:%Y-%m-%d %H:%M:%S}" if progress.started_at else "-"

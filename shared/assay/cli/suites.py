@@ -1,0 +1,80 @@
+"""`assay validate`, `assay deploy`, `assay schema`: suites, before they run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.cli.connection import with_runtime
+from assay.cli.shown import JsonFlag, print_facts, print_json
+from assay.errors import UserError
+from assay.orchestration.drops import read_suite, upload_suite
+from assay.planning.preflight import check_columns, columns_used, primary_score
+from assay.sources.tabular import READERS, open_source
+from assay.suite.loading import schema
+from assay.suite.models import Suite
+
+SuiteArgument = Annotated[
+    Path, typer.Argument(help="A suite folder, or its suite.yaml", exists=True, show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.command()(validate)
+    app.command()(deploy)
+    app.command(name="schema")(show_schema)
+
+
+def validate(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
+    """Check a suite and the datasets beside it, without asking a model. Exit code 2 when something is wrong."""
+    folder = suite if suite.is_dir() else suite.parent
+    checked, text = read_suite(folder)
+    datasets = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS]
+    for path in datasets:
+        source = open_source(path, path.name, checked.dataset.id)
+        if source.columns is not None:
+            check_columns(checked, text, source.columns, path.name, str(folder / "suite.yaml"))
+    facts = _facts(checked, [path.name for path in datasets])
+    if as_json:
+        print_json({"ok": True, **facts})
+    else:
+        print_facts({key: ", ".join(value) if isinstance(value, list) else value for key, value in facts.items()})
+        typer.echo("The suite is fine.")
+
+
+def deploy(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
+    """Check a suite and put it where runs find it; files dropped from then on use it."""
+    folder = suite if suite.is_dir() else suite.parent
+    name = with_runtime(lambda runtime: upload_suite(runtime.storage, folder))
+    if as_json:
+        print_json({"suite": name})
+    else:
+        typer.echo(f"Suite '{name}' is deployed. Drop a file: assay submit FILE --suite {name}")
+
+
+def show_schema(
+    to: Annotated[Path | None, typer.Option("--to", help="Write it to this file instead", show_default=False)] = None,
+) -> None:
+    """Print the JSON Schema of suite files, for editors."""
+    import json
+
+    text = json.dumps(schema(), indent=2) + "\n"
+    if to is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        to.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{to}: cannot be written: {error.strerror}") from None
+
+
+def _facts(suite: Suite, datasets: list[str]) -> dict[str, object]:
+    return {
+        "suite": suite.name,
+        "experiments": [experiment.name for experiment in suite.ordered],
+        "baseline": suite.baseline.name,
+        "primary score": primary_score(suite) or "none",
+        "columns used": sorted(columns_used(suite)),
+        "datasets": datasets,
+    }
