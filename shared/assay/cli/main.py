@@ -3,13 +3,12 @@
 import json
 import sys
 
-import click
 import typer
 
 from assay import __version__
 from assay.cli import bundles, doctor, local, runs, suites
 from assay.cli.shown import wants_json
-from assay.errors import EXIT_OK, AssayError
+from assay.errors import EXIT_OK, EXIT_USER, AssayError
 
 EPILOG = "Exit codes: 0 ok, 1 the run or the check failed, 2 your input is wrong, 3 an outside service failed."
 INTERRUPTED = 130
@@ -50,12 +49,16 @@ def _run(arguments: list[str]) -> int:
     except AssayError as error:
         _complain(str(error), error.exit_code)
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("Stopped.", err=True)
         return INTERRUPTED
+    except Exception as error:
+        # Usage errors: Typer brings its own copy of Click, whose classes have no public name.
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        return EXIT_USER
 
 
 def _complain(message: str, code: int) -> None:

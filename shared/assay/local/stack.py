@@ -157,12 +157,18 @@ def _port(process: subprocess.Popen[bytes], ready: Path, log: Path, name: str) -
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if ready.exists() and (text := ready.read_text(encoding="utf-8").strip()):
-            return int(text)
+            return _read_port(text)
         if process.poll() is not None:
             break
         time.sleep(0.02)
     tail = log.read_text(encoding="utf-8", errors="replace")[-1_500:]
     raise ServiceError(f"the local {name} did not start; the end of {log}:\n{tail}")
+
+
+def _read_port(text: str) -> int:
+    """The emulator writes its port, the host a JSON object with its address."""
+    ready = json.loads(text)
+    return ready if isinstance(ready, int) else int(ready["url"].rpartition(":")[2])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

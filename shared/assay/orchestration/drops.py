@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assay.errors import BlobMissing, UserError
 from assay.orchestration.ingest import AGAIN, file_digest, file_refusal_path, run_id, split_drop, suite_text
+from assay.orchestration.progress import take_up
 from assay.planning.preflight import checked_suite
 from assay.provenance.manifest import SEAL_NAMES, path_fault
 from assay.records import Refusal
@@ -29,8 +30,10 @@ def read_suite(folder: Path) -> tuple[Suite, str]:
     file = folder / "suite.yaml"
     try:
         text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as UTF-8 text: {error}") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not valid UTF-8 at byte {error.start + 1}") from None
     return checked_suite(text, str(file)), text
 
 
@@ -48,6 +51,7 @@ async def drop_file(storage: Storage, suite: str, file: Path, again: str = "") -
     """
     path = layout.dropped(suite, unicodedata.normalize("NFC", file.name))
     run = await run_of(storage, suite, file, again)
+    await take_up(storage, run)
     etag = await storage.upload(path, file, metadata={AGAIN: again} if again else None)
     return Drop(path, etag, run)
 

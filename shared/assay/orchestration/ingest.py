@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from assay.errors import BlobExists, BlobMissing, DatasetError, NameRefused, SuiteError, UserError
+from assay.orchestration.progress import take_up
 from assay.planning.preflight import check_columns, checked_suite
 from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.registry import did_you_mean
@@ -110,12 +111,9 @@ class Ingest:
             return
 
     async def _unless_done(self, run: str) -> str | None:
-        try:
-            progress = Progress.model_validate_json(await self.storage.read(layout.progress(run)))
-        except BlobMissing:
-            return run
-        self.telemetry.event("drop_known", run=run, stage=progress.stage)
-        return None if progress.stage is Stage.DONE else run
+        stage = await take_up(self.storage, run)
+        self.telemetry.event("drop_known", run=run, stage=stage)
+        return None if stage is Stage.DONE else run
 
     async def _quarantine(self, entry: BlobEntry, reason: str) -> None:
         await quarantine_file(self.storage, entry, reason, None, self.now())

@@ -38,6 +38,15 @@ async def read_progress(blobs: Blobs, run: str) -> Progress | None:
         return None
 
 
+async def take_up(blobs: Blobs, run: str) -> Stage | None:
+    """Lets a failed run go on where it stopped: it counts as being planned again. Gives the stage it is in now."""
+    progress = await read_progress(blobs, run)
+    if progress and progress.stage is Stage.FAILED:
+        progress = progress.model_copy(update={"stage": Stage.PLANNING, "message": ""})
+        await write_progress(blobs, progress)
+    return progress.stage if progress else None
+
+
 async def write_progress(blobs: Blobs, progress: Progress) -> None:
     """Replaces what was written before."""
     await blobs.write(layout.progress(progress.run), progress.model_dump_json().encode(), overwrite=True)

@@ -64,7 +64,7 @@ def _ask_everything(context: Any, step: Step, state: dict[str, Any]) -> Generato
         done = seen["done"]
         context.set_custom_status(f"{done} of {seen['total']} chunks")
         state = {**state, "done": done}
-        state["cursor"] = yield step("dispatch", cursor=state["cursor"], lost=stalled, **seen)
+        state["cursor"] = yield step("dispatch", cursor=state["cursor"], done=done, lost=stalled)
         timer = context.create_timer(_instant(context) + timedelta(seconds=pause))
         first = yield context.task_any([timer, hint])
         if first == hint:
