@@ -1,0 +1,182 @@
+"""The partitions of a deployment's quota that this worker holds, each by a lease on an empty blob.
+
+Used by `sharing.py` and `limiter.py`. A partition is ours until its deadline on our own clock, never longer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from math import inf
+
+from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
+from assay.storage.base import Storage
+
+LEASE_SECONDS = 33
+RENEWAL_SECONDS = 22.0
+RENEWAL_RETRY_SECONDS = 2.0
+
+# The clocks of two machines may differ in speed, and a request may spend a moment in a socket after our last look.
+GUARD_SECONDS = 1.5
+
+_AT_ONCE = 8
+
+ShareChanged = Callable[[float, float], None]
+
+
+@dataclass(slots=True, eq=False)
+class Tenure:
+    """One partition from taking to losing it. `deadline` is the last moment at which it may be spent from."""
+
+    index: int
+    lease: str
+    deadline: float
+    renew_at: float
+
+
+class PartitionLeases:
+    """Takes, renews and releases partitions. `changed(share, at)` is told of every change, in order of time."""
+
+    def __init__(
+        self, storage: Storage, prefix: str, count: int, clock: Callable[[], float], changed: ShareChanged
+    ) -> None:
+        self._storage = storage
+        self._prefix = prefix
+        self.count = count
+        self._clock = clock
+        self._changed = changed
+        self._held: dict[int, Tenure] = {}
+        self._first_deadline = inf
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The partitions held, in the order they were taken; drop what has expired first."""
+        return tuple(self._held)
+
+    @property
+    def next_renewal(self) -> float:
+        return min((tenure.renew_at for tenure in self._held.values()), default=inf)
+
+    def longest_tenure(self) -> Tenure | None:
+        """The tenure with the latest deadline: what a permit granted now stands on."""
+        return max(self._held.values(), key=lambda tenure: tenure.deadline, default=None)
+
+    def drop_expired(self, now: float) -> int:
+        """Forgets every partition past its deadline and says how many those were. Quick when there are none."""
+        if now < self._first_deadline:
+            return 0
+        expired = sorted((each for each in self._held.values() if each.deadline <= now), key=lambda each: each.deadline)
+        for tenure in expired:
+            self._end(tenure, tenure.deadline)
+        return len(expired)
+
+    async def take(self, indices: Iterable[int], wanted: int) -> int:
+        """Tries partitions in this order until `wanted` of them are ours; returns how many are. Raises StorageError."""
+        waiting, taken = list(indices), 0
+        while waiting and taken < wanted:
+            at_once = min(_AT_ONCE, wanted - taken)
+            taken += sum(await _all(self._take(index) for index in waiting[:at_once]))
+            del waiting[:at_once]
+        return taken
+
+    async def renew_due(self, now: float) -> None:
+        """Renews what is due. A lost one is dropped at once; after a failure it is tried again in two seconds."""
+        await _all(self._renew(tenure) for tenure in list(self._held.values()) if tenure.renew_at <= now)
+
+    def retire(self, number: int) -> list[Tenure]:
+        """Stops spending from the `number` partitions taken last, so that they can be released once they are cool."""
+        now = self._clock()
+        self.drop_expired(now)
+        retired = list(self._held.values())[max(0, len(self._held) - number) :]
+        for tenure in retired:
+            self._end(tenure, now)
+        return retired
+
+    async def release(self, retired: Iterable[Tenure]) -> None:
+        """Lets others have them at once. Raises StorageError; what was not released expires by itself."""
+        await _all(self._release(tenure) for tenure in retired)
+
+    async def _take(self, index: int) -> bool:
+        before = self._clock()
+        try:
+            lease = await self._acquire(self._path(index))
+        except (LeaseHeld, BlobMissing):
+            return False
+        deadline = before + LEASE_SECONDS - GUARD_SECONDS
+        tenure = Tenure(index, lease, deadline, before + RENEWAL_SECONDS)
+        now = self._clock()
+        if now >= deadline:
+            await self._release(tenure)
+            return False
+        self.drop_expired(now)
+        self._held[index] = tenure
+        self._announce(now)
+        return True
+
+    async def _acquire(self, path: str) -> str:
+        try:
+            return await self._storage.acquire(path, LEASE_SECONDS)
+        except BlobMissing:
+            await self._create(path)
+        return await self._storage.acquire(path, LEASE_SECONDS)
+
+    async def _create(self, path: str) -> None:
+        try:
+            await self._storage.write(path, b"")
+        except (BlobExists, LeaseLost):
+            return
+
+    async def _renew(self, tenure: Tenure) -> None:
+        before = self._clock()
+        # After the deadline an expired lease may still be renewable, and somebody may have had it in between.
+        if before >= tenure.deadline:
+            self.drop_expired(before)
+            return
+        try:
+            await self._storage.renew(self._path(tenure.index), tenure.lease)
+        except (LeaseLost, BlobMissing):
+            self._lose(tenure)
+        except StorageError:
+            tenure.renew_at = self._clock() + RENEWAL_RETRY_SECONDS
+            raise
+        else:
+            await self._extend(tenure, before)
+
+    async def _extend(self, tenure: Tenure, before: float) -> None:
+        self.drop_expired(self._clock())
+        if self._held.get(tenure.index) is not tenure:
+            await self._release(tenure)
+            return
+        tenure.deadline = before + LEASE_SECONDS - GUARD_SECONDS
+        tenure.renew_at = before + RENEWAL_SECONDS
+        self._first_deadline = min(each.deadline for each in self._held.values())
+
+    async def _release(self, tenure: Tenure) -> bool:
+        await self._storage.release(self._path(tenure.index), tenure.lease)
+        return True
+
+    def _lose(self, tenure: Tenure) -> None:
+        now = self._clock()
+        self.drop_expired(now)
+        if self._held.get(tenure.index) is tenure:
+            self._end(tenure, now)
+
+    def _end(self, tenure: Tenure, at: float) -> None:
+        del self._held[tenure.index]
+        tenure.deadline = -inf
+        self._announce(at)
+
+    def _announce(self, at: float) -> None:
+        self._first_deadline = min((each.deadline for each in self._held.values()), default=inf)
+        self._changed(len(self._held) / self.count, at)
+
+    def _path(self, index: int) -> str:
+        return f"{self._prefix}/p/{index:02d}"
+
+
+async def _all(calls: Iterable[Awaitable[bool | None]]) -> list[bool]:
+    """Lets every call end, then raises the first failure: a lease must never be taken behind our back."""
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [bool(outcome) for outcome in outcomes]

@@ -1,0 +1,178 @@
+"""An event loop whose time passes only when everybody waits, and a fleet of limiters that share one storage in it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from assay.quota.base import Charge, Permit, PermitExpired, Quota
+from assay.quota.limiter import BlobLeaseLimiter
+from assay.storage.memory import MemoryStorage
+from assay.telemetry import RecordingTelemetry
+
+Result = TypeVar("Result")
+
+BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+class _Jumping(selectors.DefaultSelector):
+    """A selector that does not wait: it moves the loop's time forward by what it was asked to wait."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("deadlock: everybody waits and no timer is set")
+        self.now += timeout
+        return super().select(0)
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jumping = _Jumping()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+def run_virtually(scenario: Coroutine[Any, Any, Result]) -> Result:
+    """Runs a scenario to its end in virtual time."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(scenario)
+
+
+@dataclass(frozen=True)
+class Send:
+    """One request that left a worker."""
+
+    at: float
+    worker: str
+    tokens: int
+
+
+@dataclass
+class Worker:
+    """A limiter whose process can be frozen and killed."""
+
+    fleet: Fleet
+    name: str
+    thawed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.thawed.set()
+        self.random = random.Random(self.name)
+        storage = MemoryView(self.fleet.storage, self)
+        self.limiter = BlobLeaseLimiter(
+            storage,  # type: ignore[arg-type]
+            "chat",
+            self.fleet.quota,
+            self.name,
+            telemetry=self.fleet.telemetry,
+            clock=self.fleet.clock,
+            sleep=self.sleep,
+            random=self.random.random,
+            **self.fleet.options,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.thawed.wait()
+
+    async def send(self, tokens: int) -> Permit:
+        """Gets a permit and sends; a permit that ran out is replaced."""
+        while True:
+            permit = await self.limiter.acquire(Charge(tokens))
+            await self.thawed.wait()
+            try:
+                permit.sent()
+            except PermitExpired:
+                self.fleet.expired += 1
+                continue
+            self.fleet.sends.append(Send(self.fleet.clock(), self.name, tokens))
+            return permit
+
+    async def send_forever(self, charges: Iterable[int]) -> None:
+        for tokens in charges:
+            await self.send(tokens)
+
+    def freeze(self) -> None:
+        self.thawed.clear()
+
+    def thaw(self) -> None:
+        self.thawed.set()
+
+
+class MemoryView:
+    """One worker's way to the shared storage: hangs while the worker is frozen."""
+
+    def __init__(self, storage: MemoryStorage, worker: Worker) -> None:
+        self._storage = storage
+        self._worker = worker
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._storage, name)
+        if name == "list":
+            return self._list
+
+        async def call(*args: Any, **options: Any) -> Any:
+            await self._worker.thawed.wait()
+            result = await method(*args, **options)
+            await self._worker.thawed.wait()
+            return result
+
+        return call
+
+    async def _list(self, prefix: str) -> Any:
+        await self._worker.thawed.wait()
+        async for entry in self._storage.list(prefix):
+            yield entry
+
+
+class Fleet:
+    """Workers that share one quota through one storage, and a record of everything they sent."""
+
+    def __init__(self, quota: Quota, **options: Any) -> None:
+        self.quota = quota
+        self.options = options
+        self.clock = asyncio.get_running_loop().time
+        self.storage = MemoryStorage(self.clock, lambda: BEGIN + timedelta(seconds=self.clock()))
+        self.telemetry = RecordingTelemetry()
+        self.sends: list[Send] = []
+        self.expired = 0
+        self.workers: list[Worker] = []
+
+    def worker(self) -> Worker:
+        self.workers.append(Worker(self, f"w{len(self.workers)}"))
+        return self.workers[-1]
+
+    async def drain(self) -> None:
+        for worker in self.workers:
+            worker.thaw()
+            await worker.limiter.drain()
+
+    def owners(self) -> list[int]:
+        """Every partition once per worker that holds it."""
+        return sorted(index for worker in self.workers for index in worker.limiter.held)
+
+    def sent_by(self, worker: Worker, since: float = 0.0) -> list[Send]:
+        return [send for send in self.sends if send.worker == worker.name and send.at >= since]
+
+
+def heaviest_window(amounts: Iterable[tuple[float, float]], seconds: float) -> float:
+    """The largest sum of amounts in any window of this length; `amounts` are (time, amount) in order of time."""
+    window: deque[tuple[float, float]] = deque()
+    total = heaviest = 0.0
+    for at, amount in amounts:
+        window.append((at, amount))
+        total += amount
+        while window[0][0] <= at - seconds:
+            total -= window.popleft()[1]
+        heaviest = max(heaviest, total)
+    return heaviest
