@@ -1,6 +1,8 @@
 """A job: what a worker keeps of a run while it works on its chunks. Read once per run and process."""
 
+import asyncio
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from assay.suite.models import Suite
 
 KEPT_JOBS = 8
 SHOWN_CHARACTERS = 2_000
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
 
 
 @dataclass(frozen=True)
@@ -37,34 +40,53 @@ class Jobs:
     def __init__(self, blobs: Blobs, trials_of: Callable[[Suite], Awaitable[dict[str, Trial]]]) -> None:
         self._blobs, self._trials_of = blobs, trials_of
         self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._reading = asyncio.Lock()
 
     async def of(self, message: ChunkMessage) -> Job:
         """The job of a message. Raises MessageRefused when the message does not fit the run's plan."""
-        job = self._jobs.get(message.run) or await self._read(message.run)
-        self._jobs[message.run] = job
+        if message.run not in self._jobs:
+            async with self._reading:
+                await self._read(message.run)
+        job = self._jobs[message.run]
         self._jobs.move_to_end(message.run)
-        while len(self._jobs) > KEPT_JOBS:
-            self._jobs.popitem(last=False)
         _check(message, job.plan)
         return job
 
-    async def _read(self, run: str) -> Job:
+    async def plan_of(self, message: ChunkMessage) -> Plan:
+        """The plan that a message fits. Asks for no model, as `of` does. Raises MessageRefused."""
+        job = self._jobs.get(message.run)
+        plan = job.plan if job else await self._read_plan(message.run)
+        _check(message, plan)
+        return plan
+
+    async def _read(self, run: str) -> None:
+        if run in self._jobs:
+            return
+        plan = await self._read_plan(run)
+        header = RunHeader.model_validate_json(await self._blobs.read(layout.header(run)))
+        self._jobs[run] = Job(plan, await self._trials_of(Suite.model_validate(header.suite)))
+        while len(self._jobs) > KEPT_JOBS:
+            self._jobs.popitem(last=False)
+
+    async def _read_plan(self, run: str) -> Plan:
         try:
-            header = RunHeader.model_validate_json(await self._blobs.read(layout.header(run)))
-            plan = Plan.model_validate_json(await self._blobs.read(layout.plan(run)))
+            return Plan.model_validate_json(await self._blobs.read(layout.plan(run)))
         except BlobMissing:
             raise MessageRefused(f"there is no run '{run}' with a plan") from None
-        return Job(plan, await self._trials_of(Suite.model_validate(header.suite)))
 
 
 def read_message(body: str) -> ChunkMessage:
     """The chunk message in a queue message's text. Raises MessageRefused."""
     try:
-        return ChunkMessage.model_validate_json(body)
+        message = ChunkMessage.model_validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the message"
         raise MessageRefused(f"not a chunk message: {where}: {first['msg']}") from None
+    # Checked before the name becomes a part of blob paths.
+    if not _RUN.fullmatch(message.run):
+        raise MessageRefused(f"not a chunk message: {ascii(message.run)[:100]} is not a run's id")
+    return message
 
 
 async def quarantine_message(blobs: Blobs, body: str, reason: str, run: str | None, at: datetime) -> None:

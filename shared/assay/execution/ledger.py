@@ -33,7 +33,7 @@ class Ledger:
         self._safe = {outcome.row_number: outcome for outcome in known}
         self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
         self._commit: asyncio.Task[None] | None = None
-        self._all_here = asyncio.Event()
+        self._no_more = asyncio.Event()
 
     @property
     def safe_rows(self) -> frozenset[int]:
@@ -48,48 +48,59 @@ class Ledger:
         """Keeps an outcome. Raises LeaseLost when another worker has taken the chunk over, StorageError."""
         safe: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((outcome, safe))
-        if len(self._safe) + len(self._waiting) >= self._message.rows:
-            self._all_here.set()
+        self._stop_lingering_if_all_here()
         if self._commit is None or self._commit.done():
             self._commit = asyncio.create_task(self._commit_waiting())
         await safe
 
     async def finish(self) -> None:
-        """Writes the outcome blob if all outcomes were known from the start; otherwise the last `add` has done it."""
-        if not self._waiting and len(self._safe) == self._message.rows and not self._all_here.is_set():
-            await self._write_outcomes()
+        """Ends a chunk whose outcomes were all known from the start; otherwise the last `add` has done it.
+
+        Raises StorageError when a row has no outcome: then the checkpoint must stay.
+        """
+        if len(self._safe) < self._message.rows:
+            found = f"{len(self._safe)} of {self._message.rows} rows have an outcome"
+            raise StorageError(f"{self._checkpoint}: {found}, and no more rows were found; expected one each")
+        if self._commit is None:
+            await self._write_outcomes(self._safe)
+
+    async def flush(self) -> None:
+        """Waits, a little, until what was added is safe; for a worker that is told to stop."""
+        self._no_more.set()
+        if self._commit is not None:
+            await asyncio.wait({self._commit}, timeout=FLUSH_SECONDS)
+
+    def _stop_lingering_if_all_here(self) -> None:
+        if len(self._safe) + len(self._waiting) >= self._message.rows:
+            self._no_more.set()
 
     async def _commit_waiting(self) -> None:
+        """Commits group after group; one that fails does not hold up those that came meanwhile."""
         while self._waiting:
+            self._stop_lingering_if_all_here()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_here.wait(), self._linger)
+                await asyncio.wait_for(self._no_more.wait(), self._linger)
             group, self._waiting = self._waiting, []
             try:
                 await self._make_safe([outcome for outcome, _ in group])
             except Exception as error:
                 _settle(group, error)
-                return
-            _settle(group, None)
-
-    async def flush(self) -> None:
-        """Waits, a little, for what is being written; for a worker that is told to stop."""
-        if self._commit is not None:
-            await asyncio.wait({self._commit}, timeout=FLUSH_SECONDS)
+            else:
+                _settle(group, None)
 
     async def _make_safe(self, outcomes: list[Outcome]) -> None:
         known = self._safe | {outcome.row_number: outcome for outcome in outcomes}
         if len(known) < self._message.rows:
             await self._storage.append(self._checkpoint, _lines(outcomes), lease=self._lease)
-            self._safe = known
         else:
-            self._safe = known
-            await self._write_outcomes()
+            await self._write_outcomes(known)
+        self._safe = known
 
-    async def _write_outcomes(self) -> None:
-        ordered = [self._safe[number] for number in sorted(self._safe)]
+    async def _write_outcomes(self, known: dict[int, Outcome]) -> None:
+        ordered = [known[number] for number in sorted(known)]
         name = layout.outcome(self._message.run, self._message.experiment, self._message.chunk)
         with suppress(BlobExists):
-            await self._storage.write(name, _lines(ordered), metadata=metadata_of(self.tally))
+            await self._storage.write(name, _lines(ordered), metadata=metadata_of(tally(ordered)))
 
     @property
     def _checkpoint(self) -> str:
@@ -103,32 +114,45 @@ async def claimed(storage: Storage, message: ChunkMessage, linger_seconds: float
     Raises ChunkDone, LeaseHeld when another worker has the chunk.
     """
     checkpoint = layout.checkpoint(message.run, message.experiment, message.chunk)
-    is_new = await storage.open_journal(checkpoint)
-    lease = await _acquire(storage, checkpoint)
+    await storage.open_journal(checkpoint)
+    async with _claim(storage, checkpoint) as lease:
+        # Looked up under the claim: whoever had it before writes the outcome blob before giving the claim up.
+        done = await storage.find(layout.outcome(message.run, message.experiment, message.chunk))
+        if not done:
+            known = read_outcomes(await storage.read(checkpoint))
+            ledger = Ledger(storage, message, lease, known, linger_seconds)
+            async with _flushed(ledger):
+                yield ledger
+        await storage.delete(checkpoint, lease=lease)
+    if done:
+        raise ChunkDone
+
+
+@asynccontextmanager
+async def _claim(storage: Storage, checkpoint: str) -> AsyncIterator[str]:
+    """The lease of a claim, renewed while the block runs; given up when that fails, so that the next need not wait."""
+    try:
+        lease = await storage.acquire(checkpoint, CLAIM_SECONDS)
+    except BlobMissing:
+        raise LeaseHeld(f"{checkpoint}: its holder finished just now") from None
     renewal = asyncio.create_task(_keep(storage, checkpoint, lease))
     try:
-        # Looked up under the claim: whoever had it before writes the outcome blob before giving the claim up.
-        if await storage.find(layout.outcome(message.run, message.experiment, message.chunk)):
-            await storage.delete(checkpoint, lease=lease)
-            raise ChunkDone
-        known = [] if is_new else read_outcomes(await storage.read(checkpoint))
-        ledger = Ledger(storage, message, lease, known, linger_seconds)
-        async with _given_up_on_failure(storage, checkpoint, lease, ledger):
-            yield ledger
-        await storage.delete(checkpoint, lease=lease)
+        yield lease
+    except BaseException:
+        with suppress(StorageError):
+            await storage.release(checkpoint, lease)
+        raise
     finally:
         renewal.cancel()
 
 
 @asynccontextmanager
-async def _given_up_on_failure(storage: Storage, checkpoint: str, lease: str, ledger: Ledger) -> AsyncIterator[None]:
-    """Gives the claim up when the block fails, so that the next delivery need not wait for it to run out."""
+async def _flushed(ledger: Ledger) -> AsyncIterator[None]:
+    """Lets outcomes on their way arrive when the block fails or is cancelled: they are paid for."""
     try:
         yield
     except BaseException:
         await ledger.flush()
-        with suppress(StorageError):
-            await storage.release(checkpoint, lease)
         raise
 
 
@@ -159,13 +183,6 @@ def tally(outcomes: Iterable[Outcome]) -> Tally:
 def metadata_of(counted: Tally) -> dict[str, str]:
     """A tally as blob metadata, so that one listing tells a run's progress."""
     return {name: str(value) for name, value in counted.model_dump().items()}
-
-
-async def _acquire(storage: Storage, checkpoint: str) -> str:
-    try:
-        return await storage.acquire(checkpoint, CLAIM_SECONDS)
-    except BlobMissing:
-        raise LeaseHeld(f"{checkpoint}: its holder finished just now") from None
 
 
 async def _keep(storage: Storage, checkpoint: str, lease: str) -> None:

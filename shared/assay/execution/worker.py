@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from assay.errors import LeaseHeld, LeaseLost, MessageRefused
-from assay.execution.job import Job, Jobs, quarantine_message, read_message
+from assay.execution.job import Jobs, quarantine_message, read_message
 from assay.execution.ledger import ChunkDone, Ledger, claimed
 from assay.execution.trial import Trial
 from assay.records import ChunkMessage, Failure, Outcome, Row, TrialStatus
@@ -62,15 +62,15 @@ class Worker:
         """Ends what a poisoned message was about: quarantines it and fails the trials that it left without outcome."""
         try:
             message = read_message(body)
-            job = await self.jobs.of(message)
+            await self.jobs.plan_of(message)
         except MessageRefused as refused:
             await quarantine_message(self.storage, body, str(refused), None, self.now())
             self.telemetry.problem("message_quarantined", reason=str(refused))
             return None
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
-            return await self._bury_chunk(body, message, job)
+            return await self._bury_chunk(body, message)
 
-    async def _bury_chunk(self, body: str, message: ChunkMessage, job: Job) -> Handled:
+    async def _bury_chunk(self, body: str, message: ChunkMessage) -> Handled:
         reason = "every delivery of this chunk failed; see the log for its errors"
         try:
             async with claimed(self.storage, message, self.linger_seconds) as ledger:
@@ -78,11 +78,12 @@ class Worker:
                 rows = await self._rows(message, ledger)
                 await _all(ledger.add(_poisoned(message, row, reason)) for row in rows)
                 await ledger.finish()
+            self.telemetry.problem("chunk_poisoned", rows=len(rows))
         except ChunkDone:
-            pass
+            self.telemetry.event("chunk_done_already")
         except (LeaseHeld, LeaseLost):
             await self._put_back(POISON_QUEUE, body)
-        self.telemetry.problem("chunk_poisoned")
+            return Handled(message.run)
         return Handled(message.run, ends_run=True)
 
     async def _work(self, message: ChunkMessage, trial: Trial, ledger: Ledger) -> None:
@@ -101,7 +102,9 @@ class Worker:
 
     async def _try(self, trial: Trial, row: Row, ledger: Ledger) -> None:
         async with self.slots:
-            await ledger.add(await trial.run(row))
+            outcome = await trial.run(row)
+        # The slot is free by now: writing outcomes down must not slow asking down.
+        await ledger.add(outcome)
 
     async def _put_back(self, queue: str, body: str) -> None:
         """Somebody else has the chunk, or had it when it died: look again later, without counting as a failure."""
