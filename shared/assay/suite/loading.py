@@ -4,13 +4,12 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from assay.errors import SuiteError
 from assay.registry import did_you_mean
 from assay.suite.models import (
+    NAME_RULES,
     Criterion,
     CriterionFile,
     DefaultsFile,
@@ -20,49 +19,41 @@ from assay.suite.models import (
     Suite,
     SuiteFile,
 )
+from assay.suite.yaml_text import Path, SourceMap, read_yaml
 
-Path = tuple[str | int, ...]
-MAX_SUITE_BYTES = 1_000_000
-
-
-class SourceMap:
-    """Lines of a YAML text by path, to say where a complaint belongs."""
-
-    def __init__(self, file: str, root: yaml.Node | None) -> None:
-        self.file = file
-        self._lines: dict[Path, int] = {(): 1}
-        if root is not None:
-            self._lines.update(_lines(root, ()))
-
-    def line(self, path: Path) -> int:
-        """The line of the longest known beginning of `path`."""
-        while path not in self._lines:
-            path = path[:-1]
-        return self._lines[path]
-
-    def knows(self, path: Path) -> bool:
-        return path in self._lines
-
-    def at(self, path: Path, complaint: str) -> str:
-        return f"{self.file}:{self.line(path)}: {complaint}"
+EXPECTED = {
+    "model_type": "expected a mapping of keys to values",
+    "dict_type": "expected a mapping of keys to values",
+    "tuple_type": "expected a list",
+    "string_type": "expected text; put it in quotes if YAML takes it for something else",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "finite_number": "expected a finite number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "string_too_short": "expected some text",
+    "too_short": "expected at least one",
+    "literal_error": "expected 1, the only version there is",
+}
+"""Pydantic's names of common errors, in words for people who write suites; its own words serve for the others."""
 
 
 def load_suite(text: str, file: str = "suite.yaml") -> Suite:
     """The suite of a YAML text. Raises SuiteError that lists every complaint, one a line, as `file:line: ...`."""
-    source, tree = _parse(text, file)
+    source, tree = read_yaml(text, file)
     try:
         written = SuiteFile.model_validate(tree)
     except ValidationError as error:
-        raise SuiteError("\n".join(_complaint(source, detail) for detail in error.errors())) from None
-    complaints = [source.at(path, complaint) for path, complaint in _contradictions(written)]
-    if complaints:
-        raise SuiteError("\n".join(complaints))
+        source.refuse(_complaint(detail) for detail in error.errors())
+        raise
+    source.refuse(_contradictions(written))
     return _resolved(written)
 
 
 def source_map(text: str, file: str = "suite.yaml") -> SourceMap:
     """Where everything stands in a suite text that has been loaded before."""
-    return SourceMap(file, yaml.compose(text, Loader=yaml.SafeLoader))
+    return read_yaml(text, file)[0]
 
 
 def suite_digest(suite: Suite) -> str:
@@ -72,69 +63,31 @@ def suite_digest(suite: Suite) -> str:
 
 def prompt_path(source: SourceMap, experiment: int, criterion: int, role: str) -> Path:
     """Where a prompt is written: in the criterion, its experiment or the defaults."""
-    places: list[Path] = [
-        ("experiments", experiment, "criteria", criterion, role),
-        ("experiments", experiment, role),
-        ("defaults", "criteria", criterion, role),
-        ("defaults", role),
-    ]
+    own: Path = ("experiments", experiment, "criteria")
+    criteria = own if source.knows(own) else ("defaults", "criteria")
+    places: list[Path] = [(*criteria, criterion, role), ("experiments", experiment, role), ("defaults", role)]
     return next((place for place in places if source.knows(place)), ("experiments", experiment))
 
 
-def _parse(text: str, file: str) -> tuple[SourceMap, Any]:
-    if len(text) > MAX_SUITE_BYTES:
-        raise SuiteError(f"{file}:1: the suite has {len(text):,} characters; at most {MAX_SUITE_BYTES:,} are read")
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise SuiteError(f"{file}:{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    source = SourceMap(file, root)
-    twice = [f"{file}:{line}: key '{key}' stands twice" for key, line in _duplicate_keys(root)]
-    if twice:
-        raise SuiteError("\n".join(twice))
-    if not isinstance(tree, dict):
-        raise SuiteError(f"{file}:1: expected a mapping with version, name and experiments; found {_kind(tree)}")
-    return source, tree
-
-
-def _lines(node: yaml.Node, path: Path) -> Iterator[tuple[Path, int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*path, key.value)
-            yield below, key.start_mark.line + 1
-            yield from _lines(value, below)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*path, index), value.start_mark.line + 1
-            yield from _lines(value, (*path, index))
-
-
-def _duplicate_keys(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key.value, key.start_mark.line + 1
-            seen.add(key.value)
-            yield from _duplicate_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _duplicate_keys(value)
-
-
-def _complaint(source: SourceMap, detail: ErrorDetails) -> str:
-    path: Path = tuple(part for part in detail["loc"] if part not in ("int", "literal['auto']", "str"))
-    where = ".".join(str(part) for part in path)
+def _complaint(detail: ErrorDetails) -> tuple[Path, str]:
+    path: Path = detail["loc"]
+    if not path:
+        return path, f"expected a mapping with version, name and experiments; found {_shown(detail['input'])}"
     if detail["type"] == "extra_forbidden":
         known = _keys_at(path[:-1])
         hint = did_you_mean(str(path[-1]), known)
-        return source.at(path, f"unknown key '{path[-1]}'{hint}. Known here: {', '.join(known)}")
+        return path, f"unknown key '{path[-1]}'{hint}. Known here: {', '.join(known)}"
     if detail["type"] == "missing":
-        return source.at(path, f"'{path[-1]}' is missing{_below(path)}")
-    return source.at(path, f"{where}: found {_shown(detail['input'])}; {detail['msg'].removeprefix('Value error, ')}")
+        return path, f"'{path[-1]}' is missing{_below(path)}"
+    where = ".".join(str(part) for part in path)
+    return path, f"{where}: found {_shown(detail['input'])}; {_expected(detail)}"
+
+
+def _expected(detail: ErrorDetails) -> str:
+    if detail["type"] == "string_pattern_mismatch":
+        return f"expected {NAME_RULES[detail['ctx']['pattern']]}"
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return EXPECTED.get(detail["type"], message)
 
 
 def _below(path: Path) -> str:
@@ -168,25 +121,60 @@ def _contradictions(written: SuiteFile) -> Iterator[tuple[Path, str]]:
         yield ("experiments",), f"exactly one experiment must have 'baseline: true'; {found}"
     for index, experiment in enumerate(written.experiments):
         yield from _incomplete(written.defaults, experiment, ("experiments", index))
+        yield from _unused(written.defaults, experiment, ("experiments", index))
+    yield from _idle_quotas(written)
 
 
 def _incomplete(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> Iterator[tuple[Path, str]]:
     if _first(experiment.model.deployment, defaults.model.deployment) is None:
         yield path, f"experiment '{experiment.name}' has no model.deployment, and defaults have none"
-    criteria = experiment.criteria or defaults.criteria or ()
-    yield from _repeated((*path, "criteria"), [criterion.name for criterion in criteria], "criterion")
+    criteria, at = _criteria(defaults, experiment), _criteria_path(experiment, path)
+    yield from _repeated(at, [criterion.name for criterion in criteria], "criterion")
     fallback = _first(experiment.user, defaults.user)
     if not criteria and fallback is None:
         yield path, f"experiment '{experiment.name}' has no prompt: give 'user', or 'criteria' with a 'user' each"
     for index, criterion in enumerate(criteria):
         if _first(criterion.user, fallback) is None:
-            yield (*path, "criteria", index), f"criterion '{criterion.name}' has no 'user' prompt"
+            yield (*at, index), f"criterion '{criterion.name}' has no 'user' prompt in experiment '{experiment.name}'"
+
+
+def _unused(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> Iterator[tuple[Path, str]]:
+    """A prompt of the experiment that the prompts of its criteria hide would silently not be asked."""
+    criteria = _criteria(defaults, experiment)
+    for role in ("system", "user"):
+        hidden = criteria and all(getattr(criterion, role) is not None for criterion in criteria)
+        if hidden and getattr(experiment, role) is not None:
+            yield (
+                (*path, role),
+                f"'{role}' of experiment '{experiment.name}' is never used, because each of its criteria has its own; "
+                "take one of them away",
+            )
+
+
+def _idle_quotas(written: SuiteFile) -> Iterator[tuple[Path, str]]:
+    """A quota under a mistyped name would leave the deployment without a limiter."""
+    models = [written.defaults.model, *(experiment.model for experiment in written.experiments)]
+    asked = list(dict.fromkeys(model.deployment for model in models if model.deployment))
+    for deployment in written.quota:
+        if deployment not in asked:
+            hint = did_you_mean(deployment, asked)
+            yield ("quota", deployment), f"no experiment asks '{deployment}'{hint}. Deployments: {', '.join(asked)}"
+
+
+def _criteria(defaults: DefaultsFile, experiment: ExperimentFile) -> tuple[CriterionFile, ...]:
+    return experiment.criteria or defaults.criteria or ()
+
+
+def _criteria_path(experiment: ExperimentFile, path: Path) -> Path:
+    return (*path, "criteria") if experiment.criteria else ("defaults", "criteria")
 
 
 def _repeated(path: Path, names: list[str], noun: str) -> Iterator[tuple[Path, str]]:
+    seen: set[str] = set()
     for index, name in enumerate(names):
-        if name in names[:index]:
+        if name in seen:
             yield (*path, index), f"{noun} '{name}' stands twice"
+        seen.add(name)
 
 
 def _resolved(written: SuiteFile) -> Suite:
@@ -196,7 +184,7 @@ def _resolved(written: SuiteFile) -> Suite:
 
 def _experiment(defaults: DefaultsFile, written: ExperimentFile) -> Experiment:
     model = {**_given(defaults.model), **_given(written.model)}
-    criteria = written.criteria or defaults.criteria or (CriterionFile(name="answer"),)
+    criteria = _criteria(defaults, written) or (CriterionFile(name="answer"),)
     return Experiment(
         name=written.name,
         description=written.description,
@@ -221,12 +209,11 @@ def _first(*values: str | None) -> str | None:
     return next((value for value in values if value is not None), None)
 
 
-def _kind(value: Any) -> str:
-    kinds: dict[type, str] = {type(None): "nothing", list: "a list", str: "text"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
-
-
 def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "nothing"
+    if isinstance(value, dict | list | tuple):
+        return "a mapping" if isinstance(value, dict) else f"a list of {len(value)}"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

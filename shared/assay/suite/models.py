@@ -3,22 +3,28 @@
 `Suite` is what a run freezes into its header and what every other room reads.
 """
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
 ITEM_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
+NAME_RULES = {
+    SUITE_NAME: "2 to 40 lower-case letters, digits and dashes, with no dash at the start",
+    ITEM_NAME: "1 to 40 letters, digits, dashes and underscores, with a letter or digit at the start",
+}
 
 SuiteName = Annotated[str, StringConstraints(pattern=SUITE_NAME)]
 ItemName = Annotated[str, StringConstraints(pattern=ITEM_NAME)]
 Template = Annotated[str, StringConstraints(min_length=1)]
+Whole = Annotated[int, Field(strict=True)]
 
 
 class Strict(BaseModel):
-    """Base of all suite models: frozen, and an unknown key is an error."""
+    """Base of all suite models: frozen, an unknown key is an error, and numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class DatasetSettings(Strict):
@@ -31,13 +37,14 @@ class DatasetSettings(Strict):
         description="How many rows may be set aside before the run refuses to start: a count, or 'N%' of all rows",
     )
 
-    @field_validator("max_bad_rows")
+    @field_validator("max_bad_rows", mode="before")
     @classmethod
-    def _count_or_share(cls, value: int | str) -> int | str:
-        text = str(value).removesuffix("%") if isinstance(value, str) else value
-        if not str(text).isdecimal() or (isinstance(value, str) and not (value.endswith("%") and int(text) <= 100)):
-            raise ValueError("expected a count such as 3, or a share such as '5%'")
-        return value
+    def _count_or_share(cls, value: Any) -> int | str:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        if isinstance(value, str) and re.fullmatch(r"(\d{1,2}|100)%", value, re.ASCII):
+            return value
+        raise ValueError("expected a count such as 3, or a share from '0%' to '100%'")
 
     def tolerates(self, bad_rows: int, all_rows: int) -> bool:
         """Whether a run may start with so many bad rows."""
@@ -51,8 +58,8 @@ class ModelSettings(Strict):
 
     deployment: str = Field(min_length=1, description="Name of the Azure OpenAI deployment")
     temperature: float | None = Field(None, ge=0, le=2)
-    max_tokens: int = Field(400, ge=1, description="Longest answer in tokens; the service charges it to the quota")
-    seed: int | None = None
+    max_tokens: Whole = Field(400, ge=1, description="Longest answer in tokens; the service charges it to the quota")
+    seed: Whole | None = None
     json_answer: bool = Field(False, alias="json", description="Ask the service for a JSON object")
     stop: tuple[str, ...] = Field((), max_length=4)
 
@@ -99,21 +106,21 @@ class Limits(Strict):
 
     rows_per_message: int | Literal["auto"] = Field("auto", description="Rows per queue message; 1: one message a row")
     request_timeout_seconds: float = Field(60, gt=0, le=600)
-    attempts: int = Field(6, ge=1, le=20, description="Most tries of one model request")
+    attempts: Whole = Field(6, ge=1, le=20, description="Most tries of one model request")
 
-    @field_validator("rows_per_message")
+    @field_validator("rows_per_message", mode="before")
     @classmethod
-    def _positive(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and not 1 <= value <= 10_000:
-            raise ValueError("expected 'auto' or a number from 1 to 10000")
-        return value
+    def _auto_or_count(cls, value: Any) -> int | str:
+        if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000):
+            return cast(int | str, value)
+        raise ValueError("expected 'auto' or a number from 1 to 10000")
 
 
 class QuotaSettings(Strict):
     """What a deployment grants per minute."""
 
-    requests_per_minute: int = Field(ge=1)
-    tokens_per_minute: int = Field(ge=1)
+    requests_per_minute: Whole = Field(ge=1)
+    tokens_per_minute: Whole = Field(ge=1)
 
 
 class Suite(Strict):
@@ -121,7 +128,7 @@ class Suite(Strict):
 
     name: SuiteName
     description: str = ""
-    seed: int = 0
+    seed: Whole = 0
     dataset: DatasetSettings = DatasetSettings()
     experiments: tuple[Experiment, ...]
     scorers: tuple[ScorerSettings, ...] = ()
@@ -145,12 +152,14 @@ class Suite(Strict):
 class ModelFile(Strict):
     """`model:` as written; what is absent comes from `defaults`."""
 
+    model_config = ConfigDict(populate_by_name=False)
+
     deployment: str | None = Field(None, min_length=1, description="Name of the Azure OpenAI deployment")
     temperature: float | None = Field(None, ge=0, le=2)
-    max_tokens: int | None = Field(
+    max_tokens: Whole | None = Field(
         None, ge=1, description="Longest answer in tokens; the service charges it to the quota"
     )
-    seed: int | None = None
+    seed: Whole | None = None
     json_answer: bool | None = Field(None, alias="json", description="Ask the service for a JSON object")
     stop: tuple[str, ...] | None = Field(None, max_length=4)
 
@@ -186,7 +195,7 @@ class SuiteFile(Strict):
     version: Literal[1] = Field(description="Version of the file format")
     name: SuiteName = Field(description="The folder's name")
     description: str = ""
-    seed: int = Field(0, description="Seeds every random choice of the evaluation")
+    seed: Whole = Field(0, ge=0, description="Seeds every random choice of the evaluation")
     dataset: DatasetSettings = DatasetSettings()
     defaults: DefaultsFile = DefaultsFile()
     experiments: tuple[ExperimentFile, ...] = Field(min_length=1)
