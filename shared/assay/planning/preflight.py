@@ -5,32 +5,33 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 
 from assay.errors import SuiteError
-from assay.planning.prompts import PromptError, needed_columns
+from assay.planning.prompts import PromptError, check_template, needed_columns
 from assay.registry import UnknownName, did_you_mean
 from assay.scoring.base import Scorer
 from assay.scoring.rows import SCORERS
-from assay.suite.loading import Path, SourceMap, load_suite, prompt_path, source_map
+from assay.suite.loading import load_suite, prompt_path, source_map
 from assay.suite.models import Suite
+from assay.suite.yaml_text import Path, SourceMap
+
+Complaint = tuple[Path, str]
 
 
 def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
     """The suite of a YAML text, with its prompts and plugins checked too. Raises SuiteError with every complaint."""
     suite = load_suite(text, file)
     source = source_map(text, file)
-    complaints = [*_prompt_complaints(suite, source), *_scorer_complaints(suite, source), *_primary(suite, source)]
-    if complaints:
-        raise SuiteError("\n".join(complaints))
+    source.refuse([*_prompt_complaints(suite, source), *_scorer_complaints(suite), *_primary(suite)])
     return suite
 
 
 def check_columns(suite: Suite, text: str, columns: tuple[str, ...], dataset: str, file: str = "suite.yaml") -> None:
     """Raises SuiteError when the suite uses columns that the dataset does not have; names the line of each use."""
     source = source_map(text, file)
-    complaints = [
-        source.at(path, f"{user} uses column '{column}'{did_you_mean(column, columns)}, which {dataset} does not have.")
+    complaints = source.listed(
+        (path, f"{user} uses column '{column}'{did_you_mean(column, columns)}, which {dataset} does not have.")
         for path, user, column in _uses(suite, source)
         if column not in columns
-    ]
+    )
     if complaints:
         raise SuiteError("\n".join([*complaints, f"{dataset} has: {', '.join(columns)}"]))
 
@@ -57,33 +58,33 @@ def primary_score(suite: Suite) -> str | None:
     return suite.comparison.primary or (scorers[0].name if scorers else None)
 
 
-def _prompt_complaints(suite: Suite, source: SourceMap) -> Iterator[str]:
+def _prompt_complaints(suite: Suite, source: SourceMap) -> Iterator[Complaint]:
     for path, user, text in _templates(suite, source):
         try:
-            needed_columns(text)
+            check_template(text)
         except PromptError as error:
-            yield source.at(path, f"{user}: line {error.line} of the prompt: {error}")
+            yield path, f"{user}: line {error.line} of the prompt: {error}"
 
 
-def _scorer_complaints(suite: Suite, source: SourceMap) -> Iterator[str]:
+def _scorer_complaints(suite: Suite) -> Iterator[Complaint]:
     names: list[str] = []
     for index, settings in enumerate(suite.scorers):
         path: Path = ("scorers", index)
         try:
             scorer = SCORERS.make(settings.plugin, settings.options)
         except UnknownName as error:
-            yield source.at((*path, "plugin"), str(error))
+            yield (*path, "plugin"), str(error)
             continue
         except ValidationError as error:
-            yield from _option_complaints(settings.plugin, error, source, path)
+            yield from _option_complaints(settings.plugin, error, path)
             continue
         if scorer.name in names:
-            yield source.at(path, f"score '{scorer.name}' stands twice; give one of them another 'name'")
+            yield path, f"score '{scorer.name}' stands twice; give one of them another 'name'"
         names.append(scorer.name)
-        yield from _criterion_complaint(suite, settings.options.get("criterion"), source, path)
+        yield from _criterion_complaint(suite, settings.options.get("criterion"), path)
 
 
-def _option_complaints(plugin: str, error: ValidationError, source: SourceMap, path: Path) -> Iterator[str]:
+def _option_complaints(plugin: str, error: ValidationError, path: Path) -> Iterator[Complaint]:
     known = list(SCORERS.find(plugin).options.model_fields)
     for detail in error.errors():
         key = str(detail["loc"][-1]) if detail["loc"] else ""
@@ -93,28 +94,29 @@ def _option_complaints(plugin: str, error: ValidationError, source: SourceMap, p
             problem = f"option '{key}' is missing"
         else:
             problem = f"option '{key}': {detail['msg'].removeprefix('Value error, ')}".replace("option '': ", "")
-        yield source.at((*path, key), f"scorer '{plugin}': {problem}")
+        yield (*path, key), f"scorer '{plugin}': {problem}"
 
 
-def _criterion_complaint(suite: Suite, criterion: str | None, source: SourceMap, path: Path) -> Iterator[str]:
+def _criterion_complaint(suite: Suite, criterion: str | None, path: Path) -> Iterator[Complaint]:
     if criterion is None:
         return
     for experiment in suite.experiments:
         known = [one.name for one in experiment.criteria]
         if criterion not in known:
             hint = did_you_mean(criterion, known)
-            yield source.at(
+            yield (
                 (*path, "criterion"),
                 f"experiment '{experiment.name}' has no criterion '{criterion}'{hint}. It has: {', '.join(known)}",
             )
 
 
-def _primary(suite: Suite, source: SourceMap) -> Iterator[str]:
-    known = [settings.options.get("name") or settings.plugin for settings in suite.scorers]
+def _primary(suite: Suite) -> Iterator[Complaint]:
+    known = [str(settings.options.get("name") or settings.plugin) for settings in suite.scorers]
     primary = suite.comparison.primary
     if primary is not None and primary not in known:
         hint = did_you_mean(primary, known)
-        yield source.at(("comparison", "primary"), f"no scorer gives '{primary}'{hint}. Scores: {', '.join(known)}")
+        scores = ", ".join(known) or "none, because the suite has no scorers"
+        yield ("comparison", "primary"), f"no scorer gives '{primary}'{hint}. Scores: {scores}"
 
 
 def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
