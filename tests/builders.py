@@ -39,19 +39,22 @@ ROWS_PER_RANGE = 18
 
 
 def suite(
-    experiments: Sequence[str] = ("plain", "think-first", "short"),
+    experiments: Sequence[str | Mapping[str, Any]] = ("plain", "think-first", "short"),
     scorers: Sequence[Mapping[str, Any]] = (LABEL_SCORER,),
     *,
     criteria: Sequence[str] = ("queue",),
     **changes: Any,
 ) -> Suite:
-    """A suite whose first experiment is the baseline."""
+    """A suite whose first experiment is the baseline; an experiment is a name or a whole one."""
     content: dict[str, Any] = {
         "name": "support-triage",
         "description": "Which wording of the triage prompt sends most tickets to the right queue?",
         "seed": 7,
         "dataset": {"id": "ticket_id", "columns": ["subject", "body", "queue"]},
-        "experiments": [experiment(name, criteria, baseline=at == 0) for at, name in enumerate(experiments)],
+        "experiments": [
+            experiment(one, criteria, baseline=at == 0) if isinstance(one, str) else dict(one)
+            for at, one in enumerate(experiments)
+        ],
         "scorers": list(scorers),
     }
     return Suite.model_validate(content | changes)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from math import floor, isfinite, log10
 
 from assay.scoring.base import ScoreKind
-from assay.scoring.results import Bounds, Comparison, Interval, Verdict
+from assay.scoring.results import Bounds, Comparison, Effect, Interval, Verdict
 
 NOTHING = "–"
 MINUS = "−"
@@ -70,6 +70,16 @@ def p_digits(p_value: float | None) -> str:
     if p_value < 0.01:
         return f"{p_value:.2g}"
     return f"{p_value:.4f}" if p_value < 0.1 else f"{p_value:.2f}"
+
+
+def plain(number: float) -> str:
+    """A single score: `7`, `0.25`."""
+    return f"{number:.6g}".replace("-", MINUS)
+
+
+def effect(size: Effect) -> str:
+    """`+0.47`."""
+    return NOTHING if size.value is None else f"{size.value:+.2f}".replace("-", MINUS)
 
 
 def value(number: float | None, kind: ScoreKind, interval: Interval | None = None) -> str:
@@ -206,7 +216,8 @@ def _bounds_sentence(result: Comparison) -> str:
         return f"How far they could move the difference is unknown: {result.bounds.reason}."
     unit = " points" if result.kind == "binary" else ""
     low, high = (signed(bound, result.kind, result.interval) for bound in (result.bounds.low, result.bounds.high))
-    return f"Whatever they would have scored, the difference over all rows lies between {low} and {high}{unit}."
+    rows = noun(result.n_rows, "row")
+    return f"Whatever they would have scored, the difference over all {rows} lies between {low} and {high}{unit}."
 
 
 def _decimals(number: float, interval: Interval | None) -> int:

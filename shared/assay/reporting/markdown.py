@@ -1,0 +1,263 @@
+"""The report as Markdown, for the body of a pull request: the same order as the HTML report, and shorter.
+
+Whatever a model or a dataset said is escaped, so that it can neither format, link, mention anybody nor break a table.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from assay.reporting import wording
+from assay.reporting.contents import ComparedScore, Contents, ExperimentResult
+from assay.reporting.samples import Disagreement, Side, Trouble, cut
+from assay.scoring.results import Metric
+
+MOST_DISAGREEMENTS = 3
+MOST_BAD_ROWS = 5
+MOST_CHARACTERS = 160
+
+_SYMBOLS = {"better": "▲", "worse": "▼", "no difference shown": "◆", "not enough data": "◌"}
+_ZERO_WIDTH_SPACE = "&#8203;"
+
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_FORMATTING = re.compile(r"([\\`*_\[\]!|~$#])")
+_LINE_START = re.compile(r"^(\d*)([-+=.)])(?=[-=\s]|$)")
+_AUTOMATIC_LINK = re.compile(r"(@|#|:(?=//)|\bwww(?=\.)|\bGH(?=-))", re.IGNORECASE)
+_CODE = re.compile(r"`([^`]+)`")
+_SAFE_CODE = re.compile(r"[\w .:-]+", re.ASCII)
+
+
+def render_markdown(contents: Contents) -> str:
+    """The report as GitHub-flavoured Markdown; the same contents give the same text."""
+    sections = [
+        _opening(contents),
+        _verdicts(contents),
+        _scores(contents),
+        _comparisons(contents),
+        _costs(contents),
+        _disagreements(contents),
+        _trouble(contents),
+        _provenance(contents),
+    ]
+    return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
+
+
+def escaped(text: str, limit: int = MOST_CHARACTERS) -> str:
+    """Foreign text as one harmless line, cut at `limit` characters."""
+    line = " ".join(_INVISIBLE.sub(" ", cut(text, limit)).split())
+    without_html = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    literal = _LINE_START.sub(r"\1\\\2", _FORMATTING.sub(r"\\\1", without_html))
+    return _AUTOMATIC_LINK.sub(rf"\1{_ZERO_WIDTH_SPACE}", literal)
+
+
+def _opening(contents: Contents) -> Iterator[str]:
+    run = contents.run
+    yield f"# {_prose(contents.headline)}"
+    yield ""
+    if run.description:
+        yield escaped(run.description)
+        yield ""
+    begun = f"{run.created_at:%Y-%m-%d %H:%M %Z}"
+    yield (
+        f"**{wording.noun(run.rows, 'row')}**, {wording.noun(len(contents.experiments), 'experiment')},"
+        f" {wording.noun(run.trials, 'trial')} ({wording.count(contents.unanswered)} without an answer),"
+        f" {wording.usd(contents.cost_usd)}. Run `{run.run}` of suite `{run.suite}`, begun {begun}."
+    )
+
+
+def _verdicts(contents: Contents) -> Iterator[str]:
+    if not contents.primary_comparisons:
+        return
+    yield "## Verdict"
+    yield ""
+    for one in contents.primary_comparisons:
+        missing = f" {_prose(one.missing_sentence)}" if one.missing_sentence else ""
+        yield f"- {_SYMBOLS[one.result.verdict]} {_prose(one.sentence)}{missing}"
+
+
+def _scores(contents: Contents) -> Iterator[str]:
+    if not contents.scores:
+        return
+    yield "## Scores"
+    yield ""
+    yield from _table(
+        ("Score", "Experiment", "Mean", "Interval", "Scored", "Missing"),
+        "llrrrr",
+        (
+            _score_cells(score, experiment, experiment.metrics[score])
+            for score in contents.scores
+            for experiment in contents.experiments
+        ),
+    )
+
+
+def _score_cells(score: str, experiment: ExperimentResult, metric: Metric) -> Sequence[str]:
+    return (
+        _code(score),
+        f"{escaped(experiment.name)}{' (baseline)' if experiment.baseline else ''}",
+        wording.value(metric.mean, metric.kind, metric.interval),
+        wording.value_range(metric.interval, metric.kind),
+        wording.count(metric.n_scored),
+        wording.count(metric.missing.total),
+    )
+
+
+def _comparisons(contents: Contents) -> Iterator[str]:
+    if not contents.comparisons:
+        return
+    yield f"## Differences to {escaped(contents.baseline)}"
+    yield ""
+    headings = (
+        "Score",
+        "Variant",
+        "Verdict",
+        "Difference",
+        "Interval",
+        "p (Holm)",
+        "Effect",
+        "Pairs",
+        "Missing",
+        "Test",
+    )
+    yield from _table(headings, "lllrrrrrrl", map(_comparison_cells, contents.comparisons))
+
+
+def _comparison_cells(one: ComparedScore) -> Sequence[str]:
+    result = one.result
+    return (
+        _code(one.score),
+        escaped(one.variant),
+        f"{_SYMBOLS[result.verdict]} {result.verdict}",
+        wording.difference(result.difference, result.kind, result.interval),
+        wording.difference_range(result.interval, result.kind),
+        wording.p_digits(result.p_adjusted),
+        wording.effect(result.effect),
+        wording.count(result.n_pairs),
+        wording.count(result.n_rows - result.n_pairs),
+        result.test,
+    )
+
+
+def _costs(contents: Contents) -> Iterator[str]:
+    yield "## Cost and time"
+    yield ""
+    headings = ("Experiment", "Answered by", "Input tokens", "Output tokens", "Cost", "Time, half", "Time, 95 %")
+    yield from _table(headings, "llrrrrr", map(_cost_cells, contents.experiments))
+    if contents.prices.unpriced_models:
+        models = wording.listed([escaped(model) for model in contents.prices.unpriced_models])
+        yield ""
+        yield f"No price is known for {models}; costs leave those answers out."
+
+
+def _cost_cells(experiment: ExperimentResult) -> Sequence[str]:
+    latency = experiment.latency
+    return (
+        escaped(experiment.name),
+        ", ".join(escaped(model) for model in experiment.models) or wording.NOTHING,
+        wording.count(experiment.usage.input_tokens),
+        wording.count(experiment.usage.output_tokens),
+        wording.usd(experiment.cost_usd),
+        wording.seconds(latency.p50_seconds if latency else None),
+        wording.seconds(latency.p95_seconds if latency else None),
+    )
+
+
+def _disagreements(contents: Contents) -> Iterator[str]:
+    if not any(contents.disagreements.values()):
+        return
+    yield "## Where they disagree"
+    for variant, rows in contents.disagreements.items():
+        if rows:
+            yield ""
+            headings = ("Row", "Expected", escaped(contents.baseline), escaped(variant))
+            yield from _table(headings, "llll", map(_disagreement_cells, rows[:MOST_DISAGREEMENTS]))
+
+
+def _disagreement_cells(row: Disagreement) -> Sequence[str]:
+    expected = wording.NOTHING if row.expected is None else escaped(row.expected)
+    return escaped(row.row_id), expected, _side(row.baseline), _side(row.variant)
+
+
+def _side(side: Side) -> str:
+    answers = "; ".join(escaped(answer.text) for answer in side.answers)
+    return answers if side.score is None else f"{answers} → {wording.plain(side.score)}"
+
+
+def _trouble(contents: Contents) -> Iterator[str]:
+    yield "## What went wrong"
+    yield ""
+    names = ("succeeded", "failed", "blocked", "skipped", "without_outcome")
+    headings = ("Experiment", "Succeeded", "Failed", "Blocked", "Skipped", "Without outcome")
+    yield from _table(
+        headings,
+        "lrrrrr",
+        (
+            (escaped(one.name), *(wording.count(getattr(one.statuses, name)) for name in names))
+            for one in contents.experiments
+        ),
+    )
+    items = [
+        *(_trouble_item("Failed", group) for group in contents.failures),
+        *(_trouble_item("Blocked", group) for group in contents.blocked),
+        *(_trouble_item("Not scored", group) for group in contents.unscored),
+        *_set_aside(contents),
+    ]
+    if items:
+        yield ""
+        yield from items
+
+
+def _trouble_item(what: str, group: Trouble) -> str:
+    first = group.samples[0]
+    request = f", request {escaped(first.request_id)}" if first.request_id else ""
+    example = f"{escaped(first.row_id)} ({escaped(first.experiment)}{request}): {escaped(first.message)}"
+    return f"- {what}, {_code(group.kind)}: {wording.noun(group.count, 'trial')}. First: {example}"
+
+
+def _set_aside(contents: Contents) -> Iterator[str]:
+    if contents.run.bad_rows:
+        yield f"- {wording.noun(contents.run.bad_rows, 'bad row')} set aside:"
+        for row in contents.bad_rows[:MOST_BAD_ROWS]:
+            yield f"  - line {row.line}: {escaped(row.reason)}"
+    if contents.quarantined_messages:
+        yield f"- {wording.noun(contents.quarantined_messages, 'queue message')} could not be processed"
+
+
+def _provenance(contents: Contents) -> Iterator[str]:
+    run = contents.run
+    versions = ", ".join(f"{escaped(name)} {escaped(version)}" for name, version in run.versions.items())
+    yield "## Provenance"
+    yield ""
+    yield f"- Dataset: {escaped(run.dataset.file)}, `sha256:{run.dataset.sha256}`"
+    yield f"- Suite: `sha256:{run.suite_sha256}`, seed {run.seed}"
+    yield f"- Versions: {versions or 'not recorded'}"
+    yield f"- Prices as of {contents.prices.as_of}"
+    yield "- Verify: `assay verify .` in the bundle's folder, or"
+    yield "  `openssl dgst -sha256 -verify signer.pub -signature manifest.json.sig manifest.json`"
+
+
+def _prose(sentence: str) -> str:
+    """A sentence of ours: names in backticks become code, everything around them is escaped."""
+    parts = _CODE.split(sentence)
+    return "".join(_code(part) if at % 2 else _padded(part) for at, part in enumerate(parts))
+
+
+def _padded(part: str) -> str:
+    """Escaping strips white space, which here stands between the parts of a sentence."""
+    before = " " if part[:1].isspace() else ""
+    after = " " if part.strip() and part[-1:].isspace() else ""
+    return f"{before}{escaped(part, limit=2_000)}{after}"
+
+
+def _code(name: str) -> str:
+    return f"`{name}`" if _SAFE_CODE.fullmatch(name) else escaped(name)
+
+
+def _table(headings: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """`alignment` has an l or r per column; cells must be escaped."""
+    yield _table_line(headings)
+    yield _table_line(["---:" if side == "r" else "---" for side in alignment])
+    yield from map(_table_line, rows)
+
+
+def _table_line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

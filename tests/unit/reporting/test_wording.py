@@ -1,0 +1,75 @@
+"""The wording: numbers as precise as they are certain, signs that can be trusted."""
+
+from decimal import Decimal
+
+import pytest
+
+from assay.reporting import wording
+from assay.scoring.results import Effect, Interval
+
+
+def interval(low: float | None, high: float | None) -> Interval:
+    return Interval(None, low, high, 0.95, "t")
+
+
+@pytest.mark.parametrize(
+    ("p_value", "text"),
+    [(0.82, "p = 0.82"), (0.0499, "p = 0.0499"), (0.00031, "p = 0.00031"), (0.00001, "p < 0.0001"), (1.0, "p = 1.00")],
+)
+def test_a_p_value_near_a_limit_keeps_its_digits(p_value: float, text: str) -> None:
+    """Rule: 0.0499 does not pass for 0.05."""
+    assert wording.probability(p_value) == text
+
+
+def test_a_missing_p_value_is_no_number() -> None:
+    """Rule: no test, no p."""
+    assert wording.probability(None) == "no p-value"
+    assert wording.p_digits(None) == wording.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("number", "ends", "text"),
+    [(5.62345, (5.18, 6.07), "5.62"), (1234.5, (1100.0, 1400.0), "1,234"), (0.00123, (0.001, 0.0015), "0.00123")],
+)
+def test_a_mean_is_as_precise_as_its_interval(number: float, ends: tuple[float, float], text: str) -> None:
+    """Rule: the interval's width is shown with two digits, and the mean to the same place."""
+    assert wording.value(number, "numeric", interval(*ends)) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.0941, "+9.4 points"), (-0.0125, "−1.2 points"), (0.0, "0.0 points"), (-0.0001, "0.0 points")],
+)
+def test_a_difference_of_pass_rates_is_in_signed_points(number: float, text: str) -> None:
+    """Rule: the sign is always there, except for a difference that rounds to nothing."""
+    assert wording.difference(number, "binary") == text
+
+
+def test_an_unbounded_interval_says_so() -> None:
+    """Rule: a missing bound is a dash, not a zero."""
+    assert wording.difference_range(interval(None, 0.5), "binary") == "– to +50.0"
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("12.4", "12.40 USD"),
+        ("1234.5", "1,234.50 USD"),
+        ("0.0312", "0.0312 USD"),
+        ("0.00000003", "less than 0.0001 USD"),
+        ("0", "0.00 USD"),
+    ],
+)
+def test_small_costs_stay_visible(amount: str, text: str) -> None:
+    """Rule: a cost is never rounded to nothing."""
+    assert wording.usd(Decimal(amount)) == text
+
+
+def test_names_are_listed_as_in_a_sentence() -> None:
+    """Rule: commas, and one `and`."""
+    assert [wording.listed(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+
+
+def test_effect_sizes_are_signed() -> None:
+    """Rule: the direction of an effect is visible."""
+    assert (wording.effect(Effect("d", -0.284)), wording.effect(Effect("d", None))) == ("−0.28", "–")
