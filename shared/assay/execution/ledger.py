@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 
-from assay.errors import BlobExists, BlobMissing, LeaseHeld, StorageError
+from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
 from assay.records import ChunkMessage, Outcome, Tally, TrialStatus
 from assay.storage import layout
 from assay.storage.base import Storage
@@ -91,10 +91,16 @@ class Ledger:
     async def _make_safe(self, outcomes: list[Outcome]) -> None:
         known = self._safe | {outcome.row_number: outcome for outcome in outcomes}
         if len(known) < self._message.rows:
-            await self._storage.append(self._checkpoint, _lines(outcomes), lease=self._lease)
+            await self._append(_lines(outcomes))
         else:
             await self._write_outcomes(known)
         self._safe = known
+
+    async def _append(self, lines: bytes) -> None:
+        try:
+            await self._storage.append(self._checkpoint, lines, lease=self._lease)
+        except BlobMissing as error:
+            raise LeaseLost(f"{self._checkpoint} is gone: another worker has ended the chunk") from error
 
     async def _write_outcomes(self, known: dict[int, Outcome]) -> None:
         ordered = [known[number] for number in sorted(known)]

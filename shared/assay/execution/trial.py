@@ -1,6 +1,6 @@
 """One trial: a row is put to every criterion of an experiment, the answers are scored, an outcome comes back."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from assay.execution.retry import Exhausted
@@ -42,10 +42,10 @@ class Trial:
         return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))
 
     async def _respond(self, prompt: Prompt, row: Row) -> Response:
-        answer, attempts, quota_wait = await self.ask(self._request(prompt.render(row.fields)))
+        answer, attempts, quota_wait = await self.ask(self._request(_rendered(prompt, row)))
         return Response(
             criterion=prompt.criterion,
-            text=answer.text,
+            text=_storable(answer.text),
             finish_reason=answer.finish_reason,
             model=answer.model,
             deployment=self.experiment.model.deployment,
@@ -72,7 +72,7 @@ class Trial:
 
     def _scores(self, row: Row, responses: list[Response]) -> tuple[Score, ...]:
         by_criterion = {response.criterion: response for response in responses}
-        return tuple(scorer.score(row.fields, by_criterion) for scorer in self.scorers)
+        return tuple(_score(scorer, row, by_criterion) for scorer in self.scorers)
 
     def _failed(self, row: Row, responses: list[Response], failure: Failure) -> Outcome:
         rule = next((rule for kind, rule in TAXONOMY.items() if kind == failure.kind), None)
@@ -98,13 +98,36 @@ class Trial:
         )
 
 
+def _rendered(prompt: Prompt, row: Row) -> tuple[ChatMessage, ...]:
+    """The prompt's messages. A template can raise anything over a value that it does not expect."""
+    try:
+        return prompt.render(row.fields)
+    except PromptError:
+        raise
+    except Exception as error:
+        raise PromptError(f"criterion '{prompt.criterion}': {type(error).__name__}: {error}") from error
+
+
+def _score(scorer: Scorer, row: Row, responses: Mapping[str, Response]) -> Score:
+    try:
+        score = scorer.score(row.fields, responses)
+    except Exception as error:  # a scorer's bug must not cost answers that are paid for
+        score = Score(name=scorer.name, value=None, reason=f"the scorer failed: {type(error).__name__}: {error}")
+    return score.model_copy(update={"reason": _storable(score.reason)}) if score.reason else score
+
+
 def _failure(error: Exhausted, criterion: str) -> Failure:
     last = error.last
     return Failure(
         kind=last.kind,
-        message=str(last),
+        message=_storable(str(last)),
         criterion=criterion,
         status=last.status,
         request_id=last.request_id,
         attempts=error.attempts,
     )
+
+
+def _storable(text: str) -> str:
+    """The text without lone surrogates, which JSON can escape and UTF-8 cannot hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from worker_bench import (
     CLAIM_ENDS_SECONDS,
-    RUN,
     Asked,
     Clock,
     asked_row,
@@ -31,7 +30,7 @@ from assay.llm.base import ChatRequest
 from assay.records import ChunkMessage, Outcome, Tally, TrialStatus
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
-from builders import blocked, failed, outcome, row_id
+from builders import RUN, blocked, failed, outcome, row_id
 from faults import Strike, as_storage, struck
 
 LONG = 3600.0
@@ -180,6 +179,25 @@ async def test_the_holder_that_finishes_right_now_counts_as_holder() -> None:
     with pytest.raises(LeaseHeld):
         async with claimed(storage, message, 0):
             pytest.fail("there is nothing to claim")
+
+
+async def test_what_another_worker_made_safe_just_before_the_claim_is_known() -> None:
+    """Two deliveries may open the checkpoint together; the later claim still sees what the earlier one wrote."""
+    storage, message = MemoryStorage(), one_chunk(rows=2)
+    await storage.open_journal(checkpoint(message))
+
+    async def open_journal(path: str) -> bool:
+        with suppress(RuntimeError):
+            async with claimed(storage, message, 0) as quicker:
+                await quicker.add(outcome(1))
+                raise RuntimeError("stopped")
+        return True
+
+    slower = struck(storage)
+    slower.open_journal = open_journal  # type: ignore[attr-defined]
+    async with claimed(as_storage(slower), message, 0) as ledger:
+        assert ledger.safe_rows == {1}
+        await ledger.add(outcome(2))
 
 
 async def test_a_lost_lease_shows_at_the_next_outcome_and_changes_nothing() -> None:

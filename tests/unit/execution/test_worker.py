@@ -1,0 +1,310 @@
+"""The worker: any delivery may be a second one, any line may be the last."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from worker_bench import (
+    CLAIM_ENDS_SECONDS,
+    Asked,
+    Clock,
+    asked_row,
+    begin_run,
+    body_of,
+    is_claimed,
+    message_of,
+    outcomes_of,
+    safe_rows,
+    turns,
+    worker,
+)
+
+from assay.errors import MessageRefused, StorageError, UserError
+from assay.execution.ledger import read_outcomes
+from assay.execution.worker import POISON_QUEUE, Handled
+from assay.llm.base import ChatRequest
+from assay.records import Outcome, Refusal, TrialStatus
+from assay.storage import layout
+from assay.storage.memory import MemoryStorage
+from assay.telemetry import RecordingTelemetry
+from builders import RUN, row_id
+
+
+async def refusals(storage: MemoryStorage, prefix: str) -> list[Refusal]:
+    return [Refusal.model_validate_json(await storage.read(one.path)) async for one in storage.list(prefix)]
+
+
+async def all_outcomes(storage: MemoryStorage) -> list[Outcome]:
+    paths = [one.path async for one in storage.list(layout.outcomes(RUN))]
+    return [outcome for path in paths for outcome in read_outcomes(await storage.read(path))]
+
+
+async def test_a_chunk_gets_one_outcome_per_row_of_its_range() -> None:
+    """Rows come from the message's byte range, whatever characters they hold."""
+    storage, asked = MemoryStorage(), Asked()
+    plan = await begin_run(storage, rows=7, rows_per_chunk=3)
+
+    handled = await worker(storage, asked).handle(body_of(plan, 2))
+
+    assert handled == Handled(RUN)
+    found = await outcomes_of(storage, message_of(plan, 2))
+    assert [(one.row_id, one.row_number, one.experiment) for one in found] == [
+        (row_id(number), number, "plain") for number in (4, 5, 6)
+    ]
+    assert asked.rows == [row_id(number) for number in (4, 5, 6)]
+
+
+async def test_a_whole_run_has_one_outcome_per_row_and_experiment() -> None:
+    """All chunks at once, in one process."""
+    storage, asked = MemoryStorage(), Asked()
+    plan = await begin_run(storage, rows=10, rows_per_chunk=3)
+    mine = worker(storage, asked)
+
+    handled = await asyncio.gather(*(mine.handle(body_of(plan, index)) for index in range(plan.chunks)))
+
+    pairs = sorted((one.experiment, one.row_number) for one in await all_outcomes(storage))
+    assert pairs == [(name, number) for name in ("plain", "short") for number in range(1, 11)]
+    assert [one.ends_run for one in handled] == [False] * 6 + [True] * 2
+
+
+@pytest.mark.parametrize("body", ["garbage", '{"v": 1}'])
+async def test_garbage_is_refused(body: str) -> None:
+    """The host repeats it and then moves it to the poison queue."""
+    with pytest.raises(MessageRefused):
+        await worker(MemoryStorage(), Asked()).handle(body)
+
+
+async def test_a_delivery_after_the_end_costs_no_model_call() -> None:
+    """Queues deliver at least once; money is spent once."""
+    storage, asked, telemetry = MemoryStorage(), Asked(), RecordingTelemetry()
+    plan = await begin_run(storage)
+    mine = worker(storage, asked, telemetry=telemetry)
+    first = await mine.handle(body_of(plan))
+
+    second = await mine.handle(body_of(plan))
+
+    assert len(asked.rows) == 4
+    assert first == second == Handled(RUN, ends_run=True)
+    assert telemetry.named("chunk_done_already") == [{"run": RUN, "experiment": "plain", "chunk": 0}]
+
+
+async def test_two_deliveries_at_once_ask_once() -> None:
+    """The second worker puts the message back and leaves the chunk alone."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage)
+    asked = [Asked(), Asked()]
+    bodies = (worker(storage, one).handle(body_of(plan)) for one in asked)
+
+    handled = await asyncio.gather(*bodies)
+
+    assert sorted(len(one.rows) for one in asked) == [0, 4]
+    assert sorted(one.ends_run for one in handled) == [False, True]
+    assert storage.messages(layout.TRIALS_QUEUE) == [body_of(plan)]
+
+
+async def test_a_lease_lost_in_the_middle_puts_the_message_back_and_doubles_nothing() -> None:
+    """Whoever was too slow stops at its next outcome; the one who took over ends the chunk."""
+    clock = Clock()
+    storage = MemoryStorage(clock)
+    plan = await begin_run(storage)
+    message, second = message_of(plan), Asked()
+
+    async def taken_over(request: ChatRequest) -> str:
+        await turns(20)
+        if asked_row(request) == row_id(3):
+            clock.seconds += CLAIM_ENDS_SECONDS
+            await worker(storage, second).handle(body_of(plan))
+        return "{}"
+
+    first = Asked(taken_over)
+    handled = await worker(storage, first, concurrency=1).handle(body_of(plan))
+
+    assert handled == Handled(RUN)
+    assert second.rows == [row_id(3), row_id(4)]
+    assert [one.row_number for one in await outcomes_of(storage, message)] == [1, 2, 3, 4]
+    assert storage.messages(layout.TRIALS_QUEUE) == [body_of(plan)]
+
+
+async def test_a_lease_lost_to_a_worker_under_way_puts_the_message_back() -> None:
+    """While the other one holds the chunk, nothing can be added; the message waits for its end."""
+    clock = Clock()
+    storage = MemoryStorage(clock)
+    plan = await begin_run(storage)
+    message = message_of(plan)
+    checkpoint = layout.checkpoint(message.run, message.experiment, message.chunk)
+
+    async def taken_over(request: ChatRequest) -> str:
+        await turns(20)
+        if asked_row(request) == row_id(3):
+            clock.seconds += CLAIM_ENDS_SECONDS
+            await storage.acquire(checkpoint, 15)
+        return "{}"
+
+    handled = await worker(storage, Asked(taken_over), concurrency=1).handle(body_of(plan))
+
+    assert handled == Handled(RUN)
+    assert storage.messages(layout.TRIALS_QUEUE) == [body_of(plan)]
+    assert storage.take_messages(layout.TRIALS_QUEUE) == []
+    assert await safe_rows(storage, message) == {row_id(1), row_id(2)}
+
+
+async def test_trials_under_way_are_bounded_over_all_chunks_of_the_process() -> None:
+    """Concurrency is the process's, not the chunk's."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage, rows=12, rows_per_chunk=4)
+
+    async def slow(request: ChatRequest) -> str:
+        await turns(20)
+        return "{}"
+
+    asked = Asked(slow)
+    mine = worker(storage, asked, concurrency=3)
+    await asyncio.gather(*(mine.handle(body_of(plan, index)) for index in range(plan.chunks)))
+
+    assert asked.most_under_way == 3
+    assert len(asked.rows) == 24
+
+
+async def test_writing_outcomes_down_does_not_slow_asking_down() -> None:
+    """A trial's place is free for the next one while its outcome waits to be written."""
+    storage, asked = MemoryStorage(), Asked()
+    plan = await begin_run(storage)
+
+    await asyncio.wait_for(worker(storage, asked, concurrency=1, linger_seconds=3600).handle(body_of(plan)), 5)
+
+    assert len(asked.rows) == 4
+    assert storage.operations["append"] == 0
+
+
+async def test_an_error_in_one_trial_cancels_the_others_and_is_raised() -> None:
+    """A bug shows as itself, not as a group of errors, and the chunk is free for the next delivery."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage)
+
+    async def broken(request: ChatRequest) -> str:
+        if asked_row(request) == row_id(2):
+            raise ZeroDivisionError("bug")
+        await asyncio.sleep(3600)
+        return "{}"
+
+    with pytest.raises(ZeroDivisionError, match="bug"):
+        await worker(storage, Asked(broken)).handle(body_of(plan))
+    assert not await is_claimed(storage, message_of(plan))
+
+
+async def test_rows_that_are_not_what_the_plan_says_end_no_chunk() -> None:
+    """A damaged rows file must not look like a finished chunk."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage)
+    lines = (await storage.read(layout.rows(RUN))).splitlines(keepends=True)
+    await storage.write(layout.rows(RUN), b"".join(lines[:3]), overwrite=True)
+
+    with pytest.raises(StorageError, match="3 of 4 rows"):
+        await worker(storage, Asked()).handle(body_of(plan))
+
+    assert await storage.find(layout.outcome(RUN, "plain", 0)) is None
+
+
+# --- burying
+
+
+@pytest.mark.parametrize("body", ["garbage", "{}", '{"v": 1, "run": "../x"}'])
+async def test_buried_garbage_is_quarantined_without_a_run(body: str) -> None:
+    """Nobody knows whose it was; nothing else happens."""
+    storage, telemetry = MemoryStorage(), RecordingTelemetry()
+
+    assert await worker(storage, Asked(), telemetry=telemetry).bury(body) is None
+
+    (record,) = await refusals(storage, "quarantine/messages/")
+    assert (record.run, record.content) == (None, body)
+    assert record.reason.startswith("not a chunk message")
+    assert len(telemetry.named("message_quarantined")) == 1
+
+
+async def test_a_buried_chunk_keeps_safe_outcomes_and_fails_the_other_rows() -> None:
+    """No row is left without an outcome, so the run can end; no model is asked."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage)
+    message = message_of(plan)
+
+    async def broken(request: ChatRequest) -> str:
+        if asked_row(request) == row_id(3):
+            raise ZeroDivisionError("bug")
+        return "{}"
+
+    with pytest.raises(ZeroDivisionError):
+        await worker(storage, Asked(broken), concurrency=1).handle(body_of(plan))
+    safe = await safe_rows(storage, message)
+    asked = Asked()
+
+    handled = await worker(storage, asked).bury(body_of(plan))
+
+    assert handled == Handled(RUN, ends_run=True)
+    assert asked.rows == []
+    found = await outcomes_of(storage, message)
+    assert [one.row_number for one in found] == [1, 2, 3, 4]
+    assert {one.row_id for one in found if one.status is TrialStatus.SUCCEEDED} == safe != set()
+    assert {one.failure.kind for one in found if one.failure} == {"poisoned"}
+    (record,) = await refusals(storage, layout.run_messages(RUN))
+    assert (record.run, record.content) == (RUN, body_of(plan))
+
+
+async def test_burying_twice_changes_nothing() -> None:
+    """The poison queue delivers at least once, too."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage)
+    mine = worker(storage, Asked())
+    await mine.bury(body_of(plan))
+    before = await outcomes_of(storage, message_of(plan))
+
+    assert await mine.bury(body_of(plan)) == Handled(RUN, ends_run=True)
+
+    assert await outcomes_of(storage, message_of(plan)) == before
+    assert len(await refusals(storage, layout.run_messages(RUN))) == 1
+
+
+async def test_burying_a_chunk_that_ended_after_all_changes_nothing() -> None:
+    """A message can end up poisoned although one delivery did the work; its outcomes stand."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage)
+    mine = worker(storage, Asked())
+    await mine.handle(body_of(plan))
+
+    await mine.bury(body_of(plan))
+
+    assert {one.status for one in await outcomes_of(storage, message_of(plan))} == {TrialStatus.SUCCEEDED}
+    assert await refusals(storage, layout.run_messages(RUN)) == []
+
+
+async def test_a_chunk_that_somebody_works_on_is_buried_later() -> None:
+    """The poisoned message goes back to its own queue and hints at nothing."""
+    storage, telemetry = MemoryStorage(), RecordingTelemetry()
+    plan = await begin_run(storage)
+    checkpoint = layout.checkpoint(RUN, "plain", 0)
+    await storage.open_journal(checkpoint)
+    await storage.acquire(checkpoint, 15)
+
+    handled = await worker(storage, Asked(), telemetry=telemetry).bury(body_of(plan))
+
+    assert handled == Handled(RUN)
+    assert storage.messages(POISON_QUEUE) == [body_of(plan)]
+    assert telemetry.named("chunk_poisoned") == []
+
+
+async def test_a_chunk_can_be_buried_when_the_model_settings_are_broken() -> None:
+    """What made every delivery fail must not keep the run from ending."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage)
+    mine = worker(storage, Asked())
+
+    async def no_trials(of: object) -> None:
+        raise UserError("no model endpoint")
+
+    mine.jobs._trials_of = no_trials  # type: ignore[assignment]
+    with pytest.raises(UserError):
+        await mine.handle(body_of(plan))
+
+    await mine.bury(body_of(plan))
+
+    assert len(await outcomes_of(storage, message_of(plan))) == 4
