@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from assay.errors import AssayError
-from assay.local.clock import Clock, SystemClock
+from assay.local.clock import Clock, SystemClock, drain
 from assay.local.durable_protocol import (
     Answer,
     decide,
@@ -131,14 +131,8 @@ class TaskHub:
     async def stop(self, drain_seconds: float) -> None:
         """Begin nothing new, let what runs finish for up to `drain_seconds`, then cancel it. Nothing is lost."""
         self._is_stopping = True
-        for timer in self._timers:
-            timer.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=drain_seconds)
-        left = [*self._tasks, *self._timers]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await drain(self._timers, 0)
+        await drain(self._tasks, drain_seconds)
 
     def start_instance(self, name: str, instance_id: str | None, input_text: str | None) -> str:
         """Start an orchestration and return its id. An instance of the same id that has ended is replaced.
@@ -172,8 +166,9 @@ class TaskHub:
     def terminate(self, instance_id: str, reason: str | None) -> None:
         """End an instance at once and drop what its tasks still bring. Raises InstanceMissing, or InstanceOver."""
         instance = self._running(instance_id)
-        self._record(instance, Ended(at=self._clock.now(), status="Terminated", output=reason))
-        self._telemetry.event("durable.ended", instance=instance_id, status="Terminated")
+        ended = Ended(at=self._clock.now(), status="Terminated", output=reason)
+        self._record(instance, ended)
+        self._report_end(instance, ended)
 
     def suspend(self, instance_id: str) -> None:
         """Stop showing events to an instance; they are kept. Raises InstanceMissing, or InstanceOver."""
@@ -253,7 +248,7 @@ class TaskHub:
             return
         self._record(instance, episode)
         if episode.final:
-            self._telemetry.event("durable.ended", instance=instance.instance_id, status=episode.final.status)
+            self._report_end(instance, episode.final)
         for task_id in episode.scheduled if not instance.is_over else ():
             self._launch(instance, task_id, episode.scheduled[task_id])
 
@@ -268,6 +263,13 @@ class TaskHub:
         self._store.replace(instance.instance_id, lines)
         for line in lines:
             instance.apply(line)
+
+    def _report_end(self, instance: Instance, ended: Ended) -> None:
+        fields = {"orchestrator": instance.name, "instance": instance.instance_id, "status": ended.status}
+        if ended.status == "Failed":
+            self._telemetry.problem("durable.ended", **fields, error=ended.output)
+        else:
+            self._telemetry.event("durable.ended", **fields)
 
     def _launch(self, instance: Instance, task_id: int, task: Activity | Timer) -> None:
         if isinstance(task, Timer):

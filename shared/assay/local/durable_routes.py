@@ -27,19 +27,19 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class DurableRoutes:
-    """A web application for one task hub. Its paths begin with a random token, so only who was given the URL gets in."""
+    """A web application for one task hub; its paths begin with `prefix` (see `new_prefix`)."""
 
-    def __init__(self, hub: TaskHub) -> None:
+    def __init__(self, hub: TaskHub, prefix: str) -> None:
         self._hub = hub
-        self.prefix = f"/{secrets.token_urlsafe(16)}/durabletask/"
+        self._prefix = prefix
         self.application = web.Application(client_max_size=_LARGEST_BODY_BYTES, middlewares=[_answer_refusals])
-        instance = self.prefix + "instances/{id}"
+        instance = self._prefix + "instances/{id}"
         self.application.add_routes(
             [
-                web.post(self.prefix + "orchestrators/{name}", self._start),
-                web.post(self.prefix + "orchestrators/{name}/{id}", self._start),
-                web.get(self.prefix + "instances/", self._show_all),
-                web.delete(self.prefix + "instances/", self._purge_matching),
+                web.post(self._prefix + "orchestrators/{name}", self._start),
+                web.post(self._prefix + "orchestrators/{name}/{id}", self._start),
+                web.get(self._prefix + "instances/", self._show_all),
+                web.delete(self._prefix + "instances/", self._purge_matching),
                 web.get(instance, self._show),
                 web.delete(instance, self._purge),
                 web.post(instance + "/raiseEvent/{event}", self._raise_event),
@@ -87,8 +87,13 @@ class DurableRoutes:
         return _purged(self._hub.purge(self._hub.select(_query_of(request))))
 
     async def _refuse_unknown(self, request: web.Request) -> web.Response:
-        text = f"The local host does not support {request.method} {request.path.removeprefix(self.prefix)}."
+        text = f"The local host does not support {request.method} {request.path.removeprefix(self._prefix)}."
         return web.json_response(text, status=501)
+
+
+def new_prefix() -> str:
+    """A path that holds a random token, so that only who was given the URL gets in."""
+    return f"/{secrets.token_urlsafe(16)}/durabletask/"
 
 
 def client_binding(base_url: str) -> str:

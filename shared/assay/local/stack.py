@@ -93,10 +93,10 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
         azurite = start_azurite((home / "storage").resolve(), project_root() / "tools" / "azurite", access_log)
         parts.callback(azurite.stop)
         key = secrets.token_hex(16)
-        emulator, openai_port = parts.enter_context(_child(home, "emulator", _emulator_command(options, key), {}))
+        emulator, openai_port = parts.enter_context(running_child(home, "emulator", emulator_command(options, key), {}))
         openai = f"http://127.0.0.1:{openai_port}"
         stack = Stack(azurite.connection_string, openai, key, "", os.getpid(), {"emulator": emulator})
-        host, port = parts.enter_context(_child(home, "host", _host_command(options), stack.environment(home)))
+        host, port = parts.enter_context(running_child(home, "host", host_command(options), stack.environment(home)))
         pids = {"storage": azurite.process.pid, "emulator": emulator, "host": host}
         stack = Stack(azurite.connection_string, openai, key, f"http://127.0.0.1:{port}", os.getpid(), pids)
         _write(home / STACK_FILE, json.dumps(asdict(stack)))
@@ -104,14 +104,16 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
         yield stack
 
 
-def _emulator_command(options: StackOptions, key: str) -> list[str]:
+def emulator_command(options: StackOptions, key: str) -> list[str]:
+    """The Python arguments that run the emulator."""
     configs = [part for path in options.emulators for part in ("--config", str(path))]
     log = str(options.home / "logs" / "model-requests.jsonl")
     extra = options.emulator_options if options.emulators else ("--any-deployment", *options.emulator_options)
     return ["-m", "assay.local.openai_emulator", *configs, "--key", key, "--log", log, *extra]
 
 
-def _host_command(options: StackOptions) -> list[str]:
+def host_command(options: StackOptions) -> list[str]:
+    """The Python arguments that run the host."""
     app, data = str(project_root() / "function_app"), str(options.home / "host")
     lease = str(options.message_lease_seconds)
     workers = str(options.workers)
@@ -130,7 +132,7 @@ def _host_command(options: StackOptions) -> list[str]:
 
 
 @contextmanager
-def _child(home: Path, name: str, command: list[str], environment: dict[str, str]) -> Iterator[tuple[int, int]]:
+def running_child(home: Path, name: str, command: list[str], environment: dict[str, str]) -> Iterator[tuple[int, int]]:
     """Runs a Python child until the block ends; gives its pid and the port that it listens on."""
     ready, log = home / f"{name}.ready", home / "logs" / f"{name}.log"
     ready.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from azure.durable_functions import DurableOrchestrationClient, OrchestrationRun
 from azure.durable_functions.models.utils import http_utils
 from durable_harness import START, Bench, settle
 
-from assay.local.durable_routes import DurableRoutes, client_binding
+from assay.local.durable_routes import DurableRoutes, client_binding, new_prefix
 
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads was called without expected_type")
 
@@ -34,9 +34,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 @pytest.fixture
 async def client(bench: Bench) -> AsyncIterator[DurableOrchestrationClient]:
-    routes = DurableRoutes(bench.hub)
-    async with TestServer(routes.application) as server:
-        yield DurableOrchestrationClient(client_binding(str(server.make_url(routes.prefix))))
+    prefix = new_prefix()
+    async with TestServer(DurableRoutes(bench.hub, prefix).application) as server:
+        yield DurableOrchestrationClient(client_binding(str(server.make_url(prefix))))
         await http_utils._close_session()
 
 
@@ -191,8 +191,9 @@ async def test_what_is_not_supported_is_said(client: DurableOrchestrationClient)
 
 async def test_nobody_gets_in_without_the_token(bench: Bench) -> None:
     """Another program on this machine cannot guess the address."""
-    routes = DurableRoutes(bench.hub)
+    routes = DurableRoutes(bench.hub, new_prefix())
     async with TestServer(routes.application) as server, ClientSession() as session:
         response = await session.get(server.make_url("/durabletask/instances/"))
         assert response.status == 501
-    assert len(routes.prefix) > 30
+    assert len(new_prefix()) > 30
+    assert new_prefix() != new_prefix()
