@@ -6,8 +6,9 @@ from typing import Protocol
 from assay.records import BadRow, Row
 
 MAX_CELL_CHARACTERS = 1_000_000
-MAX_LINE_BYTES = 64_000_000
+MAX_LINE_BYTES = 16_000_000
 MAX_ID_CHARACTERS = 200
+MAX_DEPTH = 50
 
 
 class Source(Protocol):
@@ -19,5 +20,5 @@ class Source(Protocol):
         ...
 
     def rows(self) -> Iterator[Row | BadRow]:
-        """Rows in the file's order, good ones numbered from 1. Raises DatasetError for a file that is bad as a whole."""
+        """Rows in the file's order, good ones numbered from 1. Raises DatasetError for a file bad as a whole."""
         ...
