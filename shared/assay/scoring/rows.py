@@ -15,24 +15,26 @@ from assay.scoring.base import ScoreKind, Scorer
 class ScorerOptions(BaseModel):
     """Options every row plugin takes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("", description="The score's name; absent: the plugin's")
     criterion: str | None = Field(None, description="Which criterion's answer is judged; absent: the first")
-    path: str | None = Field(None, description="Dotted path into the JSON answer, such as 'result.label'")
+    path: str | None = Field(None, min_length=1, description="Dotted path into the JSON answer, such as 'result.label'")
 
 
 class LabelMatchOptions(ScorerOptions):
-    expected: str = Field(description="Column that holds the right label")
+    expected: str = Field(min_length=1, description="Column that holds the right label")
     ignore_case: bool = Field(True, description="Whether 'Billing' equals 'billing'")
 
 
 class JsonScoreOptions(ScorerOptions):
-    path: str = Field("score", description="Dotted path into the JSON answer")
+    path: str = Field("score", min_length=1, description="Dotted path into the JSON answer")
     minimum: float = Field(0.0, description="Smallest value that counts")
     maximum: float = Field(10.0, description="Largest value that counts")
     expected: str | None = Field(
-        None, description="Column with the right number; the score is then minus the distance to it, and 0 is exact"
+        None,
+        min_length=1,
+        description="Column with the right number; the score is then minus the distance to it, and 0 is exact",
     )
 
     @model_validator(mode="after")
@@ -48,7 +50,10 @@ class NotInAnswer(Exception):
 
 @dataclass(frozen=True)
 class LabelMatch:
-    """1 when the answer equals the expected label, else 0; white space around both is ignored."""
+    """1 when the answer equals the expected label, else 0; white space around both is ignored.
+
+    A JSON value is compared as JSON writes it: 7 equals '7' and 7.0, true equals 'true'.
+    """
 
     options: LabelMatchOptions
     kind: ScoreKind = "binary"
@@ -59,13 +64,16 @@ class LabelMatch:
         return self.options.name or "label_match"
 
     def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
-        expected = _text(fields.get(self.options.expected))
+        expected = _label(fields.get(self.options.expected))
         if not expected:
-            return Score(name=self.name, value=None, reason=f"column '{self.options.expected}' is empty in this row")
+            return Score(name=self.name, value=None, reason=f"column '{self.options.expected}' holds no label")
         try:
-            found = str(_looked_up(self.options, responses)).strip()
+            answer = _looked_up(self.options, responses)
         except NotInAnswer as problem:
             return Score(name=self.name, value=0.0, reason=str(problem))
+        found = _label(answer)
+        if found is None:
+            return Score(name=self.name, value=0.0, reason=f"expected a label; found {_shown(answer)}")
         if self.options.ignore_case:
             expected, found = expected.casefold(), found.casefold()
         return Score(name=self.name, value=float(expected == found))
@@ -89,9 +97,10 @@ class JsonScore:
         return (self.options.minimum - self.options.maximum, 0.0)
 
     def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
+        column = self.options.expected
         try:
             found = self._within_bounds(_looked_up(self.options, responses))
-            value = found if self.options.expected is None else -abs(found - self._right(fields, self.options.expected))
+            value = found if column is None else 0.0 - abs(found - self._right(fields, column))
         except NotInAnswer as problem:
             return Score(name=self.name, value=None, reason=str(problem))
         return Score(name=self.name, value=value)
@@ -100,14 +109,17 @@ class JsonScore:
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise NotInAnswer(f"expected a number; found {_shown(found)}")
         if not self.options.minimum <= found <= self.options.maximum:
-            raise NotInAnswer(f"{found:g} is outside {self.options.minimum:g} to {self.options.maximum:g}")
+            raise NotInAnswer(f"{_brief(found)} is outside {self.options.minimum:g} to {self.options.maximum:g}")
         return float(found)
 
     def _right(self, fields: Mapping[str, Any], column: str) -> float:
+        written = fields.get(column)
         try:
-            return self._within_bounds(float(_text(fields.get(column))))
+            return self._within_bounds(float(_label(written) or ""))
         except ValueError:
-            raise NotInAnswer(f"column '{column}' holds no number: {_shown(fields.get(column))}") from None
+            raise NotInAnswer(f"column '{column}' holds no number: {_shown(written)}") from None
+        except NotInAnswer as problem:
+            raise NotInAnswer(f"column '{column}': {problem}") from None
 
 
 def _looked_up(options: ScorerOptions, responses: Mapping[str, Response]) -> Any:
@@ -118,8 +130,8 @@ def _looked_up(options: ScorerOptions, responses: Mapping[str, Response]) -> Any
     if options.path is None:
         return response.text
     try:
-        found: Any = json.loads(response.text)
-    except ValueError:
+        found: Any = json.loads(response.text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
         raise NotInAnswer(f"the answer is not JSON: {_shown(response.text)}") from None
     for part in options.path.split("."):
         if not isinstance(found, dict) or part not in found:
@@ -128,8 +140,22 @@ def _looked_up(options: ScorerOptions, responses: Mapping[str, Response]) -> Any
     return found
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+def _no_constant(name: str) -> None:
+    """Python reads NaN and Infinity, JSON does not know them, and no score can be made of them."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def _label(value: Any) -> str | None:
+    """A cell or a part of an answer as a label, or None when it is nothing, a list or an object."""
+    if value is None or isinstance(value, list | dict):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+
+
+def _brief(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)[:40]
 
 
 def _shown(value: Any) -> str:
