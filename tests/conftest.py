@@ -15,6 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 MEMORY_DISK = Path("/dev/shm")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors, but the Functions library gives one, once per process, for every plain JSON payload."""
+    config.addinivalue_line("filterwarnings", "ignore:azure.functions df_loads was called without expected_type")
+
+
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     """One storage emulator for the whole session; every test uses container and queue names of its own."""

@@ -64,7 +64,12 @@ def load_functions(app_dir: Path, settings: Mapping[str, str]) -> list[Function]
     apps = [value for value in vars(module).values() if isinstance(value, func.FunctionRegister)]
     if len(apps) != 1:
         raise UserError(f"{app_dir / APP_MODULE}.py: found {len(apps)} function app objects; expected exactly one.")
-    functions = [_read(builder, settings) for builder in apps[0].get_functions()]
+    return read_functions(apps[0], settings)
+
+
+def read_functions(app: Any, settings: Mapping[str, str]) -> list[Function]:
+    """Read the functions of one app object; to be called once for each. Raises UserError as `load_functions` does."""
+    functions = [_read(builder, settings) for builder in app.get_functions()]
     return [function for function in functions if not _is_disabled(function.name, settings)]
 
 

@@ -16,8 +16,6 @@ from durable_harness import START, Bench, settle
 
 from assay.local.durable_routes import DurableRoutes, client_binding, new_prefix
 
-pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads was called without expected_type")
-
 
 def wait_for_go(context: Any) -> Any:
     context.set_custom_status("waiting")

@@ -16,10 +16,7 @@ from assay.local.durable_records import Started
 from assay.local.durable_store import HistoryStore
 from assay.telemetry import RecordingTelemetry
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:azure.functions df_loads was called without expected_type"),
-    pytest.mark.filterwarnings("ignore:Potential duplicate Task completion"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Potential duplicate Task completion")
 EXPECTED = {"round": 2, "sum": 30, "retried": "ok", "event": "now", "early": "soon"}
 
 

@@ -13,8 +13,6 @@ from durable_harness import Bench, settle
 
 from assay.local.host_settings import DurableTaskSettings
 
-# The Functions library says this once per process of any orchestrator that does not name its input's type.
-pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads was called without expected_type")
 EARLY_EVENT = pytest.mark.filterwarnings("ignore:Potential duplicate Task completion")
 
 
