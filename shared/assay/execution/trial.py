@@ -42,7 +42,7 @@ class Trial:
         return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))
 
     async def _respond(self, prompt: Prompt, row: Row) -> Response:
-        answer, attempts, quota_wait = await self.ask(self._request(_rendered(prompt, row)))
+        answer, attempts, quota_wait = await self.ask(self._request(prompt.render(row.fields)))
         return Response(
             criterion=prompt.criterion,
             text=_storable(answer.text),
@@ -96,16 +96,6 @@ class Trial:
             scores=scores,
             failure=failure,
         )
-
-
-def _rendered(prompt: Prompt, row: Row) -> tuple[ChatMessage, ...]:
-    """The prompt's messages. A template can raise anything over a value that it does not expect."""
-    try:
-        return prompt.render(row.fields)
-    except PromptError:
-        raise
-    except Exception as error:
-        raise PromptError(f"criterion '{prompt.criterion}': {type(error).__name__}: {error}") from error
 
 
 def _score(scorer: Scorer, row: Row, responses: Mapping[str, Response]) -> Score:
