@@ -95,8 +95,10 @@ def _unbroken(text: str) -> str:
 
 
 def _score_plot(contents: Contents, score: str) -> Markup:
-    """Every experiment's mean with its interval; the baseline's mean runs through all lines."""
+    """Every experiment's mean with its interval; the baseline's mean runs through all lines. Empty without any mean."""
     metrics = [(experiment, experiment.metrics[score]) for experiment in contents.experiments]
+    if all(metric.mean is None for _, metric in metrics):
+        return Markup()
     kind = metrics[0][1].kind
     ends = [end for _, metric in metrics for end in (metric.interval.low, metric.interval.high, metric.mean)]
     axis = axis_over(ends, (0.0, 1.0) if kind == "binary" else None)
@@ -119,9 +121,11 @@ def _score_plot(contents: Contents, score: str) -> Markup:
 
 
 def _forest_plot(contents: Contents, score: str) -> Markup:
-    """Every variant's difference to the baseline, with zero as the line to be on one side of."""
+    """Every variant's difference to the baseline, with zero as the line between. Empty without any difference."""
     compared = [one for one in contents.comparisons if one.score == score]
     results = [one.result for one in compared]
+    if all(result.difference is None for result in results):
+        return Markup()
     axis = _difference_axis(results)
     captions = ("← worse", "better →") if results[0].goal == "maximise" else ("← better", "worse →")
     title = f"Difference to {contents.baseline} on {score}, with {wording.level(results[0].interval)} intervals"

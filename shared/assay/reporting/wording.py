@@ -90,7 +90,9 @@ def value(number: float | None, kind: ScoreKind, interval: Interval | None = Non
 
 
 def value_range(interval: Interval, kind: ScoreKind) -> str:
-    """`80.1 % to 88.0 %`; an unbounded side is said to be so."""
+    """`80.1 % to 88.0 %`; a dash for each side that is not known, or one for both."""
+    if interval.low is None and interval.high is None:
+        return NOTHING
     return f"{value(interval.low, kind, interval)} to {value(interval.high, kind, interval)}"
 
 
@@ -111,7 +113,9 @@ def signed(number: float | None, kind: ScoreKind, interval: Interval | None = No
 
 
 def difference_range(interval: Interval, kind: ScoreKind) -> str:
-    """`+5.1 to +13.8`."""
+    """`+5.1 to +13.8`; a dash for each side that is not known, or one for both."""
+    if interval.low is None and interval.high is None:
+        return NOTHING
     return f"{signed(interval.low, kind, interval)} to {signed(interval.high, kind, interval)}"
 
 
@@ -206,9 +210,13 @@ def _final_p(result: Comparison) -> float | None:
 
 
 def _correction(result: Comparison, family: int) -> str:
-    if result.p_value is None:
+    """What the reader must know of the p-value: what it is adjusted for, or why it does not decide."""
+    p_value = _final_p(result)
+    if p_value is None:
         return f" ({result.verdict_reason})"
-    return f" after Holm over {family} comparisons" if family > 1 else ""
+    holm = f" after Holm over {family} comparisons" if family > 1 else ""
+    is_overruled = result.verdict == "no difference shown" and p_value <= result.alpha
+    return f"{holm} ({result.verdict_reason})" if is_overruled else holm
 
 
 def _bounds_sentence(result: Comparison) -> str:

@@ -312,6 +312,11 @@ def test_a_plot_has_a_line_per_experiment_and_per_variant() -> None:
     assert sum(label.startswith("Difference of") for label in labels) == 2
 
 
+def test_nothing_is_drawn_where_nothing_was_scored() -> None:
+    """Rule: an empty axis is no plot."""
+    assert list(Page(render_html(all_failed())).all("svg")) == []
+
+
 def test_sorting_has_a_plain_number_for_every_formatted_one() -> None:
     """Rule: `1,234` and `−3` sort as numbers."""
     page = Page(render_html(rating()))

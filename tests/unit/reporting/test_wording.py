@@ -4,8 +4,12 @@ from decimal import Decimal
 
 import pytest
 
+from assay.records import BadRow, Outcome, Plan, RunHeader
 from assay.reporting import wording
+from assay.reporting.contents import evaluate
 from assay.scoring.results import Effect, Interval
+from assay.suite.models import Suite
+from builders import RATING_SCORER, outcome, plan, run_header, suite
 
 
 def interval(low: float | None, high: float | None) -> Interval:
@@ -45,8 +49,34 @@ def test_a_difference_of_pass_rates_is_in_signed_points(number: float, text: str
     assert wording.difference(number, "binary") == text
 
 
+def test_a_small_p_value_that_does_not_decide_says_why() -> None:
+    """Rule: `no difference shown` beside a small p is explained."""
+    contents = evaluate(*_run_with_opposing_signs())
+
+    (one,) = contents.comparisons
+
+    assert one.result.p_value is not None and one.result.p_value <= 0.05
+    assert one.sentence.startswith("No difference shown between other and plain")
+    assert one.sentence.endswith("mean difference and effect size disagree in sign).")
+
+
+def _run_with_opposing_signs() -> tuple[RunHeader, Suite, Plan, list[Outcome], list[BadRow], int]:
+    """Most rows a little better, two far worse: the ranks say one thing, the mean the other."""
+    of = suite(("plain", "other"), (RATING_SCORER | {"criterion": "queue"},))
+    differences = [1.0 + step / 100 for step in range(24)] + [-9.0, -9.5, -9.7, -9.8]
+    before = [
+        outcome(at, "plain", {"helpfulness": 10.0 if value < 0 else 0.0}) for at, value in enumerate(differences, 1)
+    ]
+    after = [
+        outcome(at, "other", {"helpfulness": 10.0 + value if value < 0 else value})
+        for at, value in enumerate(differences, 1)
+    ]
+    return run_header(of), of, plan(of, len(differences)), [*before, *after], [], 0
+
+
 def test_an_unbounded_interval_says_so() -> None:
     """Rule: a missing bound is a dash, not a zero."""
+    assert wording.difference_range(interval(None, None), "binary") == wording.NOTHING
     assert wording.difference_range(interval(None, 0.5), "binary") == "– to +50.0"
 
 
