@@ -29,6 +29,7 @@ TONES: dict[Verdict, Tone] = {
 }
 
 _CODE = re.compile(r"`([^`]+)`")
+_P_VALUE = re.compile(r"\bp (=|&lt;) (?=\d)")
 _UNIT_SPACE = re.compile(r"(?<=\d) (?=%|s\b|USD|points)")
 
 
@@ -90,8 +91,8 @@ def _prose(sentence: str) -> Markup:
 
 
 def _unbroken(text: str) -> str:
-    """Keeps a number and its unit on one line."""
-    return _UNIT_SPACE.sub("\u00a0", text)
+    """Keeps a number and its unit, and a p and its value, on one line."""
+    return _UNIT_SPACE.sub("\u00a0", _P_VALUE.sub("p\u00a0\\1\u00a0", text))
 
 
 def _score_plot(contents: Contents, score: str) -> Markup:
