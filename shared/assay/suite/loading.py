@@ -45,7 +45,7 @@ def load_suite(text: str, file: str = "suite.yaml") -> Suite:
     try:
         written = SuiteFile.model_validate(tree)
     except ValidationError as error:
-        source.refuse(_complaint(detail) for detail in error.errors())
+        source.refuse(_complaint(detail) for detail in error.errors() if not _follows(detail))
         raise
     source.refuse(_contradictions(written))
     return _resolved(written)
@@ -67,6 +67,11 @@ def prompt_path(source: SourceMap, experiment: int, criterion: int, role: str) -
     criteria = own if source.knows(own) else ("defaults", "criteria")
     places: list[Path] = [(*criteria, criterion, role), ("experiments", experiment, role), ("defaults", role)]
     return next((place for place in places if source.knows(place)), ("experiments", experiment))
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    """Whether a complaint only follows from others: Pydantic calls a list short when what is in it is wrong."""
+    return detail["type"] == "too_short" and bool(detail["input"])
 
 
 def _complaint(detail: ErrorDetails) -> tuple[Path, str]:

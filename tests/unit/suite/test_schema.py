@@ -1,0 +1,59 @@
+"""The JSON Schema that editors use."""
+
+import copy
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from assay.suite.loading import load_suite, schema
+
+CONFIG = Path(__file__).resolve().parents[3] / "config"
+SAMPLES = sorted(CONFIG.glob("*/suite.yaml"))
+
+
+@pytest.fixture(name="sample")
+def _sample() -> dict:
+    return yaml.safe_load((CONFIG / "support-triage" / "suite.yaml").read_text(encoding="utf-8"))
+
+
+def test_is_valid_itself():
+    """A schema with a mistake would accept anything."""
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_the_file_for_editors_is_up_to_date():
+    """`config/suite.schema.json` says what the models say."""
+    assert json.loads((CONFIG / "suite.schema.json").read_text(encoding="utf-8")) == schema()
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.parent.name)
+def test_accepts_the_sample_suites(path: Path):
+    """What loads must not be underlined in an editor."""
+    text = path.read_text(encoding="utf-8")
+    assert load_suite(text, str(path)).name == path.parent.name
+    jsonschema.validate(yaml.safe_load(text), schema())
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ((), "experimants"),
+        (("dataset",), "coloumns"),
+        (("defaults", "model"), "temprature"),
+        (("experiments", 0), "base_line"),
+        (("quota", "gpt-4o-mini"), "request_per_minute"),
+    ],
+)
+def test_rejects_a_mistyped_key(sample: dict, section: tuple[str | int, ...], key: str):
+    """Editors underline what the loader would refuse."""
+    jsonschema.validate(sample, schema())
+    broken = copy.deepcopy(sample)
+    at = broken
+    for part in section:
+        at = at[part]
+    at[key] = 1
+    with pytest.raises(jsonschema.ValidationError, match=key):
+        jsonschema.validate(broken, schema())
