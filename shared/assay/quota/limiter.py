@@ -190,8 +190,6 @@ class BlobLeaseLimiter:
     def _seconds_until_fits(self, charge: Charge) -> float:
         now = self._clock()
         self._leases.drop_expired(now)
-        if now < self._throttle.closed_until:
-            return self._throttle.closed_until - now
         self._bucket.set_factor(self._throttle.factor(now), now)
         return self._bucket.seconds_until_fits(charge, now)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from assay.errors import StorageError
+from assay.quota.bucket import BURST_SECONDS
 from assay.quota.leases import GUARD_SECONDS, LEASE_SECONDS, RENEWAL_SECONDS, PartitionLeases
 from assay.quota.tickets import TICKET_SECONDS, Ticket, Tickets
 from assay.storage.memory import MemoryStorage
@@ -75,6 +76,11 @@ async def test_nobody_else_gets_a_partition_before_its_owner_has_stopped(bench: 
     assert await second.take([0], wanted=1) == 0
     bench.now += 0.01
     assert await second.take([0], wanted=1) == 1
+
+
+def test_what_a_bucket_saves_up_cools_within_the_guard() -> None:
+    """Else an heir would earn while the last owner's burst is still in the window."""
+    assert BURST_SECONDS <= GUARD_SECONDS
 
 
 async def test_a_renewal_extends_the_deadline(bench: Bench) -> None:
