@@ -5,8 +5,8 @@ history on every event, so it is deterministic: no clocks but the context's, no 
 """
 
 from collections.abc import Callable, Generator
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from assay.records import Stage
 
@@ -49,9 +49,10 @@ def conduct(context: Any, retries: Any) -> Generator[Any, Any, dict[str, Any] | 
 
 def _ask_everything(context: Any, step: Step, state: dict[str, Any]) -> Generator[Any, Any, bool]:
     """Keeps the queue topped up until every chunk is done. False when the history was cut and starts anew."""
-    hint = context.wait_for_external_event(HINT)
+    # Waited for once in a history: the engine gives an event that came early to every later wait for its name.
+    hints = [context.wait_for_external_event(HINT)]
     pause, done = SHORTEST_PAUSE_SECONDS, state.get("done", -1)
-    moved_at = _instant(context)
+    moved_at = datetime.fromisoformat(state["moved_at"]) if "moved_at" in state else _instant(context)
     for _ in range(TURNS_PER_HISTORY):
         seen = yield step("watch")
         if seen["done"] >= seen["total"]:
@@ -63,13 +64,13 @@ def _ask_everything(context: Any, step: Step, state: dict[str, Any]) -> Generato
         moved_at = _instant(context) if stalled else moved_at
         done = seen["done"]
         context.set_custom_status(f"{done} of {seen['total']} chunks")
-        state = {**state, "done": done}
-        state["cursor"] = yield step("dispatch", cursor=state["cursor"], done=done, lost=stalled)
+        cursor = yield step("dispatch", cursor=state["cursor"], done=done, lost=stalled)
+        state = {"run": state["run"], "cursor": cursor, "done": done, "moved_at": moved_at.isoformat()}
         timer = context.create_timer(_instant(context) + timedelta(seconds=pause))
-        first = yield context.task_any([timer, hint])
-        if first == hint:
+        first = yield context.task_any([timer, *hints])
+        if first != timer:
             timer.cancel()
-            hint = context.wait_for_external_event(HINT)
+            hints = []
     context.continue_as_new(state)
     return False
 
@@ -80,5 +81,5 @@ def _pause(pause: float, moved: bool, listing_seconds: float) -> float:
     return min(max(wanted, 4 * listing_seconds), LONGEST_PAUSE_SECONDS)
 
 
-def _instant(context: Any) -> Any:
-    return context.current_utc_datetime
+def _instant(context: Any) -> datetime:
+    return cast(datetime, context.current_utc_datetime)
