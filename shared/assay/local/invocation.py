@@ -35,6 +35,10 @@ class FunctionTimeout(AssayError):
     """The function ran longer than `functionTimeout`."""
 
 
+class UnexpectedReturn(AssayError):
+    """The function returned a value that goes nowhere; the Functions worker fails such a call too."""
+
+
 @dataclass(frozen=True)
 class Invocation:
     """The `context` argument of a function: which call this is. The local host has no tracing and no host retries."""
@@ -126,6 +130,8 @@ class Invoker:
         outputs = {binding.name: OutputValue() for binding in function.bound_as("queue") if binding.name != _RETURN}
         arguments = {**self._arguments(function, data, metadata, invocation), **outputs}
         result = await self._call(function, arguments)
+        if result is not None and not _may_return(function):
+            raise UnexpectedReturn(f"Function '{function.name}' has no $return binding and returned {result!r:.80}.")
         for binding in function.bound_as("queue"):
             value = result if binding.name == _RETURN else outputs[binding.name].get()
             await self._send(binding, value)
@@ -176,6 +182,11 @@ class Invoker:
 def converter(kind: str) -> Any:
     """The converter that azure.functions has registered for a kind of trigger or binding."""
     return func.get_binding_registry().get(kind)
+
+
+def _may_return(function: Function) -> bool:
+    is_implied = function.trigger.kind in ("orchestrationTrigger", "activityTrigger")
+    return is_implied or any(binding.name == _RETURN for binding in function.bindings)
 
 
 def _body_of(body: Any) -> str | bytes:

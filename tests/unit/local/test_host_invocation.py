@@ -14,7 +14,7 @@ from azure.functions.meta import Datum
 from function_bench import invoker, only_function
 
 from assay.local.functions import Binding, Function
-from assay.local.invocation import FunctionTimeout, as_json, text
+from assay.local.invocation import FunctionTimeout, UnexpectedReturn, as_json, text
 from assay.telemetry import RecordingTelemetry
 
 place = contextvars.ContextVar("place", default="nowhere")
@@ -64,12 +64,15 @@ async def test_a_durable_client_is_built_from_the_hosts_binding() -> None:
     """The decorator of the Durable library turns the text into a client."""
     app = df.DFApp()
 
+    seen: list[Any] = []
+
     @app.queue_trigger(arg_name="msg", queue_name="q", connection="S")
     @app.durable_client_input(client_name="client")
-    async def work(msg: func.QueueMessage, client: df.DurableOrchestrationClient) -> str:
-        return type(client).__name__
+    async def work(msg: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
+        seen.append(client)
 
-    assert await invoker().invoke(only_function(app), text("hi"), {}) == "DurableOrchestrationClient"
+    await invoker().invoke(only_function(app), text("hi"))
+    assert [type(each) for each in seen] == [df.DurableOrchestrationClient]
 
 
 async def test_a_function_that_takes_too_long_is_cancelled() -> None:
@@ -138,8 +141,20 @@ async def test_how_a_call_ended_is_reported() -> None:
 async def test_bytes_that_are_not_text_reach_a_queue_function_as_they_are() -> None:
     """A message may carry anything."""
 
-    async def work(msg: func.QueueMessage) -> bytes:
-        return msg.get_body()
+    seen: list[bytes] = []
 
-    function = Function("work", work, Binding("queueTrigger", "msg", {}))
-    assert await invoker().invoke(function, Datum(b"\xff\x00", "bytes")) == b"\xff\x00"
+    async def work(msg: func.QueueMessage) -> None:
+        seen.append(msg.get_body())
+
+    await invoker().invoke(Function("work", work, Binding("queueTrigger", "msg", {})), Datum(b"\xff\x00", "bytes"))
+    assert seen == [b"\xff\x00"]
+
+
+async def test_a_value_that_goes_nowhere_is_an_error() -> None:
+    """As in the Functions worker: a queue function has no $return unless it is bound."""
+
+    async def work(msg: func.QueueMessage) -> str:
+        return "lost"
+
+    with pytest.raises(UnexpectedReturn, match=r"Function 'work' has no \$return binding and returned 'lost'"):
+        await invoker().invoke(Function("work", work, Binding("queueTrigger", "msg", {})), text("hi"))
