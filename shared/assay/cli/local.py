@@ -154,13 +154,13 @@ def _conclude(home: Path, run: str, bundle: Path) -> dict[str, Any]:
 
 
 def _show(summary: str, bundle: Path, public_key: Path) -> None:
-    from assay.cli.results import COLUMNS, comparison_table
+    from assay.cli.results import COLUMNS, comparison_table, unanswered_sentence
     from assay.reporting.contents import Contents
 
     contents = Contents.model_validate_json(summary)
     typer.echo()
     print_table(COLUMNS, comparison_table(contents), title=f"Score '{contents.primary}'")
-    typer.echo(f"\n{contents.headline}\n")
+    typer.echo(f"\n{contents.headline}. {unanswered_sentence(contents)}\n")
     typer.echo(f"report    {bundle / 'report.html'}")
     typer.secho("signature verified", fg="green", bold=True)
     signature, manifest = bundle / "manifest.json.sig", bundle / "manifest.json"

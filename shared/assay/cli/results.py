@@ -3,37 +3,42 @@
 from assay.reporting import wording
 from assay.reporting.contents import ComparedScore, Contents, ExperimentResult
 
-COLUMNS = ("experiment", "answered", "value (95 % interval)", "difference to baseline", "p (Holm)", "verdict", "USD")
+COLUMNS = ("experiment", "value", "95 % interval", "difference", "95 % interval", "p (Holm)", "verdict")
 
 
 def comparison_table(contents: Contents) -> list[tuple[str, ...]]:
     """One line per experiment for the primary score, in the order of `COLUMNS`."""
     compared = {one.variant: one for one in contents.primary_comparisons}
-    return [_line(contents, experiment, compared.get(experiment.name)) for experiment in contents.experiments]
+    return [_line(contents.primary, experiment, compared.get(experiment.name)) for experiment in contents.experiments]
 
 
-def _line(contents: Contents, experiment: ExperimentResult, compared: ComparedScore | None) -> tuple[str, ...]:
-    return (
-        experiment.name,
-        f"{experiment.statuses.succeeded} of {experiment.statuses.trials}",
-        _mean(contents, experiment),
-        *_comparison(compared),
-        f"{experiment.cost_usd:.4f}",
-    )
+def unanswered_sentence(contents: Contents) -> str:
+    """How many trials have no answer, and why; empty when all have one."""
+    statuses = [experiment.statuses for experiment in contents.experiments]
+    counts = {
+        "failed": sum(one.failed for one in statuses),
+        "blocked": sum(one.blocked for one in statuses),
+        "skipped": sum(one.skipped for one in statuses),
+    }
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    return f"{sum(counts.values())} trials have no answer: {said}." if said else ""
 
 
-def _mean(contents: Contents, experiment: ExperimentResult) -> str:
-    if contents.primary is None:
-        return "-"
-    metric = experiment.metrics[contents.primary]
-    mean = wording.value(metric.mean, metric.kind, metric.interval)
-    return f"{mean} ({wording.value_range(metric.interval, metric.kind)})"
+def _line(primary: str | None, experiment: ExperimentResult, compared: ComparedScore | None) -> tuple[str, ...]:
+    if primary is None:
+        return (experiment.name, "-", "", "", "", "", "")
+    metric = experiment.metrics[primary]
+    value = wording.value(metric.mean, metric.kind, metric.interval)
+    return (experiment.name, value, wording.value_range(metric.interval, metric.kind), *_comparison(compared))
 
 
-def _comparison(compared: ComparedScore | None) -> tuple[str, str, str]:
+def _comparison(compared: ComparedScore | None) -> tuple[str, str, str, str]:
     if compared is None:
-        return ("baseline", "", "")
+        return ("", "", "", "baseline")
     result = compared.result
-    difference = wording.difference(result.difference, result.kind, result.interval)
-    between = wording.difference_range(result.interval, result.kind)
-    return (f"{difference} ({between})", wording.p_digits(result.p_adjusted), str(result.verdict))
+    return (
+        wording.signed(result.difference, result.kind, result.interval),
+        wording.difference_range(result.interval, result.kind),
+        wording.p_digits(result.p_adjusted),
+        str(result.verdict),
+    )

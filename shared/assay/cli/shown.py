@@ -24,7 +24,7 @@ def console() -> Console:
 
 def progress_console() -> Console:
     """For what passes by while a command runs; never mixed into results."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -36,7 +36,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for index, column in enumerate(columns):
         is_number = all(_is_number(str(row[index])) for row in rows)
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        is_last = index == len(columns) - 1
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold", no_wrap=not is_last)
     for row in rows:
         table.add_row(*(_plain(str(cell)) for cell in row))
     console().print(table)
@@ -58,4 +59,4 @@ def _plain(text: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return (bool(text) and text[0] in "+-0123456789.$≤") or text in ("", "-")
+    return (bool(text) and text[0] in "+-−<0123456789.$") or text in ("", "-")

@@ -1,0 +1,22 @@
+"""Runs the benchmarks named on the command line, or all: `python -m tests.bench [imports] [run]`."""
+
+import sys
+
+from tests.bench import imports, whole_run
+
+BENCHMARKS = {"imports": imports.measure, "run": whole_run.measure}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in wanted if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"unknown benchmark: {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}")
+    for name in wanted:
+        print(f"## {name}", flush=True)
+        for figure, value in BENCHMARKS[name]().items():
+            print(f"{figure:<52} {value}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
