@@ -237,10 +237,12 @@ class TaskHub:
 
     async def _run_episode(self, instance: Instance) -> None:
         async with self._orchestrator_slots:
+            if not instance.is_ready:  # terminated or suspended while it waited for a slot
+                return
             batch = next_batch(instance)
             events = episode_events(instance, batch, self._clock.now())
             answer = await self._ask(instance, events)
-        if instance.is_over:  # terminated meanwhile
+        if instance.is_over:  # terminated while the orchestrator ran: its answer no longer counts
             return
         episode = decide(instance, batch, events, answer, self._clock.now())
         if answer.next_input is not None and not answer.error:
