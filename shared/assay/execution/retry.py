@@ -22,11 +22,11 @@ _STRETCH, _STRETCH_SECONDS = 0.1, 0.2
 
 
 class Exhausted(ModelUnavailable):
-    """No answer after every attempt that was allowed. `error` is the last attempt's, `attempts` are all of them."""
+    """No answer after every attempt that was allowed. `last` is the last error, `attempts` are all of them."""
 
-    def __init__(self, error: ModelError, attempts: tuple[Attempt, ...], quota_wait_seconds: float) -> None:
+    def __init__(self, error: ModelError, attempts: tuple[Attempt, ...], quota_wait_seconds: float = 0.0) -> None:
         super().__init__(f"No answer after {len(attempts)} attempts; the last one failed as {error.kind}: {error}")
-        self.error = error
+        self.last = error
         self.attempts = attempts
         self.quota_wait_seconds = quota_wait_seconds
 

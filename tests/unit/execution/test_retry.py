@@ -134,7 +134,7 @@ async def test_every_kind_has_its_own_number_of_retries(kind: FailureKind) -> No
     with pytest.raises(Exhausted) as caught:
         await bench.ask(attempts_limit=100)
     assert len(bench.model.requests) == len(caught.value.attempts) == allowed
-    assert caught.value.error.kind is kind
+    assert caught.value.last.kind is kind
     assert caught.value.attempts[-1].wait_seconds == 0.0
 
 
@@ -234,7 +234,7 @@ async def test_a_charge_above_the_limit_is_a_failed_attempt_without_a_request() 
     bench.limiter.too_large = True
     with pytest.raises(Exhausted) as caught:
         await bench.ask()
-    assert caught.value.error.kind is FailureKind.TOO_LARGE
+    assert caught.value.last.kind is FailureKind.TOO_LARGE
     assert (bench.model.requests, bench.permits) == ([], [])
 
 
