@@ -1,7 +1,6 @@
 """Event Grid events as they arrive on the queue `ingest`: which dropped blobs are they about?"""
 
 import base64
-import binascii
 import json
 from typing import Any
 
@@ -25,11 +24,11 @@ def dropped_paths(body: str) -> list[str]:
 def _decoded(body: str) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return json.loads(base64.b64decode(body, validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, RecursionError):
         raise MessageRefused("neither JSON nor Base64 of JSON; expected an Event Grid event") from None
 
 

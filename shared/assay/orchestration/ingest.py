@@ -5,13 +5,13 @@ Idempotent: the run's id derives from the file's name and content and from what 
 
 import asyncio
 import hashlib
+import re
 import tempfile
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
 
 from assay.errors import BlobExists, BlobMissing, DatasetError, NameRefused, SuiteError, UserError
 from assay.orchestration.progress import take_up
@@ -26,6 +26,7 @@ from assay.suite.models import Suite
 from assay.telemetry import Telemetry
 
 MAX_NAME_CHARACTERS = 200
+SAFE_CHARACTERS = 80
 AGAIN = "assay_again"
 """Metadata of a dropped blob; another value asks for another run of the same content."""
 
@@ -45,23 +46,25 @@ class Ingest:
 
         None: the blob is gone, was refused (a quarantine record says why), or its run has ended well.
         """
-        entry = await self.storage.find(path)
-        if entry is None:
-            self.telemetry.event("drop_gone", path=path)
-            return None
+        etag = ""
         try:
-            header = await self._header(entry)
+            suite, file = split_drop(path)  # before the name reaches storage
+            entry = await self.storage.find(path)
+            if entry is None:
+                self.telemetry.event("drop_gone", path=path)
+                return None
+            etag = entry.etag
+            header = await self._header(entry, suite, file)
         except UserError as error:
-            await self._quarantine(entry, str(error))
+            await self._quarantine(path, etag, str(error))
             return None
         except BlobMissing:
             self.telemetry.event("drop_replaced", path=path)
             return None
         return await self._begin(header)
 
-    async def _header(self, entry: BlobEntry) -> RunHeader:
+    async def _header(self, entry: BlobEntry, suite_name: str, file: str) -> RunHeader:
         """Everything that can be refused without reading all rows is refused here. Raises UserError, BlobMissing."""
-        suite_name, file = split_drop(entry.path)
         if entry.size > self.max_file_bytes:
             raise DatasetError(f"{file}: {entry.size:,} bytes; at most {self.max_file_bytes:,} are accepted")
         text = await suite_text(self.storage, suite_name)
@@ -93,31 +96,29 @@ class Ingest:
             return await asyncio.to_thread(file_digest, local)
 
     async def _begin(self, header: RunHeader) -> str | None:
-        try:
-            await self.storage.write(layout.header(header.run), header.model_dump_json(by_alias=True).encode())
-        except BlobExists:
-            return await self._unless_done(header.run)
-        begun = Progress(
-            run=header.run, stage=Stage.PLANNING, started_at=header.created_at, updated_at=header.created_at
-        )
-        await self._write_first(begun)
-        self.telemetry.event("run_admitted", run=header.run, dataset=header.dataset.path, bytes=header.dataset.size)
-        return header.run
-
-    async def _write_first(self, begun: Progress) -> None:
-        try:
-            await self.storage.write(layout.progress(begun.run), begun.model_dump_json().encode())
-        except BlobExists:
-            return
+        run = header.run
+        await self._create(layout.header(run), header.model_dump_json(by_alias=True))
+        begun = Progress(run=run, stage=Stage.PLANNING, started_at=header.created_at, updated_at=header.created_at)
+        if not await self._create(layout.progress(run), begun.model_dump_json()):
+            return await self._unless_done(run)
+        self.telemetry.event("run_admitted", run=run, dataset=header.dataset.path, bytes=header.dataset.size)
+        return run
 
     async def _unless_done(self, run: str) -> str | None:
         stage = await take_up(self.storage, run)
         self.telemetry.event("drop_known", run=run, stage=stage)
         return None if stage is Stage.DONE else run
 
-    async def _quarantine(self, entry: BlobEntry, reason: str) -> None:
-        await quarantine_file(self.storage, entry, reason, None, self.now())
-        self.telemetry.problem("file_quarantined", path=entry.path, reason=reason)
+    async def _create(self, path: str, text: str) -> bool:
+        try:
+            await self.storage.write(path, text.encode())
+        except BlobExists:
+            return False
+        return True
+
+    async def _quarantine(self, path: str, etag: str, reason: str) -> None:
+        await quarantine_file(self.storage, path, etag, reason, None, self.now())
+        self.telemetry.problem("file_quarantined", path=_shown(path), reason=reason)
 
 
 async def suite_text(storage: Storage, suite: str) -> str:
@@ -144,12 +145,10 @@ def split_drop(path: str) -> tuple[str, str]:
     return suite, file
 
 
-async def quarantine_file(storage: Storage, entry: BlobEntry, reason: str, run: str | None, at: datetime) -> None:
-    """Keeps a record of a file that was refused; the same content again replaces it."""
-    record = Refusal(kind="file", subject=_shown(entry.path), reason=reason, at=at, run=run)
-    await storage.write(
-        file_refusal_path(entry.path, entry.etag), record.model_dump_json(indent=1).encode(), overwrite=True
-    )
+async def quarantine_file(storage: Storage, path: str, etag: str, reason: str, run: str | None, at: datetime) -> None:
+    """Keeps a record of a dropped file that was refused; the same version of it again replaces the record."""
+    record = Refusal(kind="file", subject=_shown(path), reason=_encodable(reason), at=at, run=run)
+    await storage.write(file_refusal_path(path, etag), record.model_dump_json(indent=1).encode(), overwrite=True)
 
 
 def _bad_name(part: str) -> str | None:
@@ -173,7 +172,7 @@ def run_id(suite: Suite, path: str, digest: str, again: str = "") -> str:
 def file_refusal_path(path: str, etag: str) -> str:
     """Where the quarantine record of a dropped blob is, if it was refused."""
     suite, _, file = path.partition("/")[2].rpartition("/")
-    digest = hashlib.sha256(f"{path}\n{etag}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(_encodable(f"{path}\n{etag}").encode()).hexdigest()[:16]
     return layout.refused_file(_safe(suite), _safe(file), digest)
 
 
@@ -184,9 +183,15 @@ def file_digest(path: Path) -> str:
 
 
 def _safe(name: str) -> str:
-    quoted = quote(name, safe=" ")
-    return f"_{quoted}" if not name or name.startswith(".") else quoted
+    """A folder's name that a person can still tell, whatever the name was; other names may give the same."""
+    plain = re.sub(r"[^\w .()+-]", "_", name)[:SAFE_CHARACTERS].strip(" .")
+    return plain or "_"
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _shown(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()[:300]
+    """The text with everything escaped that is invisible or turns the text around it."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:300])

@@ -19,7 +19,7 @@ from assay.planning.plan import build_plan
 from assay.records import ChunkMessage, Plan, Progress, RunHeader, Stage
 from assay.sources.tabular import open_source
 from assay.storage import layout
-from assay.storage.base import BlobEntry, Storage
+from assay.storage.base import Storage
 from assay.suite.models import Suite
 from assay.telemetry import Telemetry, bound
 
@@ -71,14 +71,19 @@ class AskingSteps:
         """Tops the queue up from chunk `cursor` of the plan on. Returns the next cursor.
 
         With `lost`, chunks that were sent long ago and are not done are sent once more; workers sort doubles out.
+        A run that is taken up again (fewer sent than done) skips what it did before.
         """
         with bound(run=run):
             plan = await read_plan(self.storage, run)
+            until = max(cursor, min(plan.chunks, done + await self._depth(run, done)))
+            messages = list(plan.messages(0 if lost else cursor, until))
+            if lost or cursor < done:
+                there = await done_chunks(self.storage, run)
+                messages = [one for one in messages if (one.experiment, one.chunk) not in there]
             if lost:
-                await self._send_again(plan, cursor)
-            until = min(plan.chunks, done + await self._depth(run, done))
-            await self._send(list(plan.messages(cursor, until)))
-            return max(cursor, until)
+                self.telemetry.problem("chunks_sent_again", chunks=len(messages))
+            await self._send(messages)
+            return until
 
     async def fail(self, run: str, reason: str) -> None:
         """Marks a run as failed, for people; dropping its file again takes it up where it stopped."""
@@ -119,8 +124,7 @@ class AskingSteps:
 
     async def _refuse(self, header: RunHeader, reason: str) -> None:
         dataset = header.dataset
-        entry = BlobEntry(dataset.path, dataset.size, dataset.etag, self.now())
-        await quarantine_file(self.storage, entry, reason, header.run, self.now())
+        await quarantine_file(self.storage, dataset.path, dataset.etag, reason, header.run, self.now())
         await self.fail(header.run, reason)
 
     async def _depth(self, run: str, done: int) -> int:
@@ -130,12 +134,6 @@ class AskingSteps:
             return self.queue_depth
         seconds = max(1.0, (self.now() - progress.started_at).total_seconds())
         return min(DEEPEST_QUEUE, max(self.queue_depth, int(done / seconds * QUEUE_SECONDS)))
-
-    async def _send_again(self, plan: Plan, cursor: int) -> None:
-        there = await done_chunks(self.storage, plan.run)
-        missing = [one for one in plan.messages(0, cursor) if (one.experiment, one.chunk) not in there]
-        await self._send(missing)
-        self.telemetry.problem("chunks_sent_again", run=plan.run, chunks=len(missing))
 
     async def _send(self, messages: list[ChunkMessage]) -> None:
         for first in range(0, len(messages), SEND_AT_ONCE):
