@@ -59,9 +59,9 @@ class FinishingSteps:
 
             def work() -> None:
                 summary = contents.evaluate(header, suite, plan, outcomes.each(), bad_rows, messages, _rows(folder))
-                (bundle / SUMMARY).write_text(contents.summary_json(summary), encoding="utf-8")
+                (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
                 tables.write_results_csv(outcomes.by_range(), suite, bundle / RESULTS_CSV)
-                tables.write_results_jsonl(outcomes.by_range(), suite, bundle / RESULTS_JSONL)
+                tables.write_results_jsonl(outcomes.by_range(), bundle / RESULTS_JSONL)
                 (bundle / SUITE_FILE).write_text(header.suite_source, encoding="utf-8")
 
             await asyncio.to_thread(work)
@@ -107,19 +107,20 @@ class FinishingSteps:
                 raise CheckFailed(
                     f"bundle of {run} does not verify: {'; '.join(str(one) for one in verified.findings)}"
                 )
-            receipts = [await sink.publish(run, folder) for sink in self.sinks]
-        for receipt in receipts:
-            await self._keep(run, receipt)
+            receipts = [await self._publish(sink, run, folder) for sink in self.sinks]
         await self._mark(header, plan, Stage.DONE)
         return {"receipts": [receipt.location for receipt in receipts]}
 
     async def _mark(self, header: RunHeader, plan: Plan, stage: Stage) -> None:
         await write_progress(self.storage, await count_progress(self.storage, header, plan, stage, self.now()))
 
-    async def _keep(self, run: str, receipt: Receipt) -> None:
+    async def _publish(self, sink: Sink, run: str, folder: Path) -> Receipt:
+        """Hands the bundle to one sink and keeps its receipt at once: the next sink may fail."""
+        receipt = await sink.publish(run, folder)
         path = layout.receipt(run, receipt.sink)
         await self.storage.write(path, receipt.model_dump_json(indent=1).encode(), overwrite=True)
         self.telemetry.event("run_published", run=run, sink=receipt.sink, location=receipt.location)
+        return receipt
 
     async def _bad_rows(self, run: str, plan: Plan) -> list[BadRow]:
         if not plan.bad_rows:
