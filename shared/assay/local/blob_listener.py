@@ -113,7 +113,7 @@ class BlobListener:
             self._telemetry.problem("blob.unreachable", container=self._path.container, error=str(error))
             return []
         new = [found for version, found in listed.items() if version not in self._known]
-        self._known = set(listed)
+        self._known = set(listed)  # and not a union, which would grow for ever
         return new
 
     async def _list(self) -> list[Found]:
@@ -145,7 +145,7 @@ class BlobListener:
         version = (found.name, found.etag)
         content = await self._read(found)
         if content is None:
-            return True
+            return True  # a newer version has an ETag of its own and is listed under it
         data, metadata = content
         try:
             await self._invoker.invoke(self._function, data, metadata)

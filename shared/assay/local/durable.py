@@ -114,7 +114,8 @@ class TaskHub:
         self._activity_slots = asyncio.Semaphore(limits.max_concurrent_activity_functions)
         self._orchestrator_slots = asyncio.Semaphore(limits.max_concurrent_orchestrator_functions)
         self._instances: dict[str, Instance] = {}
-        self._driven: set[Instance] = set()
+        self._driven: set[Instance] = set()  # an instance has one driver, so its episodes never overlap
+        # Apart from each other: a stop waits for what works, and never for what only waits.
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -245,6 +246,7 @@ class TaskHub:
         if instance.is_over:  # terminated while the orchestrator ran: its answer no longer counts
             return
         episode = decide(instance, batch, events, answer, self._clock.now())
+        # No record of this episode: the next execution's records replace the whole file in one step.
         if answer.next_input is not None and not answer.error:
             self._continue_as_new(instance, next_execution(instance, episode, answer))
             return
@@ -287,7 +289,7 @@ class TaskHub:
 
     async def _run_activity(self, instance: Instance, execution: int, task_id: int, activity: Activity) -> None:
         async with self._activity_slots:
-            if self._is_stopping or instance.is_over:
+            if self._is_stopping or instance.is_over:  # while it waited for the slot
                 return
             event = await self._call_activity(task_id, activity)
         self._complete(instance, execution, event)

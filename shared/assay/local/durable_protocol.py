@@ -67,6 +67,7 @@ def episode_events(instance: Instance, batch: list[Event], now: datetime) -> lis
     """The new history of an episode that shows `batch` to the orchestrator."""
     events = [new_event(EventType.ORCHESTRATOR_STARTED, now)]
     if not instance.history:
+        # The engine reads `Version` of this event without asking whether it is there.
         start = {"Name": instance.name, "Version": None, "Input": instance.input}
         events.append(new_event(EventType.EXECUTION_STARTED, now, 0, **start))
     return events + batch
@@ -103,6 +104,7 @@ def read_answer(text: str) -> Answer:
 
 def read_failure(error: BaseException) -> Answer:
     """Read the state that the engine hid in the text of an exception, or make one from any other exception."""
+    # The last label: an error text may hold one too, but inside the JSON its line breaks are escaped.
     message, label, state = str(error).rpartition(_ERROR_LABEL)
     if label:
         return read_answer(state)
@@ -111,6 +113,7 @@ def read_failure(error: BaseException) -> Answer:
 
 def decide(instance: Instance, batch: list[Event], events: list[Event], answer: Answer, now: datetime) -> Episode:
     """The record of the episode: what it saw, what is to be run next, and the outcome if there is one."""
+    # Hidden tasks first: the engine numbers them while it takes in the event, before user code goes on.
     scheduled = dict(_hidden_tasks(instance, batch, now))
     next_id = instance.next_id + len(scheduled)
     for action in answer.actions[instance.actions_seen :]:

@@ -44,6 +44,7 @@ class DurableRoutes:
                 web.delete(instance, self._purge),
                 web.post(instance + "/raiseEvent/{event}", self._raise_event),
                 web.post(instance + "/{order:terminate|suspend|resume}", self._order),
+                # The client reads every answer as JSON, so even "not found" must be JSON.
                 web.route("*", "/{path:.*}", self._refuse_unknown),
             ]
         )

@@ -28,6 +28,7 @@ class HistoryStore:
 
     def append(self, instance_id: str, line: AnyLine) -> None:
         """Add one record to an instance that exists."""
+        # Unbuffered: the line is with the operating system when this returns, so killing the process loses nothing.
         with self._path(instance_id).open("ab", buffering=0) as file:
             file.write(line.model_dump_json().encode() + b"\n")
 
@@ -73,7 +74,7 @@ class HistoryStore:
         return lines
 
     def _path(self, instance_id: str) -> Path:
-        name = quote(instance_id, safe="")
+        name = quote(instance_id, safe="")  # no id can leave the folder
         if len(name) > _LONGEST_NAME:
             name = hashlib.sha256(instance_id.encode()).hexdigest()
         return self._directory / (name + _SUFFIX)

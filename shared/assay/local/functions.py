@@ -59,7 +59,7 @@ def load_functions(app_dir: Path, settings: Mapping[str, str]) -> list[Function]
     """
     if not (app_dir / f"{APP_MODULE}.py").is_file():
         raise UserError(f"{app_dir} holds no {APP_MODULE}.py. Give the folder of the function app with --app.")
-    sys.path.insert(0, str(app_dir))
+    sys.path.insert(0, str(app_dir))  # as the worker does: the app imports its own modules by plain names
     module = importlib.import_module(APP_MODULE)
     apps = [value for value in vars(module).values() if isinstance(value, func.FunctionRegister)]
     if len(apps) != 1:

@@ -24,6 +24,7 @@ def build_application(
     """The web application of the HTTP functions. More literal routes win over more general ones."""
     application = web.Application(client_max_size=_LARGEST_BODY_BYTES)
     application.router.add_get("/admin/host/ping", _ping)
+    # aiohttp takes the first route that matches, ASP.NET the most specific one.
     for function in sorted(functions, key=lambda each: _generality(_route_of(each))):
         endpoint = _endpoint(function, invoker, keys)
         for method in function.trigger.options.get("methods") or _DEFAULT_METHODS:

@@ -142,6 +142,7 @@ class Invoker:
     ) -> dict[str, Any]:
         trigger = converter(function.trigger.kind)
         arguments = {function.trigger.name: trigger.decode(data, trigger_metadata=metadata)}
+        # The decorator of the Durable library makes the client out of this text.
         for binding in function.bound_as("durableClient"):
             arguments[binding.name] = self._client_binding
         if "context" in inspect.signature(function.call).parameters and "context" not in arguments:
@@ -163,6 +164,7 @@ class Invoker:
             ) from None
 
     async def _call_in_thread(self, call: Callable[[], Any]) -> Any:
+        # Not asyncio.to_thread: which threads are still busy must be known when the process is to end.
         future = self._threads.submit(contextvars.copy_context().run, call)
         self._in_threads.add(future)
         future.add_done_callback(self._in_threads.discard)

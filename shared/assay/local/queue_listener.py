@@ -131,7 +131,7 @@ class QueueListener:
 
     def _verdict_on_failure(self, message: QueueMessage) -> Verdict:
         if self._poison_queue is None:
-            return Verdict.LEAVE
+            return Verdict.LEAVE  # as in Azure: to show it again at once would be a fast endless loop
         is_last = (message.dequeue_count or 0) >= self._settings.max_dequeue_count
         return Verdict.POISON if is_last else Verdict.RETRY
 

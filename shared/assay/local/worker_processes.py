@@ -39,7 +39,7 @@ class WorkerProcesses:
         self._is_stopping = True
         for process in self._processes.values():
             if process.stdin:
-                process.stdin.close()
+                process.stdin.close()  # the order to drain
         waiting = [asyncio.create_task(process.wait()) for process in self._processes.values()]
         if waiting:
             await asyncio.wait(waiting, timeout=drain_seconds)
