@@ -20,6 +20,8 @@ MAX_INTEGER_BITS = 10_000
 
 LEFT_OUT_FILTERS = ("batch", "center", "pprint", "random", "slice", "urlize", "wordwrap", "xmlattr")
 LEFT_OUT_METHODS = ("center", "encode", "expandtabs", "format", "format_map", "ljust", "rjust", "to_bytes", "zfill")
+FORMAT_SPEC = re.compile(r"%(?:\([^()]*\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?")
+NESTED_KEY = re.compile(r"%\([^()]*\(")
 PRINTABLE = (str, int, float, type(None), list, tuple, dict, set, Undefined)
 
 
@@ -45,6 +47,8 @@ class Budget:
 
     def write_all(self, value: Any) -> None:
         """Counts what a value takes when it is printed."""
+        if isinstance(value, Undefined):
+            str(value)  # raises what it would raise by itself; inside of a list it would print its name
         self.write(len(value) if isinstance(value, str) else 1)
         if isinstance(value, dict):
             value = [*value, *value.values()]
@@ -170,9 +174,11 @@ def _check_bits(bits: int) -> None:
 def _cost_of_format(text: Any, *values: Any) -> None:
     if not isinstance(text, str):
         return
-    widths = re.findall(r"%[^%a-zA-Z]*?(\*|\d+)", text)
-    for width in widths:
+    if NESTED_KEY.search(text):
+        raise TooMuch("a name in a format has brackets within brackets")
+    for width in (part for spec in FORMAT_SPEC.findall(text.replace("%%", "")) for part in spec if part):
         _check_width(MAX_WIDTH + 1 if width == "*" else int(width[:9]))
+        _left().write(MAX_WIDTH)
     _left().write(len(text))
     _left().write_all(values)
 

@@ -79,7 +79,8 @@ class CsvSource:
             return line, cells
         if len(cells) == len(self._columns):
             return line, dict(zip(self._columns, cells, strict=True))
-        reason = f"{len(cells)} fields; expected {len(self._columns)}"
+        fields = "1 field" if len(cells) == 1 else f"{len(cells)} fields"
+        reason = f"{fields}; expected {len(self._columns)}"
         lines = sum(cell.count("\n") for cell in cells)
         if lines:
             reason += f" (the row spans {lines + 1} lines: is a closing quote missing?)"

@@ -88,7 +88,7 @@ class TestRaggedRows:
     def test_too_many_and_too_few_fields_cost_one_row_each(self, read: Read):
         """The numbers of the good rows stay without gaps."""
         rows = read("id,text\n1,a\n2,b,c\n3\n4,d\n")
-        assert bad(rows) == [(3, "3 fields; expected 2"), (4, "1 fields; expected 2")]
+        assert bad(rows) == [(3, "3 fields; expected 2"), (4, "1 field; expected 2")]
         assert good(rows) == [("1", 1, 2), ("4", 2, 5)]
         assert rows[1].found == "2,b,c"
 

@@ -1,0 +1,177 @@
+"""Preflight: what is wrong with a suite is told before a model is asked."""
+
+import pytest
+
+from assay.errors import SuiteError
+from assay.planning.preflight import check_columns, checked_suite, columns_used, primary_score, scorers_of
+
+SUITE = """\
+version: 1
+name: demo
+dataset:
+  columns: [subject, body]
+defaults:
+  model: {deployment: m}
+  system: You sort {{ kind }}.
+  criteria:
+    - name: queue
+experiments:
+  - name: plain
+    baseline: true
+    user: "{{ subject }}"
+  - name: long
+    user: "{{ subject }} {{ body }} {{ note|default('-') }}"
+scorers:
+  - plugin: label_match
+    name: correct
+    path: queue
+    criterion: queue
+    expected: label
+comparison:
+  primary: correct
+"""
+
+
+def complaints(text: str) -> list[str]:
+    with pytest.raises(SuiteError) as caught:
+        checked_suite(text, "demo/suite.yaml")
+    return str(caught.value).splitlines()
+
+
+class TestColumns:
+    def test_columns_come_from_the_dataset_section_the_prompts_and_the_scorers(self):
+        """Each must be in every row; what has a default need not."""
+        assert columns_used(checked_suite(SUITE)) == {"subject", "body", "kind", "label"}
+
+    def test_a_dataset_with_all_columns_is_accepted(self):
+        """More columns than the suite uses do no harm."""
+        check_columns(checked_suite(SUITE), SUITE, ("subject", "body", "kind", "label", "more"), "a.csv")
+
+    def test_every_use_of_a_missing_column_is_told_with_its_line(self):
+        """By line, with the closest name, and at the end what the dataset has."""
+        with pytest.raises(SuiteError) as caught:
+            check_columns(checked_suite(SUITE), SUITE, ("subjects", "body", "kind"), "a.csv", "demo/suite.yaml")
+        assert str(caught.value).splitlines() == [
+            "demo/suite.yaml:4: dataset.columns uses column 'subject' (did you mean 'subjects'?), "
+            "which a.csv does not have.",
+            "demo/suite.yaml:13: experiment 'plain' uses column 'subject' (did you mean 'subjects'?), "
+            "which a.csv does not have.",
+            "demo/suite.yaml:15: experiment 'long' uses column 'subject' (did you mean 'subjects'?), "
+            "which a.csv does not have.",
+            "demo/suite.yaml:21: scorer 'label_match' uses column 'label', which a.csv does not have.",
+            "a.csv has: subjects, body, kind",
+        ]
+
+    def test_a_prompt_that_several_criteria_inherit_is_told_once(self):
+        """One fault, one line."""
+        text = SUITE.replace("    - name: queue\n", "    - name: queue\n    - name: mood\n")
+        with pytest.raises(SuiteError) as caught:
+            check_columns(checked_suite(text), text, ("subject", "body", "label"), "a.csv")
+        assert str(caught.value).splitlines() == [
+            "suite.yaml:7: experiment 'plain' uses column 'kind', which a.csv does not have.",
+            "suite.yaml:7: experiment 'long' uses column 'kind', which a.csv does not have.",
+            "a.csv has: subject, body, label",
+        ]
+
+
+class TestPrompts:
+    def test_a_prompt_error_names_the_line_in_the_suite_and_in_the_prompt(self):
+        """The prompt may be many lines long."""
+        text = SUITE.replace('user: "{{ subject }}"', "user: |\n      Hello\n      {{ subject")
+        assert complaints(text) == [
+            "demo/suite.yaml:13: experiment 'plain': line 2 of the prompt: template syntax: "
+            "unexpected end of template, expected 'end of print statement'."
+        ]
+
+    def test_other_files_cannot_be_included(self):
+        """A prompt has no folder to take them from."""
+        text = SUITE.replace('"{{ subject }}"', "\"{% include 'rules.md' %}\"")
+        assert complaints(text) == [
+            "demo/suite.yaml:13: experiment 'plain': line 1 of the prompt: "
+            "'include' is not possible; a prompt stands by itself"
+        ]
+
+
+class TestScorers:
+    @pytest.mark.parametrize(
+        ("change", "expected"),
+        [
+            (
+                ("plugin: label_match", "plugin: label_mach"),
+                "17: unknown scorer 'label_mach' (did you mean 'label_match'?). Known: label_match, json_score",
+            ),
+            (
+                ("path: queue", "pth: queue"),
+                "19: scorer 'label_match': unknown option 'pth' (did you mean 'path'?). "
+                "Known: name, criterion, path, expected, ignore_case",
+            ),
+            (("    expected: label\n", ""), "17: scorer 'label_match': option 'expected' is missing"),
+            (
+                ("path: queue", 'path: ""'),
+                "19: scorer 'label_match': option 'path': String should have at least 1 character",
+            ),
+            (
+                ("criterion: queue", "criterion: quene"),
+                "20: experiment 'plain' has no criterion 'quene' (did you mean 'queue'?). It has: queue",
+            ),
+            (
+                ("primary: correct", "primary: corect"),
+                "23: no scorer gives 'corect' (did you mean 'correct'?). Scores: correct",
+            ),
+            (
+                ("    name: correct\n", "    name: 5\n"),
+                "18: scorer 'label_match': option 'name': Input should be a valid string",
+            ),
+        ],
+    )
+    def test_a_mistake_in_a_scorer_is_told_with_its_line(self, change: tuple[str, str], expected: str):
+        """Options are checked by the plugin's own model."""
+        assert f"demo/suite.yaml:{expected}" in complaints(SUITE.replace(*change))
+
+    def test_bounds_in_the_wrong_order_are_told(self):
+        """A scorer that no answer can satisfy is a mistake."""
+        text = SUITE.replace("comparison:", "  - {plugin: json_score, minimum: 5, maximum: 5}\ncomparison:")
+        assert complaints(text) == ["demo/suite.yaml:22: scorer 'json_score': minimum 5.0 is not below maximum 5.0"]
+
+    @pytest.mark.parametrize("bound", [".nan", ".inf"])
+    def test_bounds_are_finite(self, bound: str):
+        """Nothing is within a range that ends at no number."""
+        text = SUITE.replace("comparison:", f"  - {{plugin: json_score, maximum: {bound}}}\ncomparison:")
+        assert complaints(text) == [
+            "demo/suite.yaml:22: scorer 'json_score': option 'maximum': Input should be a finite number"
+        ]
+
+    def test_two_scores_of_one_name_are_refused(self):
+        """Scores are kept by name."""
+        text = SUITE.replace("comparison:", "  - {plugin: json_score, name: correct}\ncomparison:")
+        assert complaints(text) == ["demo/suite.yaml:22: score 'correct' stands twice; give one of them another 'name'"]
+
+    def test_a_primary_score_without_scorers_is_told(self):
+        """There is no closest name then."""
+        text = SUITE[: SUITE.index("scorers:")] + "comparison: {primary: correct}\n"
+        assert complaints(text) == [
+            "demo/suite.yaml:16: no scorer gives 'correct'. Scores: none, because the suite has no scorers"
+        ]
+
+    def test_complaints_of_all_kinds_come_by_line(self):
+        """Prompts and scorers are checked in one go."""
+        text = SUITE.replace("{{ kind }}", "{{ kind|uper }}").replace("path: queue", "pth: queue")
+        text = text.replace("primary: correct", "primary: other")
+        assert [one.split(": ")[0] for one in complaints(text)] == [
+            "demo/suite.yaml:7",
+            "demo/suite.yaml:7",
+            "demo/suite.yaml:19",
+            "demo/suite.yaml:23",
+        ]
+
+    def test_scorers_are_made_in_the_order_of_the_suite(self):
+        """The first decides unless the suite says otherwise."""
+        text = SUITE.replace("comparison:\n  primary: correct\n", "  - {plugin: json_score}\n")
+        suite = checked_suite(text)
+        assert [(one.name, one.kind) for one in scorers_of(suite)] == [("correct", "binary"), ("json_score", "numeric")]
+        assert primary_score(suite) == "correct"
+        assert primary_score(checked_suite(text + "comparison: {primary: json_score}\n")) == "json_score"
+
+    def test_a_suite_without_scorers_has_no_primary_score(self):
+        """It only collects answers."""
+        assert primary_score(checked_suite(SUITE[: SUITE.index("scorers:")])) is None
