@@ -110,7 +110,7 @@ class JsonScore:
             raise NotInAnswer(f"expected a number; found {_shown(found)}")
         if not self.options.minimum <= found <= self.options.maximum:
             raise NotInAnswer(f"{_brief(found)} is outside {self.options.minimum:g} to {self.options.maximum:g}")
-        return float(found)
+        return float(found) + 0.0  # no score is -0.0
 
     def _right(self, fields: Mapping[str, Any], column: str) -> float:
         written = fields.get(column)
