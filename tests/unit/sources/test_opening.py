@@ -22,7 +22,7 @@ def refusal(folder: Path, content: bytes | str, file: str, id_column: str | None
 def workbook() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("xl/workbook.xml", "<workbook/>")
+        archive.writestr(zipfile.ZipInfo("xl/workbook.xml"), "<workbook/>")
     return content.getvalue()
 
 
@@ -58,7 +58,7 @@ class TestNoText:
         [
             (workbook(), "a ZIP archive or an Excel workbook"),
             (bytes.fromhex("d0cf11e0a1b11ae1"), "an old Excel workbook"),
-            (gzip.compress(b"id,x\n1,2\n"), "a gzip archive"),
+            (gzip.compress(b"id,x\n1,2\n", mtime=0), "a gzip archive"),
             (b"%PDF-1.7", "a PDF document"),
             (b"PAR1....", "a Parquet file"),
             ("id,x\n1,2\n".encode("utf-16"), "text in UTF-16"),
@@ -66,6 +66,7 @@ class TestNoText:
             ("id,x\n1,2\n".encode("utf-16-le"), "text in UTF-16, or no text"),
             (bytes(range(4)) + b"\x00" * 2_000, "text in UTF-16, or no text"),
         ],
+        ids=["xlsx", "xls", "gzip", "pdf", "parquet", "utf-16", "utf-16-be", "utf-16 without mark", "binary"],
     )
     @pytest.mark.parametrize("file", ["renamed.csv", "renamed.jsonl"])
     def test_a_renamed_file_is_told_by_its_content(self, tmp_path: Path, content: bytes, found: str, file: str):
