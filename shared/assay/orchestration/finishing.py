@@ -4,7 +4,6 @@ Every step works in a temporary folder on copies of the run's blobs, so that mem
 """
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from typing import Any
 
 from assay.errors import CheckFailed
 from assay.orchestration.progress import count_progress, write_progress
+from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.steps import read_header, read_plan
 from assay.provenance.bundle import Statement, seal_folder
-from assay.provenance.manifest import SEAL_NAMES
+from assay.provenance.manifest import SEAL_NAMES, path_fault, shown
 from assay.provenance.signing import Signer
 from assay.provenance.verification import verify_bundle
 from assay.records import BadRow, Outcome, Plan, Row, RunHeader, Stage
@@ -50,8 +50,7 @@ class FinishingSteps:
         suite = Suite.model_validate(header.suite)
         bad_rows = await self._bad_rows(run, plan)
         messages = len([entry async for entry in self.storage.list(layout.run_messages(run))])
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with scratch_folder() as folder:
             outcomes = await self._fetch_outcomes(plan, folder)
             await self.storage.download(layout.rows(run), folder / "rows.jsonl")
             bundle = folder / "bundle"
@@ -76,8 +75,7 @@ class FinishingSteps:
         plan = await read_plan(self.storage, run)
         summary = contents.Contents.model_validate_json(await self.storage.read(layout.bundle(run) + SUMMARY))
         pages = {REPORT_HTML: html.render_html(summary), REPORT_MD: markdown.render_markdown(summary)}
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with scratch_folder() as folder:
             for file, text in pages.items():
                 (folder / file).write_text(text, encoding="utf-8")
             if plan.bad_rows:
@@ -135,19 +133,26 @@ class FinishingSteps:
             batch = names[first : first + FETCH_AT_ONCE]
             blobs = [layout.outcome(plan.run, experiment, chunk) for experiment, chunk in batch]
             files = [fetched.file(experiment, chunk) for experiment, chunk in batch]
-            await asyncio.gather(*map(self.storage.download, blobs, files))
+            # All end before an error is raised: the folder goes away then.
+            ended = await asyncio.gather(*map(self.storage.download, blobs, files), return_exceptions=True)
+            for error in ended:
+                if isinstance(error, BaseException):
+                    raise error
         return fetched
 
     @asynccontextmanager
     async def _bundle(self, run: str, without: frozenset[str] = frozenset()) -> AsyncIterator[Path]:
-        """A local copy of the run's bundle as it is so far."""
+        """A local copy of the run's bundle as it is so far. Raises CheckFailed for a name that would leave it."""
         prefix = layout.bundle(run)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with scratch_folder() as folder:
             async for entry in self.storage.list(prefix):
                 file = entry.path.removeprefix(prefix)
-                if file not in without:
-                    await self.storage.download(entry.path, folder / file)
+                if file in without:
+                    continue
+                if file not in SEAL_NAMES and (fault := path_fault(file)):
+                    raise CheckFailed(f"bundle of {run}: {shown(file)} is no artifact's name: {fault}")
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                await self.storage.download(entry.path, folder / file)
             yield folder
 
     async def _upload(self, run: str, folder: Path) -> None:
@@ -163,7 +168,8 @@ class FetchedOutcomes:
     folder: Path
 
     def file(self, experiment: str, chunk: int) -> Path:
-        return self.folder / f"{experiment}-{chunk:06d}.jsonl"
+        # By number: a disk may take names that differ in case only for one.
+        return self.folder / f"{self.plan.experiments.index(experiment)}-{chunk:06d}.jsonl"
 
     def by_range(self) -> Iterator[list[Outcome]]:
         """Per row range the outcomes of all its rows and experiments."""

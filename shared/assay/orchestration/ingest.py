@@ -6,7 +6,6 @@ Idempotent: the run's id derives from the file's name and content and from what 
 import asyncio
 import hashlib
 import re
-import tempfile
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from assay.errors import BlobExists, BlobMissing, DatasetError, NameRefused, SuiteError, UserError
 from assay.orchestration.progress import take_up
+from assay.orchestration.scratch import scratch_folder
 from assay.planning.preflight import check_columns, checked_suite
 from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.registry import did_you_mean
@@ -86,8 +86,8 @@ class Ingest:
 
     async def _digest(self, entry: BlobEntry, file: str, suite: Suite, text: str) -> str:
         """SHA-256 of the file, once its beginning has been found to fit the suite."""
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "dataset"
+        with scratch_folder() as folder:
+            local = folder / "dataset"
             await self.storage.download(entry.path, local, etag=entry.etag)
             source = open_source(local, file, suite.dataset.id)
             if source.columns is not None:

@@ -4,7 +4,6 @@ A step reads blobs and writes blobs; what it returns is a few counts, for the or
 """
 
 import asyncio
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import Any
 from assay.errors import BlobExists, BlobMissing, DatasetError, UserError
 from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
+from assay.orchestration.scratch import scratch_folder
 from assay.planning.plan import build_plan
 from assay.records import ChunkMessage, Plan, Progress, RunHeader, Stage
 from assay.sources.tabular import open_source
@@ -47,8 +47,8 @@ class AskingSteps:
                 return {"refused": False}
             header = await read_header(self.storage, run)
             try:
-                with tempfile.TemporaryDirectory() as folder:
-                    await self._plan(header, Path(folder))
+                with scratch_folder() as folder:
+                    await self._plan(header, folder)
             except UserError as error:
                 await self._refuse(header, str(error))
                 return {"refused": True}

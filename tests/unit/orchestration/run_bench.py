@@ -8,7 +8,7 @@ from typing import Any
 from assay.execution.ledger import metadata_of, tally
 from assay.orchestration.ingest import Ingest
 from assay.orchestration.steps import AskingSteps
-from assay.records import ChunkMessage, Outcome, Plan, Progress, Refusal, Response, RunHeader, TrialStatus, Usage
+from assay.records import ChunkMessage, Failure, Outcome, Plan, Progress, Refusal, RunHeader, Score, TrialStatus
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.storage.memory import MemoryStorage
@@ -25,9 +25,19 @@ defaults: {model: {deployment: gpt-4o-mini}}
 experiments:
   - {name: plain, baseline: true, user: "Sort: {{ text }}"}
   - {name: short, user: "Sort shortly: {{ text }}"}
+scorers: [{plugin: label_match, name: correct, path: label, expected: label}]
 limits: {rows_per_message: 3}
 """
-CSV = "id,text\n" + "".join(f"T-{number},Grüße {number}\n" for number in range(1, 8))
+LABELS = ("billing", "delivery")
+HEADER = "id,text,label\n"
+
+
+def dataset(rows: int) -> str:
+    """A CSV file with so many good rows."""
+    return HEADER + "".join(f"T-{number},Grüße {number},{LABELS[number % 2]}\n" for number in range(1, rows + 1))
+
+
+CSV = dataset(7)
 
 
 class Now:
@@ -112,14 +122,26 @@ async def answer(storage: Storage, message: ChunkMessage) -> list[Outcome]:
 
 
 def _outcome(message: ChunkMessage, number: int) -> Outcome:
+    """Right on every row but the third; every fifth row has failed."""
     failed = number % 5 == 0
-    responses: tuple[Response, ...] = ()
-    if not failed:
-        responses = (response("{}", "answer", cost_usd="0.001").model_copy(update={"usage": Usage(input_tokens=10)}),)
+    label = LABELS[(number + (number % 3 == 0)) % 2]
+    answered = response(f'{{"label": "{label}"}}', "answer", cost_usd="0.001")
+    score = Score(name="correct", value=float(number % 3 > 0))
     return Outcome(
         row_id=f"T-{number}",
         row_number=number,
         experiment=message.experiment,
         status=TrialStatus.FAILED if failed else TrialStatus.SUCCEEDED,
-        responses=responses,
+        responses=() if failed else (answered,),
+        scores=() if failed else (score,),
+        failure=Failure(kind="server_error", message="no luck", criterion="answer") if failed else None,
     )
+
+
+async def answered(storage: Storage, content: str | bytes = CSV) -> str:
+    """The id of a run whose every chunk has its outcomes."""
+    run = await planned(storage, content)
+    plan = await plan_of(storage, run)
+    for message in plan.messages(0, plan.chunks):
+        await answer(storage, message)
+    return run

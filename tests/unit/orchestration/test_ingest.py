@@ -10,11 +10,13 @@ import pytest
 from run_bench import (
     CSV,
     DROP,
+    HEADER,
     NOW,
     SUITE,
     Now,
     admitted,
     blobs_of,
+    dataset,
     drop,
     header_of,
     ingest,
@@ -102,7 +104,7 @@ async def test_a_mistake_in_the_suite_is_refused_with_its_line() -> None:
     reason = await refused_with(storage, await drop(storage))
 
     assert "triage/suite.yaml:3: unknown key 'max_bad_row' (did you mean 'max_bad_rows'?)" in reason
-    assert "triage/suite.yaml:8: unknown key 'limit' (did you mean 'limits'?)" in reason
+    assert "triage/suite.yaml:9: unknown key 'limit' (did you mean 'limits'?)" in reason
 
 
 async def test_a_suite_that_is_not_utf8_is_refused_with_the_byte() -> None:
@@ -138,9 +140,9 @@ async def test_a_suite_named_unlike_its_folder_is_refused() -> None:
     ("content", "file", "expected"),
     [
         ("", "tickets.csv", "tickets.csv: the file is empty"),
-        ("id,text\n", "tickets.csv", "not one row"),
+        (HEADER, "tickets.csv", "not one row"),
         ("\n\n", "tickets.jsonl", "not one row"),
-        ("id,body\nT-1,x\n", "tickets.csv", "uses column 'text'"),
+        ("id,body,label\nT-1,x,y\n", "tickets.csv", "uses column 'text'"),
         ("text,text\nT-1,x\n", "tickets.csv", "column 'text' stands twice"),
         ("key,text\nT-1,x\n", "tickets.csv", "no id column 'id'"),
         (CSV, "tickets.xlsx", "cannot read files ending in '.xlsx'"),
@@ -284,7 +286,7 @@ async def test_a_reason_with_half_a_character_can_be_kept() -> None:
 async def test_a_mended_file_starts_its_run_and_leaves_the_record() -> None:
     """The quarantine is for people; nothing reads it back."""
     storage = await with_suite()
-    await ingest(storage).admit(await drop(storage, "id,text\n"))
+    await ingest(storage).admit(await drop(storage, HEADER))
 
     assert await ingest(storage).admit(await drop(storage))
     assert len(await refused_files(storage)) == 1
@@ -337,7 +339,7 @@ async def test_other_content_is_another_run() -> None:
     """A run is about bytes, not about a name."""
     storage = await with_suite()
 
-    assert await admitted(storage) != await admitted(storage, CSV + "T-8,more\n")
+    assert await admitted(storage) != await admitted(storage, dataset(8))
 
 
 async def test_the_same_content_under_another_name_is_another_run() -> None:
@@ -422,7 +424,7 @@ class ReplacedMeanwhile(MemoryStorage):
     async def find(self, path: str) -> BlobEntry | None:
         entry = await super().find(path)
         if path == DROP:
-            await self.write(DROP, (CSV + "T-8,new\n").encode(), overwrite=True)
+            await self.write(DROP, dataset(8).encode(), overwrite=True)
         return entry
 
 

@@ -10,6 +10,7 @@ import pytest
 from run_bench import (
     CSV,
     DROP,
+    HEADER,
     NOW,
     SUITE,
     Now,
@@ -17,6 +18,7 @@ from run_bench import (
     answer,
     asking,
     blobs_of,
+    dataset,
     drop,
     ingest,
     plan_of,
@@ -35,7 +37,7 @@ from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
 from faults import Strike, as_storage, struck
 
-BAD_CSV = CSV.replace("T-3,Grüße 3\n", "T-3\n").replace("T-5,", "T-4,")
+BAD_CSV = CSV.replace("T-3,Grüße 3,delivery\n", "T-3\n").replace("T-5,", "T-4,")
 
 
 def sent(storage: MemoryStorage) -> list[ChunkMessage]:
@@ -155,8 +157,8 @@ async def test_a_plan_written_by_another_instance_meanwhile_stands() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("id,text\nT-1\nT-2\nT-3,fine\n", "2 of 3 rows are bad"),
-        ("id,text\nT-1\n", "not one of 1 rows can be used"),
+        (HEADER + "T-1\nT-2\nT-3,fine,billing\n", "2 of 3 rows are bad"),
+        (HEADER + "T-1\n", "not one of 1 rows can be used"),
     ],
 )
 async def test_a_refused_dataset_fails_the_run_and_is_quarantined(content: str, expected: str) -> None:
@@ -189,7 +191,7 @@ async def test_a_dataset_replaced_by_other_bytes_is_refused() -> None:
     """The run's digest is in its manifest; other rows must not be planned under it."""
     storage = await with_suite()
     run = await admitted(storage)
-    await drop(storage, CSV + "T-8,new\n")
+    await drop(storage, dataset(8))
 
     assert await asking(storage).plan(run) == {"refused": True}
 
@@ -316,8 +318,7 @@ async def test_a_run_taken_up_again_does_not_send_what_it_did_before() -> None:
 async def test_the_window_is_about_a_minutes_work() -> None:
     """Once chunks come in, the pace counts; before that the setting does."""
     storage, now = await with_suite(SUITE.replace("rows_per_message: 3", "rows_per_message: 1")), Now()
-    rows = "id,text\n" + "".join(f"T-{number},x\n" for number in range(1, 1_001))
-    run = await ingest(storage, now=now).admit(await drop(storage, rows))
+    run = await ingest(storage, now=now).admit(await drop(storage, dataset(1_000)))
     assert run is not None
     steps = asking(storage, queue_depth=10, now=now)
     await steps.plan(run)
@@ -333,8 +334,7 @@ async def test_the_window_is_about_a_minutes_work() -> None:
 async def test_the_window_has_a_bottom() -> None:
     """However fast a run is, what waits in the queue is bounded."""
     storage = await with_suite(SUITE.replace("rows_per_message: 3", "rows_per_message: 1"))
-    rows = "id,text\n" + "".join(f"T-{number},x\n" for number in range(1, 1_001))
-    run = await planned(storage, rows)
+    run = await planned(storage, dataset(1_000))
 
     cursor = await asking(storage, queue_depth=10).dispatch(run, 500, 500, False)
 

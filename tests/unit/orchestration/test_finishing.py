@@ -1,0 +1,391 @@
+"""Evaluate, report, seal, publish: the same bytes every time, and nothing that does not verify is published."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_bench import (
+    CSV,
+    NOW,
+    SUITE,
+    Now,
+    answered,
+    blobs_of,
+    dataset,
+    header_of,
+    plan_of,
+    planned,
+    progress_of,
+    with_suite,
+)
+
+from assay.errors import BlobMissing, CheckFailed, StorageError
+from assay.orchestration.finishing import FetchedOutcomes, FinishingSteps
+from assay.provenance.manifest import SEAL_NAMES, read_manifest
+from assay.provenance.signing import LocalKeySigner
+from assay.provenance.verification import verify_bundle
+from assay.records import Plan, RowRange, Stage
+from assay.sinks.base import Receipt
+from assay.sinks.storage import BlobSink
+from assay.storage import layout
+from assay.storage.base import Storage
+from assay.storage.memory import MemoryStorage
+from assay.telemetry import RecordingTelemetry
+from builders import outcome
+from faults import Strike, as_storage, struck
+
+STEPS = ("evaluate", "report", "seal", "publish")
+ARTIFACTS = {"summary.json", "results.csv", "results.jsonl", "suite.yaml", "report.html", "report.md"}
+BAD_CSV = CSV.replace("T-3,Grüße 3,delivery\n", "T-3\n")
+
+
+class RecordingSink:
+    """Notes what it is given; fails while `error` is set."""
+
+    def __init__(self, name: str = "recording", error: Exception | None = None) -> None:
+        self.name, self.error = name, error
+        self.published: list[dict[str, bytes]] = []
+
+    async def publish(self, run: str, bundle: Path) -> Receipt:
+        if self.error:
+            raise self.error
+        self.published.append({path.name: path.read_bytes() for path in bundle.iterdir()})
+        return Receipt(sink=self.name, location=f"{self.name}:{run}", manifest_sha256="0" * 64, files=1)
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> LocalKeySigner:
+    return LocalKeySigner.load_or_create(tmp_path_factory.mktemp("keys") / "signing.pem")
+
+
+def steps(storage: Storage, signer: LocalKeySigner, *sinks: Any, telemetry: Any = None) -> FinishingSteps:
+    return FinishingSteps(
+        storage, lambda: signer, sinks or (BlobSink(storage),), Now(), telemetry or RecordingTelemetry()
+    )
+
+
+async def take(finishing: FinishingSteps, run: str, *names: str) -> None:
+    for name in names:
+        await getattr(finishing, name)(run)
+
+
+async def bundle_of(storage: Storage, run: str) -> dict[str, bytes]:
+    prefix = layout.bundle(run)
+    return {path.removeprefix(prefix): content for path, content in (await blobs_of(storage, prefix)).items()}
+
+
+async def published_by(storage: Storage, run: str) -> dict[str, bytes]:
+    prefix = layout.published(run)
+    return {path.removeprefix(prefix): content for path, content in (await blobs_of(storage, prefix)).items()}
+
+
+async def sealed_run(signer: LocalKeySigner) -> tuple[MemoryStorage, str]:
+    storage = await with_suite()
+    run = await answered(storage)
+    await take(steps(storage, signer), run, "evaluate", "report", "seal")
+    return storage, run
+
+
+def written_to(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+async def test_a_finished_run_has_a_bundle_that_verifies(signer: LocalKeySigner, tmp_path: Path) -> None:
+    """What is published is the whole bundle, sealed, and the run is done."""
+    storage, telemetry = await with_suite(), RecordingTelemetry()
+    run = await answered(storage)
+
+    await take(steps(storage, signer, telemetry=telemetry), run, *STEPS)
+
+    published = await published_by(storage, run)
+    assert set(published) == ARTIFACTS | SEAL_NAMES
+    assert published == await bundle_of(storage, run)
+    assert verify_bundle(written_to(tmp_path / "bundle", published), signer.public_key_pem).ok
+    progress = await progress_of(storage, run)
+    assert (progress.stage, progress.chunks_done, progress.tally.trials) == (Stage.DONE, 6, 14)
+    names = [name for name, _ in telemetry.events]
+    assert names == ["run_evaluated", "run_sealed", "run_published"]
+
+
+async def test_the_manifest_says_where_the_results_come_from(signer: LocalKeySigner) -> None:
+    """Suite, dataset, seed and versions, as the header froze them."""
+    storage, run = await sealed_run(signer)
+
+    manifest = read_manifest((await bundle_of(storage, run))["manifest.json"])
+
+    header = await header_of(storage, run)
+    assert (manifest.run, manifest.created) == (run, NOW.isoformat())
+    provenance = manifest.provenance
+    assert provenance["suite"] == {"name": "triage", "sha256": header.suite_sha256}
+    assert provenance["dataset"] == {
+        "file": "tickets.csv",
+        "sha256": header.dataset.sha256,
+        "size": len(CSV.encode()),
+    }
+    assert (provenance["rows"], provenance["trials"], provenance["experiments"]) == (7, 14, ["plain", "short"])
+    assert provenance["versions"] == {"assay": "0.1.0"}
+
+
+async def test_every_step_twice_gives_the_same_bytes(signer: LocalKeySigner) -> None:
+    """Only the signature is another one; what it signs is not."""
+    storage = await with_suite()
+    run = await answered(storage, BAD_CSV)
+    finishing = steps(storage, signer)
+    await take(finishing, run, *STEPS)
+    first, first_published = await bundle_of(storage, run), await published_by(storage, run)
+
+    for name in STEPS:
+        await take(finishing, run, name, name)
+
+    assert without_signature(await bundle_of(storage, run)) == without_signature(first)
+    assert without_signature(await published_by(storage, run)) == without_signature(first_published)
+    assert "bad_rows.jsonl" in first
+
+
+def without_signature(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: content for name, content in files.items() if name != "manifest.json.sig"}
+
+
+async def test_two_runs_of_the_same_outcomes_have_the_same_artifacts(signer: LocalKeySigner) -> None:
+    """Nothing of the machine, the moment or the order of downloads is in them."""
+    bundles = []
+    for _ in range(2):
+        storage, run = await sealed_run(signer)
+        bundles.append(without_signature(await bundle_of(storage, run)))
+
+    assert bundles[0] == bundles[1]
+
+
+async def test_results_hold_every_trial_once(signer: LocalKeySigner) -> None:
+    """By row and then by experiment, over all ranges."""
+    storage, run = await sealed_run(signer)
+    bundle = await bundle_of(storage, run)
+
+    lines = [json.loads(line) for line in bundle["results.jsonl"].splitlines()]
+    table = list(csv.DictReader(io.StringIO(bundle["results.csv"].decode())))
+
+    expected = [(f"T-{number}", name) for number in range(1, 8) for name in ("plain", "short")]
+    assert [(one["row_id"], one["experiment"]) for one in lines] == expected
+    assert [(one["row_id"], one["experiment"]) for one in table] == expected
+    assert bundle["suite.yaml"].decode() == SUITE
+
+
+async def test_evaluating_before_all_outcomes_are_there_fails(signer: LocalKeySigner) -> None:
+    """A report over half a run would be wrong without looking so."""
+    storage = await with_suite()
+    run = await answered(storage)
+    await storage.delete(layout.outcome(run, "short", 1))
+
+    with pytest.raises(BlobMissing):
+        await steps(storage, signer).evaluate(run)
+
+    assert await bundle_of(storage, run) == {}
+
+
+@pytest.mark.parametrize("name", sorted(ARTIFACTS | SEAL_NAMES))
+async def test_a_flipped_byte_keeps_the_bundle_from_being_published(signer: LocalKeySigner, name: str) -> None:
+    """Whichever file it is in: no sink sees anything, and the run is not done."""
+    storage, run = await sealed_run(signer)
+    path = layout.bundle(run) + name
+    content = bytearray(await storage.read(path))
+    content[len(content) // 2] ^= 1
+    await storage.write(path, bytes(content), overwrite=True)
+    sink = RecordingSink()
+
+    with pytest.raises(CheckFailed, match="does not verify"):
+        await steps(storage, signer, BlobSink(storage), sink).publish(run)
+
+    assert (sink.published, await published_by(storage, run)) == ([], {})
+    assert (await progress_of(storage, run)).stage is not Stage.DONE
+    assert await storage.find(layout.receipt(run, "blob")) is None
+
+
+@pytest.mark.parametrize("name", ["results.csv", "manifest.json", "manifest.json.sig", "signer.pub"])
+async def test_a_missing_file_keeps_the_bundle_from_being_published(signer: LocalKeySigner, name: str) -> None:
+    """A bundle is published whole or not at all."""
+    storage, run = await sealed_run(signer)
+    await storage.delete(layout.bundle(run) + name)
+
+    with pytest.raises(CheckFailed):
+        await steps(storage, signer).publish(run)
+
+    assert await published_by(storage, run) == {}
+
+
+@pytest.mark.parametrize("name", ["extra.txt", "plots/extra.svg"])
+async def test_a_file_that_is_not_in_the_manifest_keeps_the_bundle_from_being_published(
+    signer: LocalKeySigner, name: str
+) -> None:
+    """Nothing travels under a signature that does not cover it."""
+    storage, run = await sealed_run(signer)
+    await storage.write(layout.bundle(run) + name, b"x")
+
+    with pytest.raises(CheckFailed, match="does not verify"):
+        await steps(storage, signer).publish(run)
+
+
+async def test_a_name_that_leaves_the_bundle_is_never_written_to_disk(signer: LocalKeySigner, tmp_path: Path) -> None:
+    """Blob names may hold what paths must not."""
+    storage, run = await sealed_run(signer)
+    await storage.write(f"{layout.bundle(run)}../{tmp_path.name}-escaped", b"x")
+
+    for name in ("seal", "publish"):
+        with pytest.raises(CheckFailed, match="is no artifact's name"):
+            await take(steps(storage, signer), run, name)
+
+
+async def test_a_bundle_of_another_signer_is_not_published(signer: LocalKeySigner, tmp_path: Path) -> None:
+    """It verifies under its own key, but that key is not ours."""
+    storage, run = await sealed_run(LocalKeySigner.load_or_create(tmp_path / "other.pem"))
+
+    with pytest.raises(CheckFailed):
+        await steps(storage, signer).publish(run)
+
+
+async def test_receipts_are_kept_with_the_run(signer: LocalKeySigner) -> None:
+    """One per sink, with what the place answered."""
+    storage, run = await sealed_run(signer)
+    sinks = RecordingSink("one"), RecordingSink("two")
+
+    assert await steps(storage, signer, *sinks).publish(run) == {"receipts": [f"one:{run}", f"two:{run}"]}
+
+    for sink in sinks:
+        receipt = Receipt.model_validate_json(await storage.read(layout.receipt(run, sink.name)))
+        assert receipt.location == f"{sink.name}:{run}"
+
+
+async def test_a_sink_that_fails_leaves_the_receipts_of_those_before_it(signer: LocalKeySigner) -> None:
+    """What was published is known, the run is not done, and the next try goes to all sinks again."""
+    storage, run = await sealed_run(signer)
+    fine, broken = RecordingSink("fine"), RecordingSink("broken", StorageError("down"))
+    finishing = steps(storage, signer, fine, broken)
+
+    with pytest.raises(StorageError):
+        await finishing.publish(run)
+    assert await storage.find(layout.receipt(run, "fine"))
+    assert (await progress_of(storage, run)).stage is Stage.PUBLISHING
+
+    broken.error = None
+    await finishing.publish(run)
+    assert await storage.find(layout.receipt(run, "broken"))
+    assert (await progress_of(storage, run)).stage is Stage.DONE
+    assert fine.published[0] == fine.published[1] == broken.published[0]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_step_stopped_at_any_call_and_then_again_ends_the_same(
+    signer: LocalKeySigner, step: str, after: bool
+) -> None:
+    """The bundle is the same as if nothing had happened, and it verifies when it is published."""
+    storage = await with_suite()
+    run = await answered(storage, BAD_CSV)
+    finishing = steps(storage, signer)
+    await take(finishing, run, *STEPS)
+    expected = without_signature(await published_by(storage, run))
+    counted = struck(storage)
+    await take(steps(as_storage(counted), signer, BlobSink(as_storage(counted))), run, step)
+
+    for at in range(1, len(counted.calls) + 1):
+        dying = as_storage(struck(storage, Strike(at, StorageError("dead"), after=after, for_good=True)))
+        with pytest.raises(StorageError):
+            await take(steps(dying, signer, BlobSink(dying)), run, step)
+        await take(finishing, run, *STEPS[STEPS.index(step) :])
+        assert without_signature(await published_by(storage, run)) == expected
+
+
+async def test_bad_rows_are_part_of_the_bundle(signer: LocalKeySigner) -> None:
+    """Whoever reads the report sees what it is not about."""
+    storage = await with_suite()
+    run = await answered(storage, BAD_CSV)
+
+    await take(steps(storage, signer), run, "evaluate", "report")
+
+    assert (await bundle_of(storage, run))["bad_rows.jsonl"] == await storage.read(layout.bad_rows(run))
+
+
+async def test_nothing_stays_on_disk(signer: LocalKeySigner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes and bundles may be large and private."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    storage, run = await sealed_run(signer)
+    await steps(storage, signer).publish(run)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_more_chunks_than_are_fetched_at_once_are_all_there(signer: LocalKeySigner) -> None:
+    """Downloads go in groups."""
+    storage = await with_suite(SUITE.replace("rows_per_message: 3", "rows_per_message: 1"))
+    run = await answered(storage, dataset(20))
+
+    await steps(storage, signer).evaluate(run)
+
+    assert len((await bundle_of(storage, run))["results.jsonl"].splitlines()) == 40
+
+
+def three_ranges(folder: Path) -> FetchedOutcomes:
+    ranges = tuple(RowRange(first_row=at * 2 + 1, rows=2, offset=0, length=1) for at in range(3))
+    fetched = FetchedOutcomes(Plan(run="r", rows=6, bad_rows=0, experiments=("Plain", "plain"), ranges=ranges), folder)
+    for chunk in range(3):
+        for experiment in ("Plain", "plain"):
+            lines = [outcome(chunk * 2 + at, experiment).model_dump_json() for at in (1, 2)]
+            fetched.file(experiment, chunk).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return fetched
+
+
+def test_outcomes_are_read_one_range_at_a_time(tmp_path: Path) -> None:
+    """Memory is bounded by a range, whatever the run's size: later ranges are not touched before their turn."""
+    fetched = three_ranges(tmp_path)
+    groups = fetched.by_range()
+    first = next(groups)
+    for experiment in ("Plain", "plain"):
+        fetched.file(experiment, 2).unlink()
+
+    assert [one.row_number for one in first] == [1, 2, 1, 2]
+    assert [one.row_number for one in next(groups)] == [3, 4, 3, 4]
+    with pytest.raises(FileNotFoundError):
+        next(groups)
+
+
+def test_outcomes_can_be_read_as_often_as_needed(tmp_path: Path) -> None:
+    """Summary and tables each read them from the start; experiments that differ in case stay apart."""
+    fetched = three_ranges(tmp_path)
+
+    assert list(fetched.each()) == list(fetched.each())
+    assert len(list(fetched.each())) == 12
+    assert len({fetched.file(name, 0).name.casefold() for name in ("Plain", "plain")}) == 2
+
+
+async def test_a_run_that_is_not_planned_cannot_be_finished(signer: LocalKeySigner) -> None:
+    """The orchestrator retries and then fails the run."""
+    storage = await with_suite()
+    run = await planned(storage)
+    await storage.delete(layout.plan(run))
+
+    for name in STEPS:
+        with pytest.raises(BlobMissing):
+            await take(steps(storage, signer), run, name)
+
+
+async def test_progress_follows_the_stages(signer: LocalKeySigner) -> None:
+    """People see what is being done; counts are complete at every stage."""
+    storage = await with_suite()
+    run = await answered(storage)
+    finishing = steps(storage, signer)
+
+    stages = []
+    for name in STEPS:
+        await take(finishing, run, name)
+        stages.append((await progress_of(storage, run)).stage)
+
+    assert stages == [Stage.EVALUATING, Stage.EVALUATING, Stage.EVALUATING, Stage.DONE]
+    assert (await progress_of(storage, run)).tally.trials == (await plan_of(storage, run)).trials
