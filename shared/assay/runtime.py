@@ -10,7 +10,7 @@ import random
 import socket
 import time
 from datetime import UTC, datetime
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from assay import __version__
 from assay.errors import MessageRefused, StorageError, UserError
 from assay.execution.job import Jobs, quarantine_message
-from assay.execution.trial import Trial
+from assay.execution.trial import Ask, Trial
 from assay.execution.worker import Worker
 from assay.orchestration.events import dropped_paths
 from assay.orchestration.finishing import FinishingSteps
@@ -27,7 +27,7 @@ from assay.orchestration.progress import read_progress
 from assay.orchestration.steps import AskingSteps
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
-from assay.records import Progress, Record
+from assay.records import Attempt, Progress, Record
 from assay.settings import KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
 from assay.suite.models import QuotaSettings, Suite
@@ -36,7 +36,7 @@ from assay.telemetry import LogTelemetry, Telemetry
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
-    from assay.llm.base import ChatModel
+    from assay.llm.base import ChatAnswer, ChatModel, ChatRequest
     from assay.provenance.signing import Signer
     from assay.quota.base import Limiter
     from assay.storage.base import Storage
@@ -132,8 +132,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Gives leases back and closes connections."""
-        for limiter in self._limiters.values():
-            await limiter.drain()
+        await asyncio.gather(*(limiter.drain() for limiter in self._limiters.values()))
         if self._model is not None:
             await self._model.close()
         for name in ("storage", "_secrets", "_credential"):
@@ -144,7 +143,6 @@ class Runtime:
         return {experiment.name: await self._trial(suite, experiment.name) for experiment in suite.experiments}
 
     async def _trial(self, suite: Suite, name: str) -> Trial:
-        from assay.execution.retry import ask
         from assay.llm.pricing import load_prices
 
         experiment = suite.experiment(name)
@@ -154,17 +152,29 @@ class Runtime:
             scorers=scorers_of(suite),
             prices=load_prices(),
             request_timeout_seconds=suite.limits.request_timeout_seconds,
-            ask=partial(
-                ask,
-                await self._chat_model(),
-                self._limiter(experiment.model.deployment, suite),
+            ask=self._ask(await self._chat_model(), self._limiter(experiment.model.deployment, suite), suite),
+        )
+
+    def _ask(self, model: "ChatModel", limiter: "Limiter", suite: Suite) -> Ask:
+        from assay.execution.retry import ask
+        from assay.quota.base import Charge
+        from assay.quota.estimate import estimate_tokens
+
+        async def within_quota(request: "ChatRequest") -> "tuple[ChatAnswer, tuple[Attempt, ...], float]":
+            charge = Charge(estimate_tokens(request.messages) + request.max_tokens)
+            return await ask(
+                model,
+                limiter,
+                request,
+                charge,
                 attempts_limit=suite.limits.attempts,
                 clock=time.monotonic,
                 sleep=asyncio.sleep,
                 random=random.random,
                 telemetry=self.telemetry,
-            ),
-        )
+            )
+
+        return within_quota
 
     async def _chat_model(self) -> "ChatModel":
         """One client for all deployments of the endpoint."""
