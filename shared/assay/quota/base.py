@@ -33,14 +33,17 @@ class ChargeTooLarge(AssayError):
 
 
 class Permit(Protocol):
-    """Leave to send one request. Exactly one of `sent` and `refund` is called, then at most one `throttled`."""
+    """Leave to send one request. Call `sent` right before it leaves and `throttled` after a 429.
+
+    `refund` instead of `sent`, or after it when the service did not count the request.
+    """
 
     def sent(self) -> None:
         """Call right before the bytes leave. Raises PermitExpired when the lease behind the permit has run out."""
         ...
 
     def refund(self) -> None:
-        """Nothing was sent: gives the charge back."""
+        """The service did not count it: gives the charge back."""
         ...
 
     def throttled(self, retry_after_seconds: float | None) -> None:

@@ -3,9 +3,13 @@
 Both stream: they take the outcomes in groups, one per row range, so that one group is all they hold.
 """
 
+import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
+
+import pandas as pd
 
 from assay.planning.preflight import scorers_of
 from assay.records import NO_COST, Outcome, Response
@@ -16,21 +20,20 @@ Groups = Iterable[Sequence[Outcome]]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
-_NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 def write_results_csv(groups: Groups, suite: Suite, path: Path) -> None:
     """Writes one line per trial, by row and then by experiment, baseline first; replaces the file.
 
     Says only what the same answers always give: no times, attempts, request ids or messages. The same outcomes give
-    the same bytes, however they were arrived at. UTF-8, RFC 4180 quoting with `\\n` as line end, formulas neutralised.
+    the same bytes, however they were arrived at. UTF-8, every cell quoted as RFC 4180 says, formulas neutralised.
     """
     criteria = criteria_of(suite)
     scores = score_names(suite)
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(_line(_header(criteria, scores)))
-        for one in in_order(groups):
-            file.write(_line(_cells(one, criteria, scores)))
+        _append(file, [_header(criteria, scores)])
+        for group in groups:
+            _append(file, [_cells(one, criteria, scores) for one in in_order([group])])
 
 
 def write_results_jsonl(groups: Groups, path: Path) -> None:
@@ -103,11 +106,7 @@ def _distinct(values: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(values))
 
 
-def _line(cells: Iterable[str]) -> str:
-    # not csv.writer: whether it quotes a lone carriage return depends on the Python version
-    return ",".join(map(_quoted, cells)) + "\n"
-
-
-def _quoted(text: str) -> str:
-    doubled = text.replace('"', '""')
-    return f'"{doubled}"' if _NEEDS_QUOTES.search(text) else text
+def _append(file: IO[str], lines: list[list[str]]) -> None:
+    """All cells quoted: with fewer quotes a lone carriage return in a cell is no longer a cell's in some readers."""
+    table = pd.DataFrame(lines, dtype=str)
+    table.to_csv(file, index=False, header=False, quoting=csv.QUOTE_ALL, lineterminator="\n")

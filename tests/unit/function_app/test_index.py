@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +31,40 @@ INDEX: dict[str, list[dict[str, Any]]] = {
     "seal": [{"type": "activityTrigger"}],
     "publish": [{"type": "activityTrigger"}],
     "fail": [{"type": "activityTrigger"}],
-    "health": [{"type": "httpTrigger", "route": "health", "methods": ["GET"], "authLevel": "ANONYMOUS"}, {"type": "http"}],
-    "list_runs": [{"type": "httpTrigger", "route": "runs", "methods": ["GET"], "authLevel": "FUNCTION"}, {"type": "http"}],
-    "show_run": [{"type": "httpTrigger", "route": "runs/{id}", "methods": ["GET"], "authLevel": "FUNCTION"}, {"type": "http"}],
+    "health": [
+        {"type": "httpTrigger", "route": "health", "methods": ["GET"], "authLevel": "ANONYMOUS"},
+        {"type": "http"},
+    ],
+    "list_runs": [
+        {"type": "httpTrigger", "route": "runs", "methods": ["GET"], "authLevel": "FUNCTION"},
+        {"type": "http"},
+    ],
+    "show_run": [
+        {"type": "httpTrigger", "route": "runs/{id}", "methods": ["GET"], "authLevel": "FUNCTION"},
+        {"type": "http"},
+    ],
     "purge_history": [{"type": "timerTrigger", "schedule": "0 17 3 * * *", "runOnStartup": False}, STARTER],
 }
 
 
 @pytest.fixture(scope="module")
-def indexed() -> dict[str, list[dict[str, Any]]]:
+def indexed() -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Names and bindings, read as the host does: from a fresh import, because an app can be read once only."""
+    _forget_app()
     sys.path.insert(0, str(APP))
-    try:
-        import function_app
-    finally:
-        sys.path.remove(str(APP))
-    return {
+    import function_app
+
+    yield {
         function.get_function_name(): [binding.get_dict_repr() for binding in function.get_bindings()]
         for function in function_app.app.get_functions()
     }
+    sys.path.remove(str(APP))
+    _forget_app()
+
+
+def _forget_app() -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("function_app", "triggers")]:
+        del sys.modules[name]
 
 
 def test_the_app_indexes_exactly_the_functions_of_the_table(indexed: dict[str, list[dict[str, Any]]]) -> None:
@@ -60,9 +77,9 @@ def test_every_binding_is_what_the_table_says(name: str, indexed: dict[str, list
     """Types, queues, paths, routes, connections and access levels are all on purpose."""
     found = sorted(indexed[name], key=lambda binding: str(binding["type"]))
     expected = sorted(INDEX[name], key=lambda binding: str(binding["type"]))
-    assert [{key: _plain(binding.get(key)) for key in wanted} for binding, wanted in zip(found, expected, strict=True)] == (
-        expected
-    )
+    assert [
+        {key: _plain(binding.get(key)) for key in wanted} for binding, wanted in zip(found, expected, strict=True)
+    ] == (expected)
 
 
 def test_host_json_fits_its_published_schema() -> None:

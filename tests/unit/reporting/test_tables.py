@@ -41,8 +41,9 @@ def test_csv_names_a_column_per_criterion_and_score(tmp_path: Path) -> None:
 
     write_results_csv([[outcome()]], of, tmp_path / "results.csv")
 
-    header = (tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()[0]
-    assert header == (
+    with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as lines:
+        header = next(csv.reader(lines))
+    assert ",".join(header) == (
         "row_id,row,experiment,status,answer.queue,answer.mood,score.correct,"
         "input_tokens,output_tokens,cost_usd,model,finish_reason,failure"
     )
