@@ -21,42 +21,42 @@ def run(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any]:
 
 
 @blueprint.activity_trigger(input_name="order")
-async def plan(order: dict) -> dict:
+async def plan(order: dict[str, Any]) -> dict[str, Any]:
     return await runtime().asking.plan(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def watch(order: dict) -> dict:
+async def watch(order: dict[str, Any]) -> dict[str, Any]:
     return await runtime().asking.watch(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def dispatch(order: dict) -> int:
+async def dispatch(order: dict[str, Any]) -> int:
     return await runtime().asking.dispatch(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def evaluate(order: dict) -> dict:
+async def evaluate(order: dict[str, Any]) -> dict[str, Any]:
     return await runtime().finishing.evaluate(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def report(order: dict) -> dict:
+async def report(order: dict[str, Any]) -> dict[str, Any]:
     return await runtime().finishing.report(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def seal(order: dict) -> dict:
+async def seal(order: dict[str, Any]) -> dict[str, Any]:
     return await runtime().finishing.seal(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def publish(order: dict) -> dict:
+async def publish(order: dict[str, Any]) -> dict[str, Any]:
     return await runtime().finishing.publish(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def fail(order: dict) -> None:
+async def fail(order: dict[str, Any]) -> None:
     await runtime().asking.fail(**order)
 
 
