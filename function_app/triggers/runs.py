@@ -13,6 +13,8 @@ RETRIES = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number
 
 blueprint = df.Blueprint()
 
+# Activities take a bare `dict`: the worker refuses annotations such as `dict[str, Any]`.
+
 
 @blueprint.orchestration_trigger(context_name="context", orchestration="run")
 def run(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any]:
@@ -21,42 +23,42 @@ def run(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any]:
 
 
 @blueprint.activity_trigger(input_name="order")
-async def plan(order: dict[str, Any]) -> dict[str, Any]:
+async def plan(order: dict) -> dict:
     return await runtime().asking.plan(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def watch(order: dict[str, Any]) -> dict[str, Any]:
+async def watch(order: dict) -> dict:
     return await runtime().asking.watch(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def dispatch(order: dict[str, Any]) -> int:
+async def dispatch(order: dict) -> int:
     return await runtime().asking.dispatch(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def evaluate(order: dict[str, Any]) -> dict[str, Any]:
+async def evaluate(order: dict) -> dict:
     return await runtime().finishing.evaluate(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def report(order: dict[str, Any]) -> dict[str, Any]:
+async def report(order: dict) -> dict:
     return await runtime().finishing.report(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def seal(order: dict[str, Any]) -> dict[str, Any]:
+async def seal(order: dict) -> dict:
     return await runtime().finishing.seal(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def publish(order: dict[str, Any]) -> dict[str, Any]:
+async def publish(order: dict) -> dict:
     return await runtime().finishing.publish(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
-async def fail(order: dict[str, Any]) -> None:
+async def fail(order: dict) -> None:
     await runtime().asking.fail(**order)
 
 
