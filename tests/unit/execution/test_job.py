@@ -69,6 +69,7 @@ def test_a_message_is_read_as_it_was_sent() -> None:
         json.dumps(GOOD | {"chunk": "first"}),
         json.dumps(GOOD | {"chunk": 0.5}),
     ],
+    ids=range(14),
 )
 def test_a_text_that_is_no_chunk_message_is_refused(body: str) -> None:
     """Garbage says what is wrong with it, in one line."""
@@ -78,7 +79,9 @@ def test_a_text_that_is_no_chunk_message_is_refused(body: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("run", ["", ".", "..", "../secrets", "a/b", "a\\b", "-a", "a b", "ü-1", "a\n", "a" * 200])
+@pytest.mark.parametrize(
+    "run", ["", ".", "..", "../secrets", "a/b", "a\\b", "-a", "a b", "ü-1", "a\n", "a" * 200], ids=ascii
+)
 def test_a_run_that_could_leave_its_folder_is_refused_before_storage_sees_it(run: str) -> None:
     """A message's run becomes a part of blob paths."""
     with pytest.raises(MessageRefused, match="not a run's id"):

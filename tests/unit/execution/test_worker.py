@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from worker_bench import (
@@ -29,6 +30,7 @@ from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
 from builders import RUN, row_id
+from faults import Strike, as_storage, struck
 
 
 async def refusals(storage: MemoryStorage, prefix: str) -> list[Refusal]:
@@ -308,3 +310,34 @@ async def test_a_chunk_can_be_buried_when_the_model_settings_are_broken() -> Non
     await mine.bury(body_of(plan))
 
     assert len(await outcomes_of(storage, message_of(plan))) == 4
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, 10))
+async def test_burying_stopped_at_any_call_and_then_again_ends_the_chunk(at: int, after: bool) -> None:
+    """Every row has one outcome, the message is kept once, and the checkpoint is gone."""
+    clock = Clock()
+    storage = MemoryStorage(clock)
+    plan = await begin_run(storage)
+    dying = as_storage(struck(storage, Strike(at, StorageError("dead"), after=after, for_good=True)))
+    with suppress(StorageError):
+        await worker(dying, Asked()).bury(body_of(plan))
+    clock.seconds += CLAIM_ENDS_SECONDS
+
+    assert await worker(storage, Asked()).bury(body_of(plan)) == Handled(RUN, ends_run=True)
+
+    assert [one.row_number for one in await outcomes_of(storage, message_of(plan))] == [1, 2, 3, 4]
+    assert len(await refusals(storage, layout.run_messages(RUN))) == 1
+    assert await storage.find(layout.checkpoint(RUN, "plain", 0)) is None
+
+
+async def test_a_message_that_cannot_be_put_back_is_not_acknowledged() -> None:
+    """Then the host delivers it again; it is never lost between two queues."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage)
+    await storage.open_journal(layout.checkpoint(RUN, "plain", 0))
+    await storage.acquire(layout.checkpoint(RUN, "plain", 0), 15)
+    storage.fail_next("send", StorageError("down"))
+
+    with pytest.raises(StorageError, match="down"):
+        await worker(storage, Asked()).handle(body_of(plan))

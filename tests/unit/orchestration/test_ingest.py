@@ -206,6 +206,7 @@ UNSHOWN = "cannot be shown"
         (f"inbox/triage/{'x' * 201}", "has 201 characters; at most 200 are accepted"),
         ("inbox/triage/" + unicodedata.normalize("NFD", "Größe.csv"), "composed form (NFC)"),
     ],
+    ids=range(23),
 )
 async def test_an_unsafe_name_is_refused_before_storage_sees_it(path: str, expected: str) -> None:
     """The record's own place is safe, short and printable, whatever the name was."""
@@ -238,7 +239,7 @@ async def test_a_safe_name_in_any_language_works(file: str) -> None:
     assert (await header_of(storage, run)).dataset.file == file
 
 
-@pytest.mark.parametrize("file", ["Größe.csv", "日" * 196 + ".csv", ".csv"])
+@pytest.mark.parametrize("file", ["Größe.csv", "日" * 196 + ".csv", ".csv"], ids=range(3))
 async def test_the_record_of_any_accepted_name_has_a_place_that_storage_accepts(file: str) -> None:
     """Storage takes at most 1,024 characters; content that is refused must not fail for its name."""
     storage = await with_suite()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from engine_play import START, Play
@@ -235,7 +235,8 @@ def short_histories(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_histories")
 def test_a_run_that_stands_still_sends_lost_chunks_again_and_again() -> None:
     """Time counts over histories: one alone is shorter than the limit."""
-    play, lost_at = planned(), []
+    play = planned()
+    lost_at: list[datetime] = []
     while len(lost_at) < 2 and play.now < START + timedelta(hours=1):
         play.completes({"done": 3, "total": 10, "seconds": 0.05})
         if play.order["lost"]:
@@ -267,7 +268,7 @@ def test_a_run_that_moves_now_and_then_loses_nothing() -> None:
 def test_a_step_that_fails_for_good_marks_the_run_as_failed_and_raises(at: str) -> None:
     """People see why; dropping the file again takes the run up."""
     play = begun()
-    results = {
+    results: dict[str, list[object]] = {
         "plan": [{"refused": False}],
         "watch": [{"done": 0, "total": 10, "seconds": 0.05}, {"done": 10, "total": 10, "seconds": 0.05}],
         "dispatch": [10],

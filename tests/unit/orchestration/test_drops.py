@@ -1,0 +1,142 @@
+"""Dropping from the command line: what is dropped is what ingest will find, and its run is known beforehand."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from run_bench import CSV, SUITE, admitted, ingest, progress_of, with_suite
+
+from assay.errors import NameRefused, SuiteError, UserError
+from assay.orchestration.drops import drop_file, fetch_bundle, find_refusal, read_suite, run_of, upload_suite
+from assay.orchestration.progress import write_progress
+from assay.records import Stage
+from assay.storage import layout
+from assay.storage.memory import MemoryStorage
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / unicodedata.normalize("NFD", "Größe.csv")
+    path.write_text(CSV, encoding="utf-8")
+    return path
+
+
+def suite_folder(tmp_path: Path, content: bytes = SUITE.encode()) -> Path:
+    (tmp_path / "suite.yaml").write_bytes(content)
+    return tmp_path
+
+
+async def test_a_dropped_file_starts_the_run_that_was_foretold(file: Path) -> None:
+    """Its name is in the composed form, whatever the disk made of it."""
+    storage = await with_suite()
+
+    drop = await drop_file(storage, "triage", file)
+
+    assert drop.path == "inbox/triage/Größe.csv"
+    assert drop.run == await run_of(storage, "triage", file)
+    assert await ingest(storage).admit(drop.path) == drop.run
+    assert await find_refusal(storage, drop) is None
+
+
+async def test_asking_again_foretells_another_run(file: Path) -> None:
+    """Its wish travels with the file."""
+    storage = await with_suite()
+    first = await drop_file(storage, "triage", file)
+
+    again = await drop_file(storage, "triage", file, again="2")
+
+    assert again.run != first.run
+    assert await ingest(storage).admit(again.path) == again.run
+
+
+async def test_the_refusal_of_a_drop_is_found(tmp_path: Path) -> None:
+    """The command line can say why nothing started."""
+    storage = await with_suite()
+    empty = tmp_path / "tickets.csv"
+    empty.touch()
+    drop = await drop_file(storage, "triage", empty)
+
+    assert await ingest(storage).admit(drop.path) is None
+
+    refusal = await find_refusal(storage, drop)
+    assert refusal is not None
+    assert "the file is empty" in refusal.reason
+
+
+async def test_dropping_takes_a_failed_run_up_before_anybody_looks(file: Path) -> None:
+    """Whoever waits for the run must not see its old failure."""
+    storage = await with_suite()
+    drop = await drop_file(storage, "triage", file)
+    await ingest(storage).admit(drop.path)
+    failed = (await progress_of(storage, drop.run)).model_copy(update={"stage": Stage.FAILED, "message": "no disk"})
+    await write_progress(storage, failed)
+
+    await drop_file(storage, "triage", file)
+
+    assert (await progress_of(storage, drop.run)).stage is Stage.PLANNING
+
+
+async def test_a_drop_for_an_unknown_suite_uploads_nothing(file: Path) -> None:
+    """Mistyped names show before anything is in the cloud."""
+    storage = await with_suite()
+
+    with pytest.raises(SuiteError, match="did you mean 'triage'"):
+        await drop_file(storage, "triaje", file)
+    with pytest.raises(NameRefused):
+        await drop_file(storage, "..", file)
+
+    assert [one.path async for one in storage.list("inbox/")] == []
+
+
+async def test_a_suite_is_uploaded_only_when_it_is_right(tmp_path: Path) -> None:
+    """Under the name that it gives itself."""
+    storage = MemoryStorage()
+
+    assert await upload_suite(storage, suite_folder(tmp_path)) == "triage"
+    assert (await storage.read(layout.suite_file("triage"))).decode() == SUITE
+
+    with pytest.raises(SuiteError):
+        await upload_suite(storage, suite_folder(tmp_path, b"version: 1\n"))
+    assert (await storage.read(layout.suite_file("triage"))).decode() == SUITE
+
+
+@pytest.mark.parametrize("content", [None, "Größe".encode("latin-1")])
+def test_a_suite_that_cannot_be_read_says_where_it_was_looked_for(tmp_path: Path, content: bytes | None) -> None:
+    """Missing, or not UTF-8."""
+    folder = suite_folder(tmp_path, content) if content else tmp_path
+
+    with pytest.raises(UserError, match=r"suite\.yaml"):
+        read_suite(folder)
+
+
+async def test_a_published_bundle_is_fetched_whole(tmp_path: Path) -> None:
+    """Into a folder of its own."""
+    storage = await with_suite()
+    run = await admitted(storage)
+    files = {"manifest.json": b"{}", "plots/p.svg": b"<svg/>"}
+    for name, content in files.items():
+        await storage.write(layout.published(run) + name, content)
+
+    assert await fetch_bundle(storage, run, tmp_path / "bundle") == ["manifest.json", "plots/p.svg"]
+
+    assert {name: (tmp_path / "bundle" / name).read_bytes() for name in files} == files
+    with pytest.raises(UserError, match="is not empty"):
+        await fetch_bundle(storage, run, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/absolute", "a/../../b", "a\\b"])
+async def test_a_name_that_leaves_the_folder_is_not_fetched(tmp_path: Path, name: str) -> None:
+    """Blob names may hold what paths must not."""
+    storage = MemoryStorage()
+    await storage.write(f"{layout.published('triage-1')}{name}", b"x")
+
+    with pytest.raises(UserError, match="unsafe name"):
+        await fetch_bundle(storage, "triage-1", tmp_path / "bundle")
+
+
+async def test_a_run_without_a_published_bundle_says_so(tmp_path: Path) -> None:
+    """And how to find out where it stands."""
+    with pytest.raises(UserError, match="no published bundle"):
+        await fetch_bundle(MemoryStorage(), "triage-1", tmp_path / "bundle")
