@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import os
 import platform
 import random
@@ -31,7 +32,7 @@ from assay.records import Attempt, Progress, Record
 from assay.settings import KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
 from assay.suite.models import QuotaSettings, Suite
-from assay.telemetry import LogTelemetry, Telemetry
+from assay.telemetry import LOGGER, LogTelemetry, Telemetry
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -250,7 +251,9 @@ class Runtime:
 @cache
 def runtime() -> Runtime:
     """This process's runtime, from its environment. Raises UserError when a setting is missing or wrong."""
-    return Runtime(Settings.load())
+    settings = Settings.load()
+    logging.getLogger(LOGGER).setLevel(settings.log_level)
+    return Runtime(settings)
 
 
 def now() -> datetime:

@@ -101,10 +101,9 @@ class Worker:
         return [row for row in rows if row.number not in ledger.safe_rows]
 
     async def _try(self, trial: Trial, row: Row, ledger: Ledger) -> None:
+        # The slot is kept until the outcome is safe: so a crash repeats no more calls than there are slots.
         async with self.slots:
-            outcome = await trial.run(row)
-        # The slot is free by now: writing outcomes down must not slow asking down.
-        await ledger.add(outcome)
+            await ledger.add(await trial.run(row))
 
     async def _put_back(self, queue: str, body: str) -> None:
         """Somebody else has the chunk, or had it when it died: look again later, without counting as a failure."""

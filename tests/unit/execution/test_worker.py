@@ -168,15 +168,21 @@ async def test_trials_under_way_are_bounded_over_all_chunks_of_the_process() -> 
     assert len(asked.rows) == 24
 
 
-async def test_writing_outcomes_down_does_not_slow_asking_down() -> None:
-    """A trial's place is free for the next one while its outcome waits to be written."""
+async def test_a_slot_is_free_only_once_its_outcome_is_safe() -> None:
+    """So a kill repeats at most as many calls as there are slots, however many answers wait to be written."""
     storage, asked = MemoryStorage(), Asked()
-    plan = await begin_run(storage)
+    plan = await begin_run(storage, rows=6, rows_per_chunk=6)
+    unsafe_when_asked: list[int] = []
 
-    await asyncio.wait_for(worker(storage, asked, concurrency=1, linger_seconds=3600).handle(body_of(plan)), 5)
+    async def count_unsafe(_request: ChatRequest) -> str:
+        unsafe_when_asked.append(len(asked.rows) - len(await safe_rows(storage, message_of(plan))))
+        return "{}"
 
-    assert len(asked.rows) == 4
-    assert storage.operations["append"] == 0
+    asked = Asked(count_unsafe)
+    await worker(storage, asked, concurrency=2).handle(body_of(plan))
+
+    assert len(unsafe_when_asked) == 6
+    assert max(unsafe_when_asked) <= 2
 
 
 async def test_an_error_in_one_trial_cancels_the_others_and_is_raised() -> None:
