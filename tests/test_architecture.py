@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -165,6 +166,23 @@ def test_table_packages_stay_with_the_evaluation() -> None:
         and not found.file.startswith(MAY_USE_TABLES)
     ]
     assert wrong == []
+
+
+def event_names(path: Path) -> Iterator[str]:
+    """The first arguments of `telemetry.event` and `telemetry.problem`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        is_report = isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("telemetry.event", "telemetry.problem")
+        )
+        if is_report:
+            yield from (one.value for one in node.args[:1] if isinstance(one, ast.Constant))
+
+
+def test_events_are_named_alike() -> None:
+    """Whoever searches logs or writes an alert need not guess between `run.planned` and `run_planned`."""
+    named = {name for path in source_files() for name in event_names(path)}
+    assert "run_planned" in named
+    assert [name for name in sorted(named) if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name)] == []
 
 
 def test_packages_hold_no_code() -> None:

@@ -76,7 +76,7 @@ async def test_a_version_that_is_dealt_with_is_not_taken_again_by_a_new_host(ben
     first, second = Taken(), Taken()
     await bench.container.upload_blob("a", b"1")
     async with bench.running(bench.blob_listener(first.as_function())):
-        await until(lambda: bool(bench.telemetry.named("function.succeeded")))
+        await until(lambda: bool(bench.telemetry.named("function_succeeded")))
     await bench.container.upload_blob("b", b"1")
     async with bench.running(bench.blob_listener(second.as_function())):
         await until(lambda: second.names == ["b"])
@@ -106,10 +106,10 @@ async def test_a_failure_is_tried_again(bench: ListenerBench) -> None:
     taken = Taken(failures=2)
     await bench.container.upload_blob("a", b"1")
     async with bench.running(bench.blob_listener(taken.as_function(), poison_blob_threshold=3)):
-        await until(lambda: bool(bench.telemetry.named("function.succeeded")))
+        await until(lambda: bool(bench.telemetry.named("function_succeeded")))
 
     assert taken.names == ["a", "a", "a"]
-    assert not bench.telemetry.named("blob.poison")
+    assert not bench.telemetry.named("blob_poison")
 
 
 async def test_a_version_that_keeps_failing_is_poison(bench: ListenerBench) -> None:
@@ -117,7 +117,7 @@ async def test_a_version_that_keeps_failing_is_poison(bench: ListenerBench) -> N
     taken, after = Taken(failures=99), Taken()
     await bench.container.upload_blob("bad", b"1")
     async with bench.running(bench.blob_listener(taken.as_function(), poison_blob_threshold=2)):
-        await until(lambda: bool(bench.telemetry.named("blob.poison")))
+        await until(lambda: bool(bench.telemetry.named("blob_poison")))
     await bench.container.upload_blob("good", b"1")
     async with bench.running(bench.blob_listener(after.as_function())):
         await until(lambda: bool(after.names))
@@ -172,4 +172,4 @@ async def test_a_blob_that_vanishes_before_it_is_read_is_left_alone(bench: Liste
         await asyncio.sleep(0.2)
 
     assert seen == [f"{bench.name}/a"]
-    assert not bench.telemetry.named("function.failed")
+    assert not bench.telemetry.named("function_failed")

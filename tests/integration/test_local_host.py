@@ -44,35 +44,35 @@ async def test_a_dropped_file_becomes_a_finished_batch(host: HostProcess) -> Non
 
     assert (state["status"], state["output"]) == ("Completed", EXPECTED)
     assert await host.notes("tick") == [{"past_due": False}]
-    assert len(host.events("queue.poison")) == 1
+    assert len(host.events("queue_poison")) == 1
     assert [note["name"] for note in await host.notes("drop")] == [f"{host.prefix}-drops/one/ä ö — ü.txt"]
 
 
 async def test_workers_share_the_rows(host: HostProcess) -> None:
     """With --workers, queue functions run in children, whose durable clients reach the host."""
     await host.start("--workers", "2")
-    await until(lambda: len(host.events("worker.ready")) == 2)
+    await until(lambda: len(host.events("worker_ready")) == 2)
     await host.drop("two/rows.txt", FILE)
 
     state = await host.finished_run("two")
 
     assert state["output"] == EXPECTED
-    squares = [event for event in host.events("function.succeeded") if event["function"] == "square"]
-    assert {event.get("worker") for event in squares} == {event["pid"] for event in host.events("worker.ready")}
+    squares = [event for event in host.events("function_succeeded") if event["function"] == "square"]
+    assert {event.get("worker") for event in squares} == {event["pid"] for event in host.events("worker_ready")}
 
 
 async def test_a_killed_worker_is_replaced_and_the_run_ends_right(slow_host: HostProcess) -> None:
     """Its messages are seen again when their leases end."""
     await slow_host.start("--workers", "1")
     await slow_host.drop("three/rows.txt", FILE)
-    await until(lambda: any(event["function"] == "square" for event in slow_host.events("function.succeeded")))
-    os.kill(slow_host.events("worker.started")[0]["pid"], signal.SIGKILL)
+    await until(lambda: any(event["function"] == "square" for event in slow_host.events("function_succeeded")))
+    os.kill(slow_host.events("worker_started")[0]["pid"], signal.SIGKILL)
 
     state = await slow_host.finished_run("three")
 
     assert state["output"] == EXPECTED
-    assert [event["exit_code"] for event in slow_host.events("worker.died")] == [-signal.SIGKILL]
-    assert len(slow_host.events("worker.started")) == 2
+    assert [event["exit_code"] for event in slow_host.events("worker_died")] == [-signal.SIGKILL]
+    assert len(slow_host.events("worker_started")) == 2
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -92,16 +92,16 @@ async def test_a_killed_host_goes_on_where_it_was(slow_host: HostProcess, worker
 
 
 def rows_done(host: HostProcess) -> int:
-    return sum(event["function"] == "square" for event in host.events("function.succeeded"))
+    return sum(event["function"] == "square" for event in host.events("function_succeeded"))
 
 
 async def test_workers_leave_when_their_host_is_killed(host: HostProcess) -> None:
     """Their standard input closes, however the host ended."""
     await host.start("--workers", "2")
-    await until(lambda: len(host.events("worker.ready")) == 2)
+    await until(lambda: len(host.events("worker_ready")) == 2)
     host.kill()
 
-    pids = [event["pid"] for event in host.events("worker.ready")]
+    pids = [event["pid"] for event in host.events("worker_ready")]
     await until(lambda: not any(is_running(pid) for pid in pids))
 
 
@@ -122,7 +122,7 @@ async def test_a_stop_lets_running_rows_finish(azurite: Azurite, tmp_path: Path,
         exit_code = await host.stop()
 
         assert exit_code == 0
-        assert not host.events("function.failed")
+        assert not host.events("function_failed")
         assert len(await host.names(f"{host.prefix}-results")) == rows_begun(host) == rows_done(host)
         queue = await host.queues.get_queue_client(f"{host.prefix}-rows").get_queue_properties()
         assert queue.approximate_message_count == 90 - rows_done(host)
@@ -139,7 +139,7 @@ async def test_a_second_signal_ends_the_host_at_once(azurite: Azurite, tmp_path:
         await host.drop("six/rows.txt", "1")
         await until(lambda: rows_begun(host) == 1)
         host.process.send_signal(signal.SIGINT)
-        await until(lambda: bool(host.events("host.stopping")))
+        await until(lambda: bool(host.events("host_stopping")))
 
         assert await host.stop() == 130
 

@@ -95,7 +95,7 @@ async def test_a_failure_is_tried_again_up_to_the_dequeue_count(bench: ListenerB
 
     await send(bench, "bad")
     async with bench.running(bench.queue_listener(work, max_dequeue_count=3)):
-        await until(lambda: bool(bench.telemetry.named("queue.poison")))
+        await until(lambda: bool(bench.telemetry.named("queue_poison")))
 
     assert counts == [1, 2, 3]
     assert await poisoned(bench) == [encode_body("bad", "base64")]
@@ -110,7 +110,7 @@ async def test_visibility_timeout_is_the_pause_after_a_failure(bench: ListenerBe
 
     await send(bench, "bad")
     async with bench.running(bench.queue_listener(work, visibility_timeout_seconds=600)):
-        await until(lambda: bool(bench.telemetry.named("function.failed")))
+        await until(lambda: bool(bench.telemetry.named("function_failed")))
 
     assert await bench.queue.peek_messages() == []
     assert await bench.message_count() == 1
@@ -129,7 +129,7 @@ async def test_a_message_that_kills_the_process_every_time_is_poison_too(bench: 
             break
         await until(lambda: is_visible(bench))
     async with bench.running(bench.queue_listener(work, max_dequeue_count=2)):
-        await until(lambda: bool(bench.telemetry.named("queue.poison")))
+        await until(lambda: bool(bench.telemetry.named("queue_poison")))
 
     assert called == []
     assert len(await poisoned(bench)) == 1
@@ -149,7 +149,7 @@ async def test_a_message_that_is_not_base64_is_poison_at_once(bench: ListenerBen
     await bench.queue.send_message("{not base64}")
     await send(bench, "good")
     async with bench.running(bench.queue_listener(work)):
-        await until(lambda: bool(bodies and bench.telemetry.named("queue.poison")))
+        await until(lambda: bool(bodies and bench.telemetry.named("queue_poison")))
 
     assert bodies == ["good"]
     assert await poisoned(bench) == ["{not base64}"]
@@ -164,10 +164,10 @@ async def test_a_poison_queue_has_no_poison_queue(bench: ListenerBench) -> None:
     await bench.poison.create_queue()
     await bench.poison.send_message(base64.b64encode(b"bad").decode())
     async with bench.running(bench.queue_listener(work, queue=f"{bench.name}-poison", max_dequeue_count=1)):
-        await until(lambda: bool(bench.telemetry.named("function.failed")))
+        await until(lambda: bool(bench.telemetry.named("function_failed")))
 
     assert (await bench.poison.get_queue_properties()).approximate_message_count == 1
-    assert not bench.telemetry.named("queue.poison")
+    assert not bench.telemetry.named("queue_poison")
 
 
 async def test_a_long_function_keeps_its_message(bench: ListenerBench) -> None:

@@ -110,7 +110,7 @@ class BlobListener:
         try:
             listed = {(found.name, found.etag): found for found in await self._list()}
         except AzureError as error:
-            self._telemetry.problem("blob.unreachable", container=self._path.container, error=str(error))
+            self._telemetry.problem("blob_unreachable", container=self._path.container, error=str(error))
             return []
         new = [found for version, found in listed.items() if version not in self._known]
         self._known = set(listed)  # and not a union, which would grow for ever
@@ -135,7 +135,7 @@ class BlobListener:
             try:
                 is_settled = await self._has_receipt(found) or await self._attempt(found)
             except AzureError as error:
-                self._telemetry.problem("blob.unreachable", blob=found.name, error=str(error))
+                self._telemetry.problem("blob_unreachable", blob=found.name, error=str(error))
                 is_settled = False
         if not is_settled:
             self._known.discard(version)  # the next poll finds it again
@@ -202,7 +202,7 @@ class BlobListener:
         with suppress(ResourceExistsError):
             await self._poison_queue.create_queue()
         await self._poison_queue.send_message(encode_body(json.dumps(message), self._encoding))
-        self._telemetry.problem("blob.poison", function=self._function.name, blob=found.name)
+        self._telemetry.problem("blob_poison", function=self._function.name, blob=found.name)
 
     async def _create_containers(self) -> None:
         for container in (self._container, self._receipts):

@@ -153,7 +153,7 @@ class TaskHub:
         self._store.replace(instance_id, [started])
         self._instances[instance_id] = Instance(started)
         self._nudge(self._instances[instance_id])
-        self._telemetry.event("durable.started", orchestrator=name, instance=instance_id)
+        self._telemetry.event("durable_started", orchestrator=name, instance=instance_id)
         return instance_id
 
     def raise_event(self, instance_id: str, event_name: str, payload: str) -> None:
@@ -271,9 +271,9 @@ class TaskHub:
     def _report_end(self, instance: Instance, ended: Ended) -> None:
         fields = {"orchestrator": instance.name, "instance": instance.instance_id, "status": ended.status}
         if ended.status == "Failed":
-            self._telemetry.problem("durable.ended", **fields, error=ended.output)
+            self._telemetry.problem("durable_ended", **fields, error=ended.output)
         else:
-            self._telemetry.event("durable.ended", **fields)
+            self._telemetry.event("durable_ended", **fields)
 
     def _launch(self, instance: Instance, task_id: int, task: Activity | Timer) -> None:
         if isinstance(task, Timer):

@@ -70,7 +70,7 @@ class HistoryStore:
         lost_bytes = path.stat().st_size - good_bytes
         if lost_bytes:
             os.truncate(path, good_bytes)  # or the next record would be glued to the torn one
-            self._telemetry.problem("durable.history_cut", file=path.name, lost_bytes=lost_bytes)
+            self._telemetry.problem("durable_history_cut", file=path.name, lost_bytes=lost_bytes)
         return lines
 
     def _path(self, instance_id: str) -> Path:

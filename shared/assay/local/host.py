@@ -74,7 +74,7 @@ class Host:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._telemetry.event("host.stopping", drain_seconds=self._options.drain_seconds)
+        self._telemetry.event("host_stopping", drain_seconds=self._options.drain_seconds)
         await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack) -> None:
@@ -181,11 +181,11 @@ async def serve(options: HostOptions, environment: Mapping[str, str]) -> None:
     if options.ready_file:
         options.ready_file.unlink(missing_ok=True)
     async with Host(options, environment, telemetry) as host:
-        telemetry.event("host.ready", url=host.url, workers=options.workers)
+        telemetry.event("host_ready", url=host.url, workers=options.workers)
         if options.ready_file:
             _announce(options.ready_file, host.url)
         await stopping.wait()
-    telemetry.event("host.stopped")
+    telemetry.event("host_stopped")
 
 
 def _announce(ready_file: Path, url: str) -> None:

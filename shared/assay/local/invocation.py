@@ -110,9 +110,9 @@ class Invoker:
             result = await self._call_and_send(function, data, metadata or {}, invocation)
         except Exception as error:
             problem = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-            self._telemetry.problem("function.failed", **_end_of(invocation, started), **problem)
+            self._telemetry.problem("function_failed", **_end_of(invocation, started), **problem)
             raise
-        self._telemetry.event("function.succeeded", **_end_of(invocation, started))
+        self._telemetry.event("function_succeeded", **_end_of(invocation, started))
         return result
 
     async def invoke_unreported(self, function: Function, data: Datum) -> Any:

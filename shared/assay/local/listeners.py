@@ -44,5 +44,5 @@ class Listeners:
                 return
             except Exception:
                 fields = {"listener": type(listener).__name__, "traceback": traceback.format_exc()}
-                self._telemetry.problem("listener.failed", **fields)
+                self._telemetry.problem("listener_failed", **fields)
                 await pause(self._stopping, _RESTART_SECONDS)

@@ -56,7 +56,7 @@ class MessageLease:
                 await self._extend(self._lease_seconds)
             except AzureError as error:
                 fields = {"queue": self._queue.queue_name, "id": self._message_id, "error": str(error)}
-                self._telemetry.problem("queue.renewal_failed", **fields)
+                self._telemetry.problem("queue_renewal_failed", **fields)
 
     async def _extend(self, seconds: int) -> None:
         updated = await self._queue.update_message(self._message_id, self._receipt, visibility_timeout=seconds)

@@ -99,7 +99,7 @@ class QueueListener:
         except ResourceNotFoundError:
             await self._create(self._queue)
         except AzureError as error:
-            self._telemetry.problem("queue.unreachable", queue=self._queue.queue_name, error=str(error))
+            self._telemetry.problem("queue_unreachable", queue=self._queue.queue_name, error=str(error))
         return []
 
     async def _process(self, message: QueueMessage) -> None:
@@ -110,7 +110,7 @@ class QueueListener:
             await self._settle(message, lease, verdict)
         except AzureError as error:  # it will be seen again, by us or by who has it now
             fields = {"queue": self._queue.queue_name, "id": message.id, "error": str(error)}
-            self._telemetry.problem("queue.message_lost", **fields)
+            self._telemetry.problem("queue_message_lost", **fields)
         finally:
             self._in_flight -= 1
             self._has_finished_one.set()
@@ -121,7 +121,7 @@ class QueueListener:
         try:
             body = decode_body(message.content, self._settings.message_encoding)
         except MessageRefused as error:
-            self._telemetry.problem("queue.undecodable", queue=self._queue.queue_name, id=message.id, error=str(error))
+            self._telemetry.problem("queue_undecodable", queue=self._queue.queue_name, id=message.id, error=str(error))
             return Verdict.POISON if self._poison_queue else Verdict.LEAVE
         try:
             await self._invoker.invoke(self._function, _datum(body), _metadata(message))
@@ -143,7 +143,7 @@ class QueueListener:
             await self._create(self._poison_queue)
             await self._poison_queue.send_message(message.content, time_to_live=_NEVER_EXPIRES)
             fields = {"queue": self._queue.queue_name, "id": message.id, "dequeue_count": message.dequeue_count}
-            self._telemetry.problem("queue.poison", **fields)
+            self._telemetry.problem("queue_poison", **fields)
         if verdict in (Verdict.DONE, Verdict.POISON):
             await lease.delete()
 
@@ -153,7 +153,7 @@ class QueueListener:
         except ResourceExistsError:
             pass
         except AzureError as error:
-            self._telemetry.problem("queue.unreachable", queue=queue.queue_name, error=str(error))
+            self._telemetry.problem("queue_unreachable", queue=queue.queue_name, error=str(error))
 
 
 def _datum(body: str | bytes) -> Datum:

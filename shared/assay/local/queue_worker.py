@@ -26,7 +26,7 @@ async def run_worker(app_dir: Path, lease_seconds: int, drain_seconds: float, en
     stopping = stop_on_signals()
     listeners = Listeners(app.queue_listeners(lease_seconds), telemetry)
     listeners.start()
-    telemetry.event("worker.ready", pid=os.getpid())
+    telemetry.event("worker_ready", pid=os.getpid())
     closed = asyncio.create_task(_standard_input_closed())
     await asyncio.wait([closed, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     await listeners.stop(drain_seconds)

@@ -60,7 +60,7 @@ class WorkerProcesses:
             if time.monotonic() - started > _HEALTHY_SECONDS:
                 pause_seconds = _FIRST_PAUSE_SECONDS
             fields = {"worker": number, "exit_code": exit_code, "restart_in_seconds": pause_seconds}
-            self._telemetry.problem("worker.died", **fields)
+            self._telemetry.problem("worker_died", **fields)
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
@@ -70,5 +70,5 @@ class WorkerProcesses:
             *self._command, env=self._environment, stdin=PIPE, start_new_session=True
         )
         self._processes[number] = process
-        self._telemetry.event("worker.started", worker=number, pid=process.pid)
+        self._telemetry.event("worker_started", worker=number, pid=process.pid)
         return await process.wait()

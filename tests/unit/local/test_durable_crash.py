@@ -137,7 +137,7 @@ async def test_a_torn_line_is_reported_and_cut_before_anything_is_appended(tmp_p
     lines = list(store.load())
 
     assert lines == [[started]]
-    assert telemetry.named("durable.history_cut") == [{"file": "i1.jsonl", "lost_bytes": 15}]
+    assert telemetry.named("durable_history_cut") == [{"file": "i1.jsonl", "lost_bytes": 15}]
     assert list(store.load()) == [[started]]
 
 

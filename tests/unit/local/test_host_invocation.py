@@ -132,7 +132,7 @@ async def test_how_a_call_ended_is_reported() -> None:
     with pytest.raises(ValueError, match="no luck"):
         await invoker(telemetry).invoke(activity(work), as_json("bad"))
 
-    assert [name for name, _ in telemetry.events] == ["function.succeeded", "function.failed"]
+    assert [name for name, _ in telemetry.events] == ["function_succeeded", "function_failed"]
     failure = telemetry.events[1][1]
     assert (failure["function"], failure["error"]) == ("work", "ValueError: no luck")
     assert "in work" in failure["traceback"]
