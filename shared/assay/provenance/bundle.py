@@ -1,13 +1,12 @@
 """Seals a bundle: writes manifest, signature and public key beside the artifacts. Called when a run is finished."""
 
 import hashlib
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.errors import NameRefused, UserError
+from assay.errors import NameRefused
 from assay.provenance.manifest import (
     MANIFEST_NAME,
     PUBLIC_KEY_NAME,
@@ -18,7 +17,6 @@ from assay.provenance.manifest import (
     build_manifest,
     canonical_bytes,
     describe,
-    describe_digest,
     shown,
 )
 from assay.provenance.signing import Signer
@@ -33,55 +31,19 @@ class Statement:
     provenance: Mapping[str, Any]
 
 
-async def seal_manifest(manifest: Manifest, signer: Signer) -> dict[str, bytes]:
-    """The three files of the seal by name, for a bundle that lies anywhere. `manifest.json` is the same every time."""
-    payload = canonical_bytes(manifest)
-    return {
-        PUBLIC_KEY_NAME: signer.public_key_pem,
-        SIGNATURE_NAME: await signer.sign(payload),
-        MANIFEST_NAME: payload,
-    }
-
-
-async def seal_artifacts(artifacts: Mapping[str, bytes], statement: Statement, signer: Signer) -> dict[str, bytes]:
-    """The whole bundle by path: the artifacts and the three files of the seal. Raises NameRefused as `seal` does."""
-    described = {path: describe(path, content) for path, content in artifacts.items()}
-    return {**artifacts, **await seal_manifest(_manifest_of(described, statement), signer)}
-
-
-async def seal(folder: Path, artifacts: Mapping[str, bytes], statement: Statement, signer: Signer) -> Manifest:
-    """Writes the artifacts and the seal into `folder`, which is made when absent, and returns the manifest.
-
-    A second call with the same artifacts writes the same manifest. Raises NameRefused for an unsafe path and UserError
-    when the folder holds other files: a bundle has nothing that is not in its manifest.
-    """
-    described = {path: describe(path, content) for path, content in artifacts.items()}
-    manifest = _manifest_of(described, statement)
-    _refuse_strangers(folder, manifest)
-    _write_all(folder, artifacts)
-    _write_all(folder, await seal_manifest(manifest, signer))
-    return manifest
-
-
 async def seal_folder(folder: Path, statement: Statement, signer: Signer) -> Manifest:
     """Seals all files that are in `folder` and returns the manifest; an older seal is replaced.
 
-    Raises NameRefused for an unsafe name, a symbolic link, or anything else that is not a plain file.
+    The same files and statement give the same manifest, whoever signs it. Raises NameRefused for an unsafe name, a
+    symbolic link, or anything else that is not a plain file.
     """
-    described = {path: _describe_file(folder, path) for path in _paths_in(folder)}
-    manifest = _manifest_of(described, statement)
-    _write_all(folder, await seal_manifest(manifest, signer))
+    artifacts = {path: _described(folder, path) for path in _paths_in(folder)}
+    manifest = build_manifest(statement.run, statement.created, statement.provenance, artifacts)
+    payload = canonical_bytes(manifest)
+    (folder / PUBLIC_KEY_NAME).write_bytes(signer.public_key_pem)
+    (folder / SIGNATURE_NAME).write_bytes(await signer.sign(payload))
+    (folder / MANIFEST_NAME).write_bytes(payload)
     return manifest
-
-
-def _manifest_of(artifacts: Mapping[str, Artifact], statement: Statement) -> Manifest:
-    return build_manifest(statement.run, statement.created, statement.provenance, artifacts)
-
-
-def _refuse_strangers(folder: Path, manifest: Manifest) -> None:
-    strangers = sorted(set(_paths_in(folder)) - {artifact.path for artifact in manifest.artifacts})
-    if strangers:
-        raise UserError(f"{folder}: holds {shown(strangers[0])}, which is not in the bundle. Use an empty folder.")
 
 
 def _paths_in(folder: Path) -> Iterator[str]:
@@ -94,23 +56,7 @@ def _paths_in(folder: Path) -> Iterator[str]:
             yield path
 
 
-def _describe_file(folder: Path, path: str) -> Artifact:
+def _described(folder: Path, path: str) -> Artifact:
     with (folder / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return describe_digest(path, digest, file.tell())
-
-
-def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
-    for path, content in files.items():
-        _write(folder / path, content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replaces the file in one step: a reader sees the old content or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        return describe(path, digest, file.tell())

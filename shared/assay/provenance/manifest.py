@@ -3,7 +3,6 @@
 Canonical (RFC 8785) means that the same content always has the same bytes, so that the bytes can be signed.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -20,6 +19,7 @@ SEAL_NAMES = frozenset({MANIFEST_NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME})
 MAX_PATH_LENGTH = 1024  # what a blob name may have
 
 _MAX_EXACT_INTEGER = 2**53 - 1
+_LONGEST_SHOWN = 200
 _DEFAULT_MEDIA_TYPE = "application/octet-stream"
 # Our own table: `mimetypes` reads files of the machine, and the manifest must not depend on the machine.
 _MEDIA_TYPES = {
@@ -59,9 +59,9 @@ def _safe_path(path: str) -> str:
     return path
 
 
-def shown(text: str, limit: int = 200) -> str:
-    """Text of an untrusted bundle, made safe for a terminal: quoted, escaped and cut at `limit` characters."""
-    return ascii(text if len(text) <= limit else text[:limit] + "...")
+def shown(text: str) -> str:
+    """Text of an untrusted bundle, made safe for a terminal: quoted, escaped and cut."""
+    return ascii(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "...")
 
 
 class Artifact(Record):
@@ -99,13 +99,8 @@ def media_type_of(path: str) -> str:
     return _MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), _DEFAULT_MEDIA_TYPE)
 
 
-def describe(path: str, content: bytes) -> Artifact:
-    """The manifest's entry for `content`. Raises NameRefused for an unsafe path."""
-    return describe_digest(path, hashlib.sha256(content).hexdigest(), len(content))
-
-
-def describe_digest(path: str, sha256: str, size: int) -> Artifact:
-    """The manifest's entry for content already digested. Raises NameRefused for an unsafe path."""
+def describe(path: str, sha256: str, size: int) -> Artifact:
+    """The manifest's entry for a file of `size` bytes with this digest. Raises NameRefused for an unsafe path."""
     fault = path_fault(path)
     if fault:
         raise NameRefused(f"artifact {shown(path)} cannot be in a bundle: {fault}. Rename it.")

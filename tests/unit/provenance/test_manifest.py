@@ -2,6 +2,7 @@
 
 import json
 import struct
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +35,8 @@ JSON_VALUES = st.recursive(
 
 
 def manifest_of(provenance: dict, **contents: bytes) -> Manifest:
-    return build_manifest("r1", CREATED, provenance, {path: describe(path, data) for path, data in contents.items()})
+    artifacts = {path: describe(path, sha256(data).hexdigest(), len(data)) for path, data in contents.items()}
+    return build_manifest("r1", CREATED, provenance, artifacts)
 
 
 def canonical_provenance(provenance: dict) -> str:
@@ -159,7 +161,7 @@ class TestPaths:
         """Absolute, parent, Windows and control-character tricks, and the seal's own names."""
         assert path_fault(path)
         with pytest.raises(NameRefused, match="cannot be in a bundle"):
-            describe(path, b"")
+            describe(path, "0" * 64, 0)
 
     @pytest.mark.parametrize("paths", [("a.csv", "A.csv"), ("a", "a/b"), ("a", "A/b/c"), ("manifest.json/x",)])
     def test_names_that_no_folder_can_hold_side_by_side_are_refused(self, paths):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import UserError
-from assay.provenance.bundle import Statement, seal
+from assay.provenance.bundle import Statement, seal_folder
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import Fault, Verification, verify_bundle
 
@@ -25,7 +25,10 @@ FILES = (*ARTIFACTS, *SEAL)
 
 
 def make_bundle(folder: Path) -> Path:
-    asyncio.run(seal(folder, ARTIFACTS, STATEMENT, SIGNER))
+    for path, content in ARTIFACTS.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    asyncio.run(seal_folder(folder, STATEMENT, SIGNER))
     return folder
 
 
@@ -166,7 +169,7 @@ class TestKeys:
     def test_a_bundle_signed_again_by_somebody_else_fails_with_the_given_key(self, bundle):
         """With its own key it is consistent, which is why that proves integrity only."""
         other = LocalKeySigner(ec.generate_private_key(ec.SECP256R1()))
-        asyncio.run(seal(bundle, ARTIFACTS, STATEMENT, other))
+        asyncio.run(seal_folder(bundle, STATEMENT, other))
         result = verify_bundle(bundle, SIGNER.public_key_pem)
         assert verify_bundle(bundle).ok
         assert faults(result) == {("signer.pub", Fault.WRONG_KEY), ("manifest.json.sig", Fault.SIGNATURE_INVALID)}
@@ -175,7 +178,7 @@ class TestKeys:
     def test_another_curve_is_refused(self, bundle):
         """The seal is P-256; a weaker key cannot be put in its place."""
         weak = LocalKeySigner(ec.generate_private_key(ec.SECP224R1()))
-        asyncio.run(seal(bundle, ARTIFACTS, STATEMENT, weak))
+        asyncio.run(seal_folder(bundle, STATEMENT, weak))
         (finding,) = verify_bundle(bundle).findings
         assert (finding.path, finding.fault) == ("signer.pub", Fault.MALFORMED) and "secp224r1" in finding.message
 
