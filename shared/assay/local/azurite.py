@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import ServiceError
-from assay.local.processes import command_line
+from assay.local.processes import stop_child, stop_leftover
 
 ACCOUNT = "devstoreaccount1"
 # The emulator's published development key: a constant of its documentation, not a secret.
@@ -53,13 +51,7 @@ class Azurite:
 
     def stop(self) -> None:
         """End the emulator by SIGTERM and wait until it has flushed its data. A second call does nothing."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(_STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        stop_child(self.process, _STOP_TIMEOUT_SECONDS)
         (self.data_dir / _PID_FILE).unlink(missing_ok=True)
 
 
@@ -75,7 +67,7 @@ def start_azurite(data_dir: Path, tools_dir: Path, access_log: Path | None = Non
         raise ServiceError(f"Azurite is not installed: {script} is missing. Run `make setup`.")
     node = find_node()
     data_dir.mkdir(parents=True, exist_ok=True)
-    _stop_leftover(data_dir)
+    stop_leftover(data_dir / _PID_FILE, _ENTRY_POINT.name, str(data_dir), seconds=_STOP_TIMEOUT_SECONDS)
     for _ in range(_START_ATTEMPTS):
         azurite = _launch([node, str(script)], data_dir, access_log)
         if _wait_until_ready(azurite):
@@ -176,29 +168,6 @@ def _answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _stop_leftover(data_dir: Path) -> None:
-    """End the Azurite that a killed parent left on this folder; its command line proves that the pid is still its."""
-    pid_file = data_dir / _PID_FILE
-    pid_text = pid_file.read_text(encoding="ascii").strip() if pid_file.exists() else ""
-    if pid_text.isdigit() and _is_azurite_on(data_dir, int(pid_text)):
-        os.kill(int(pid_text), signal.SIGTERM)
-        _wait_until_gone(data_dir, int(pid_text))
-    pid_file.unlink(missing_ok=True)
-
-
-def _wait_until_gone(data_dir: Path, pid: int) -> None:
-    deadline = time.monotonic() + _STOP_TIMEOUT_SECONDS
-    while _is_azurite_on(data_dir, pid):
-        if time.monotonic() > deadline:
-            raise ServiceError(f"Azurite (pid {pid}) on {data_dir} does not stop. End that process, then try again.")
-        time.sleep(0.02)
-
-
-def _is_azurite_on(data_dir: Path, pid: int) -> bool:
-    running = command_line(pid)
-    return _ENTRY_POINT.name in running and str(data_dir) in running
 
 
 def _node_major(node: str) -> int:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from assay.local.durable_records import LINE, AnyLine, Episode, Event, Started
+from assay.local.files import write_whole
 from assay.telemetry import Telemetry
 
 _SUFFIX = ".jsonl"
@@ -34,10 +35,7 @@ class HistoryStore:
 
     def replace(self, instance_id: str, lines: Iterable[AnyLine]) -> None:
         """Make these records the whole history; a crash leaves the old or the new one. Used to create and to trim."""
-        path = self._path(instance_id)
-        draft = path.with_suffix(".draft")
-        draft.write_bytes(b"".join(line.model_dump_json().encode() + b"\n" for line in lines))
-        draft.replace(path)
+        write_whole(self._path(instance_id), "".join(f"{line.model_dump_json()}\n" for line in lines))
 
     def remove(self, instance_id: str) -> None:
         """Forget an instance. A second call does nothing."""

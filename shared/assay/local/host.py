@@ -24,6 +24,7 @@ from assay.local.clock import SystemClock
 from assay.local.durable import TaskHub
 from assay.local.durable_routes import DurableRoutes, client_binding, new_prefix
 from assay.local.durable_store import HistoryStore
+from assay.local.files import write_whole
 from assay.local.host_keys import load_host_keys
 from assay.local.http_routes import build_application
 from assay.local.listeners import Listener, Listeners
@@ -183,15 +184,9 @@ async def serve(options: HostOptions, environment: Mapping[str, str]) -> None:
     async with Host(options, environment, telemetry) as host:
         telemetry.event("host_ready", url=host.url, workers=options.workers)
         if options.ready_file:
-            _announce(options.ready_file, host.url)
+            write_whole(options.ready_file, json.dumps({"url": host.url, "pid": os.getpid()}))
         await stopping.wait()
     telemetry.event("host_stopped")
-
-
-def _announce(ready_file: Path, url: str) -> None:
-    draft = ready_file.with_suffix(".draft")
-    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
-    draft.replace(ready_file)
 
 
 def parse_options(arguments: list[str]) -> HostOptions:

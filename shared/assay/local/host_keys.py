@@ -2,18 +2,19 @@
 
 import hmac
 import json
-import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from assay.local.files import write_whole
 
 
 @dataclass(frozen=True)
 class HostKeys:
     """The keys of one host: they stay the same from start to start."""
 
-    function: str
-    master: str
+    function: str = field(repr=False)
+    master: str = field(repr=False)
 
     def allows(self, auth_level: str, key: str) -> bool:
         """Whether this key opens a function of this level (`anonymous`, `function` or `admin`)."""
@@ -27,8 +28,5 @@ def load_host_keys(path: Path) -> HostKeys:
     """Read the keys, or make them up at the first call. Only the owner can read the file."""
     if not path.exists():
         keys = {"function": secrets.token_urlsafe(32), "master": secrets.token_urlsafe(32)}
-        draft = path.with_suffix(".draft")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(keys, file)
-        draft.replace(path)
+        write_whole(path, json.dumps(keys))
     return HostKeys(**json.loads(path.read_text(encoding="utf-8")))

@@ -6,7 +6,6 @@ Called by `assay emulate openai`, the demo, tests and benchmarks; alone: `python
 import argparse
 import asyncio
 import hmac
-import os
 import signal
 import sys
 import time
@@ -35,6 +34,7 @@ from assay.local.emulator_requests import (
     parse_body,
     read_chat_request,
 )
+from assay.local.files import write_whole
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 16 * 2**20
@@ -288,17 +288,10 @@ async def _serve(config: EmulatorConfig, settings: EmulatorSettings, port: int, 
         signal.signal(number, stop)
     async with running_emulator(config, settings, port) as address:
         if ready_file is not None:
-            _write_ready_file(ready_file, address.rpartition(":")[2])
+            write_whole(ready_file, address.rpartition(":")[2] + "\n")
         sys.stdout.write(f"Azure OpenAI emulator listening on {address}\n")
         sys.stdout.flush()
         await stopped.wait()
-
-
-def _write_ready_file(path: Path, port: str) -> None:
-    # Renamed into place, so that nobody reads half a number.
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(port + "\n", encoding="ascii")
-    draft.replace(path)
 
 
 def _settings(options: argparse.Namespace) -> EmulatorSettings:

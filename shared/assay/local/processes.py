@@ -1,10 +1,14 @@
-"""Looks at processes of this machine by id; whoever wants to end a left-over process asks here whose it is."""
+"""Looks at processes by id, and ends children and what killed parents left behind. Used by `stack` and `azurite`."""
 
+import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from assay.errors import ServiceError
 
 
 def command_line(pid: int) -> str:
@@ -22,6 +26,39 @@ def command_line(pid: int) -> str:
 def is_running(pid: int) -> bool:
     """Whether the process lives; one that has ended and was not waited for yet does not."""
     return bool(command_line(pid))
+
+
+def stop_child(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """End a child by SIGTERM, or by force if it has not left after so many seconds. A second call does nothing."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def stop_leftover(pid_file: Path, *marks: str, seconds: float) -> None:
+    """End the process that a killed parent left behind, and remove its pid file; there may be neither.
+
+    A command line with all `marks` proves that the pid is still its. Raises ServiceError if it does not stop in time.
+    """
+    text = pid_file.read_text(encoding="ascii").strip() if pid_file.exists() else ""
+    pid = int(text) if text.isdecimal() else 0
+    if pid and _is_marked(pid, marks):
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while _is_marked(pid, marks):
+            if time.monotonic() > deadline:
+                raise ServiceError(f"Process {pid}, left over from an earlier run ({pid_file}), does not stop. End it.")
+            time.sleep(0.02)
+    pid_file.unlink(missing_ok=True)
+
+
+def _is_marked(pid: int, marks: tuple[str, ...]) -> bool:
+    running = command_line(pid)
+    return all(mark in running for mark in marks)
 
 
 @contextmanager

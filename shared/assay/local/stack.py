@@ -6,18 +6,18 @@
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from assay.errors import ServiceError, UserError
 from assay.local.azurite import start_azurite
-from assay.local.processes import command_line
+from assay.local.files import write_whole
+from assay.local.processes import command_line, stop_child, stop_leftover
 
 HOME = Path(".assay")
 STACK_FILE = "stack.json"
@@ -44,7 +44,7 @@ class Stack:
 
     storage: str
     openai: str
-    openai_key: str
+    openai_key: str = field(repr=False)
     host: str
     owner: int
     pids: dict[str, int]
@@ -87,7 +87,8 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
     if running_stack(home):
         raise UserError(f"a local stack runs on {home} already; stop it with Ctrl-C where it runs, or use it")
     (home / "logs").mkdir(parents=True, exist_ok=True)
-    _stop_leftovers(home)
+    for pid_file in home.glob("*.pid"):
+        stop_leftover(pid_file, "assay.local", seconds=STOP_SECONDS)
     with ExitStack() as parts:
         access_log = home / "logs" / "storage-requests.log" if options.count_storage_requests else None
         azurite = start_azurite((home / "storage").resolve(), project_root() / "tools" / "azurite", access_log)
@@ -99,7 +100,7 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
         host, port = parts.enter_context(running_child(home, "host", host_command(options), stack.environment(home)))
         pids = {"storage": azurite.process.pid, "emulator": emulator, "host": host}
         stack = Stack(azurite.connection_string, openai, key, f"http://127.0.0.1:{port}", os.getpid(), pids)
-        _write(home / STACK_FILE, json.dumps(asdict(stack)))
+        write_whole(home / STACK_FILE, json.dumps(asdict(stack)))
         parts.callback((home / STACK_FILE).unlink, missing_ok=True)
         yield stack
 
@@ -146,11 +147,11 @@ def running_child(home: Path, name: str, command: list[str], environment: dict[s
             env={**os.environ, **environment},
             start_new_session=True,
         )
-    _write(home / f"{name}.pid", str(process.pid))
+    write_whole(home / f"{name}.pid", str(process.pid))
     try:
         yield process.pid, _port(process, ready, log, name)
     finally:
-        _stop(process)
+        stop_child(process, STOP_SECONDS)
         (home / f"{name}.pid").unlink(missing_ok=True)
         ready.unlink(missing_ok=True)
 
@@ -171,39 +172,3 @@ def _read_port(text: str) -> int:
     """The emulator writes its port, the host a JSON object with its address."""
     ready = json.loads(text)
     return ready if isinstance(ready, int) else int(ready["url"].rpartition(":")[2])
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _stop_leftovers(home: Path) -> None:
-    """Ends what a killed parent left behind; the command line proves that a process is still ours."""
-    for pid_file in home.glob("*.pid"):
-        pid = int(pid_file.read_text(encoding="utf-8") or 0)
-        if pid and "assay.local" in command_line(pid):
-            os.kill(pid, signal.SIGTERM)
-            _wait_until_gone(pid)
-        pid_file.unlink(missing_ok=True)
-
-
-def _wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + STOP_SECONDS
-    while "assay.local" in command_line(pid):
-        if time.monotonic() > deadline:
-            raise ServiceError(f"process {pid}, left over from an earlier run, does not stop; end it and try again")
-        time.sleep(0.05)
-
-
-def _write(path: Path, text: str) -> None:
-    """Atomically and readable by this user only: the stack file holds the emulator's key."""
-    draft = path.with_suffix(path.suffix + ".new")
-    draft.touch(mode=0o600)
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 from assay.errors import UserError
 from assay.local.clock import Clock
 from assay.local.cron import parse_schedule
+from assay.local.files import write_whole
 from assay.local.functions import Function
 from assay.local.invocation import Invoker, as_json
 
@@ -72,6 +73,4 @@ class TimerListener:
             raise UserError(f"{self._file} is not a timer's file: {error}. Delete it and start again.") from error
 
     def _keep(self, due: datetime) -> None:
-        draft = self._file.with_suffix(".draft")
-        draft.write_text(json.dumps({"next": due.isoformat()}), encoding="utf-8")
-        draft.replace(self._file)
+        write_whole(self._file, json.dumps({"next": due.isoformat()}))
