@@ -47,7 +47,10 @@ class Pacer:
 
 
 async def watch(runtime: Runtime, run: str, patience_seconds: float = PATIENCE_SECONDS) -> Progress:
-    """Shows the run until it has ended. Raises CheckFailed when it failed, or when no such run appears in time."""
+    """Shows the run until it has ended. Raises CheckFailed when it failed, or when no such run appears in time.
+
+    Raises StorageError when storage does not answer for longer than `patience_seconds`.
+    """
     screen = progress_console()
     show = _LiveDisplay() if screen.is_terminal else _LineDisplay()
     last: Progress | None = None
@@ -63,24 +66,32 @@ async def watch(runtime: Runtime, run: str, patience_seconds: float = PATIENCE_S
 
 
 async def _looks(runtime: Runtime, run: str, patience_seconds: float) -> AsyncIterator[Progress]:
-    """Progress as often as it is worth looking; a storage account that does not answer is asked again."""
+    """Progress as often as it is worth looking; a storage account that does not answer is asked again for a while."""
     frozen: tuple[RunHeader, Plan] | None = None
-    began = time.monotonic()
+    seen_at = time.monotonic()
     while True:
         try:
-            progress = await read_progress(runtime.storage, run)
             frozen = frozen or await _frozen(runtime, run)
-            if progress and frozen and progress.stage is Stage.ASKING:
-                progress = await count_progress(runtime.storage, *frozen, Stage.ASKING, now())
+            progress = await _look(runtime, run, frozen)
         except StorageError:
-            progress = None
-        if progress:
-            yield progress
-            if progress.stage in ENDED:
+            # Silence is no news of the run: it neither ends the run nor means that there is none.
+            if time.monotonic() - seen_at > patience_seconds:
+                raise
+        else:
+            if progress:
+                yield progress
+                seen_at = time.monotonic()
+            if progress.stage in ENDED if progress else time.monotonic() - seen_at > patience_seconds:
                 return
-        elif time.monotonic() - began > patience_seconds:
-            return
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _look(runtime: Runtime, run: str, frozen: tuple[RunHeader, Plan] | None) -> Progress | None:
+    """What is known of the run now; while models are asked, counted anew."""
+    progress = await read_progress(runtime.storage, run)
+    if progress and frozen and progress.stage is Stage.ASKING:
+        return await count_progress(runtime.storage, *frozen, Stage.ASKING, now())
+    return progress
 
 
 async def _frozen(runtime: Runtime, run: str) -> tuple[RunHeader, Plan] | None:
