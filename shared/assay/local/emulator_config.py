@@ -7,13 +7,22 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
-from pydantic import model_validator as _model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from assay.errors import SuiteError
+from assay.suite.yaml_text import read_yaml
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Pattern = re.Pattern[str]
@@ -91,7 +100,7 @@ class Task(_Strict):
     range: NumberRange | None = None
     step: PositiveFloat = 1.0
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _check(self) -> Self:
         if "key" not in self.find.groupindex:
             raise ValueError("find: the pattern needs a group named key, as in 'Ticket (?P<key>T-[0-9]+)'")
@@ -115,7 +124,7 @@ class Faults(_Strict):
     first_attempts: PositiveInt | None = None
     content_filter: list[Pattern] = []
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _check(self) -> Self:
         total = self.error_500 + self.error_503 + self.timeout + self.dropped + self.malformed
         if total > 1 + 1e-9:
@@ -173,34 +182,14 @@ def _read_file(path: Path) -> EmulatorFile:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: cannot be read: {error}. Expected an emulator file.") from error
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SuiteError(f"{path}: is not valid YAML: {error}") from error
+    source, content = read_yaml(text, str(path))
     try:
         return EmulatorFile.model_validate({} if content is None else content)
     except ValidationError as error:
-        raise SuiteError("\n".join(_sentence(path, root, details) for details in error.errors())) from error
+        source.refuse((detail["loc"], _sentence(detail)) for detail in error.errors())
+        raise
 
 
-def _sentence(path: Path, root: yaml.Node | None, details: Any) -> str:
-    place = details["loc"]
-    where = ".".join(map(str, place)) or "the file"
-    return f"{path}:{_line_of(root, place)}: {where}: {details['msg'].removeprefix('Value error, ')}"
-
-
-def _line_of(root: yaml.Node | None, place: Sequence[int | str]) -> int:
-    """The line of the deepest part of `place` that stands in the file, counted from 1."""
-    node, line = root, 1
-    for step in place:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(step)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            found = (node.value[step], node.value[step])
-        else:
-            found = None
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
-    return line
+def _sentence(detail: ErrorDetails) -> str:
+    where = ".".join(map(str, detail["loc"])) or "the file"
+    return f"{where}: {detail['msg'].removeprefix('Value error, ')}"

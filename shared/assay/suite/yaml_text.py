@@ -1,4 +1,4 @@
-"""Reads YAML text into plain values and the line of each. `loading.py` calls it.
+"""Reads YAML text into plain values and the line of each. `loading.py` and the emulator call it.
 
 Aliases and merge keys work; tags, keys that are no text or stand twice, and texts that grow without bound are refused.
 """
@@ -52,7 +52,7 @@ class SourceMap:
 def read_yaml(text: str, file: str) -> tuple[SourceMap, Any]:
     """The values of a YAML text, and where they stand. Raises SuiteError with `file:line:`."""
     if len(text) > MAX_CHARACTERS:
-        raise SuiteError(f"{file}:1: the suite has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
+        raise SuiteError(f"{file}:1: {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -85,7 +85,7 @@ class _Loader(yaml.SafeLoader):
         self._depth -= 1
         self._size += self._grown_by(event, node, before)
         if self._size > MAX_GROWN_CHARACTERS:
-            raise _refused(event, f"with its aliases followed the suite exceeds {MAX_GROWN_CHARACTERS:,} characters")
+            raise _refused(event, f"with its aliases followed it exceeds {MAX_GROWN_CHARACTERS:,} characters")
         return node
 
     def _grown_by(self, event: yaml.Event, node: yaml.Node | None, before: int) -> int:

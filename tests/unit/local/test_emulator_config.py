@@ -50,7 +50,7 @@ def test_an_unknown_field_is_refused_with_file_and_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("seed: [", "is not valid YAML"),
+        ("seed: [", "emulator.yaml:1: not valid YAML"),
         ("- a", ":1: the file: "),
         ("faults: {error_500: 0.7, dropped: 0.7}", "add up to 1.4"),
         ("faults: {content_filter: ['(']}", "content_filter.0"),

@@ -106,13 +106,13 @@ class TestAliases:
         lines = ["l0: &l0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
         lines += [f"l{at}: &l{at} [{', '.join([f'*l{at - 1}'] * 10)}]" for at in range(1, 10)]
         assert refusal("\n".join(lines)) == (
-            "suite.yaml:6: not valid YAML: with its aliases followed the suite exceeds 2,000,000 characters"
+            "suite.yaml:6: not valid YAML: with its aliases followed it exceeds 2,000,000 characters"
         )
 
     def test_a_long_text_that_aliases_repeat_is_refused(self):
         """What counts is the text that a run would store, not the number of aliases."""
         text = f"a: &a {'x' * 500_000}\nb: [*a, *a, *a, *a]\n"
-        assert refusal(text).startswith("suite.yaml:2: not valid YAML: with its aliases followed the suite exceeds")
+        assert refusal(text).startswith("suite.yaml:2: not valid YAML: with its aliases followed it exceeds")
 
 
 class TestBounds:
@@ -129,7 +129,7 @@ class TestBounds:
 
     def test_a_long_text_is_refused_before_it_is_parsed(self):
         """Parsing takes time in proportion to the text."""
-        expected = "suite.yaml:1: the suite has 1,000,001 characters; at most 1,000,000 are read"
+        expected = "suite.yaml:1: 1,000,001 characters; at most 1,000,000 are read"
         assert refusal("[" * 1_000_001) == expected
 
 
