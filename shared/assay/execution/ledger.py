@@ -7,7 +7,9 @@ written together with all others as the chunk's outcome blob, which is created o
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from decimal import Decimal
+from time import monotonic
 
 from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
 from assay.records import ChunkMessage, Outcome, Tally, TrialStatus
@@ -23,13 +25,21 @@ class ChunkDone(Exception):
     """The chunk's outcome blob is there already."""
 
 
+@dataclass
+class Claim:
+    """A lease, and the monotonic second until which nobody else can have taken it over."""
+
+    lease: str
+    sure_until: float
+
+
 class Ledger:
     """Outcomes of one claimed chunk. `add` returns once the outcome can no longer be lost."""
 
     def __init__(
-        self, storage: Storage, message: ChunkMessage, lease: str, known: Iterable[Outcome], linger_seconds: float
+        self, storage: Storage, message: ChunkMessage, claim: Claim, known: Iterable[Outcome], linger_seconds: float
     ) -> None:
-        self._storage, self._message, self._lease, self._linger = storage, message, lease, linger_seconds
+        self._storage, self._message, self._claim, self._linger = storage, message, claim, linger_seconds
         self._safe = {outcome.row_number: outcome for outcome in known}
         self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
         self._commit: asyncio.Task[None] | None = None
@@ -43,6 +53,11 @@ class Ledger:
     @property
     def tally(self) -> Tally:
         return tally(self._safe.values())
+
+    def check_claim(self) -> None:
+        """Raises LeaseLost when the claim may have run out, as after a stop of the process: pay for nothing more."""
+        if monotonic() >= self._claim.sure_until:
+            raise LeaseLost(f"{self._checkpoint}: not renewed for {CLAIM_SECONDS} seconds; another worker may have it")
 
     async def add(self, outcome: Outcome) -> None:
         """Keeps an outcome. Raises LeaseLost when another worker has taken the chunk over, StorageError."""
@@ -98,7 +113,7 @@ class Ledger:
 
     async def _append(self, lines: bytes) -> None:
         try:
-            await self._storage.append(self._checkpoint, lines, lease=self._lease)
+            await self._storage.append(self._checkpoint, lines, lease=self._claim.lease)
         except BlobMissing as error:
             raise LeaseLost(f"{self._checkpoint} is gone: another worker has ended the chunk") from error
 
@@ -121,32 +136,33 @@ async def claimed(storage: Storage, message: ChunkMessage, linger_seconds: float
     """
     checkpoint = layout.checkpoint(message.run, message.experiment, message.chunk)
     await storage.open_journal(checkpoint)
-    async with _claim(storage, checkpoint) as lease:
+    async with _claimed(storage, checkpoint) as claim:
         # Looked up under the claim: whoever had it before writes the outcome blob before giving the claim up.
         done = await storage.find(layout.outcome(message.run, message.experiment, message.chunk))
         if not done:
             known = read_outcomes(await storage.read(checkpoint))
-            ledger = Ledger(storage, message, lease, known, linger_seconds)
+            ledger = Ledger(storage, message, claim, known, linger_seconds)
             async with _flushed(ledger):
                 yield ledger
-        await storage.delete(checkpoint, lease=lease)
+        await storage.delete(checkpoint, lease=claim.lease)
     if done:
         raise ChunkDone
 
 
 @asynccontextmanager
-async def _claim(storage: Storage, checkpoint: str) -> AsyncIterator[str]:
-    """The lease of a claim, renewed while the block runs; given up when that fails, so that the next need not wait."""
+async def _claimed(storage: Storage, checkpoint: str) -> AsyncIterator[Claim]:
+    """A claim, renewed while the block runs; given up when that fails, so that the next need not wait."""
+    asked_at = monotonic()
     try:
-        lease = await storage.acquire(checkpoint, CLAIM_SECONDS)
+        claim = Claim(await storage.acquire(checkpoint, CLAIM_SECONDS), asked_at + CLAIM_SECONDS)
     except BlobMissing:
         raise LeaseHeld(f"{checkpoint}: its holder finished just now") from None
-    renewal = asyncio.create_task(_keep(storage, checkpoint, lease))
+    renewal = asyncio.create_task(_keep(storage, checkpoint, claim))
     try:
-        yield lease
+        yield claim
     except BaseException:
         with suppress(StorageError):
-            await storage.release(checkpoint, lease)
+            await storage.release(checkpoint, claim.lease)
         raise
     finally:
         renewal.cancel()
@@ -191,12 +207,14 @@ def metadata_of(counted: Tally) -> dict[str, str]:
     return {name: str(value) for name, value in counted.model_dump().items()}
 
 
-async def _keep(storage: Storage, checkpoint: str, lease: str) -> None:
+async def _keep(storage: Storage, checkpoint: str, claim: Claim) -> None:
     """Renews the claim until cancelled. A lost one shows at the next append, which storage refuses."""
     while True:
         await asyncio.sleep(RENEW_SECONDS)
+        asked_at = monotonic()
         with suppress(StorageError):
-            await storage.renew(checkpoint, lease)
+            await storage.renew(checkpoint, claim.lease)
+            claim.sure_until = asked_at + CLAIM_SECONDS
 
 
 def _lines(outcomes: Iterable[Outcome]) -> bytes:

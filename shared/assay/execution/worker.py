@@ -103,6 +103,7 @@ class Worker:
     async def _try(self, trial: Trial, row: Row, ledger: Ledger) -> None:
         # The slot is kept until the outcome is safe: so a crash repeats no more calls than there are slots.
         async with self.slots:
+            ledger.check_claim()
             await ledger.add(await trial.run(row))
 
     async def _put_back(self, queue: str, body: str) -> None:

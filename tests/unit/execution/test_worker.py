@@ -22,6 +22,7 @@ from worker_bench import (
 )
 
 from assay.errors import MessageRefused, StorageError, UserError
+from assay.execution import ledger as ledger_module
 from assay.execution.ledger import read_outcomes
 from assay.execution.worker import POISON_QUEUE, Handled
 from assay.llm.base import ChatRequest
@@ -149,6 +150,47 @@ async def test_a_lease_lost_to_a_worker_under_way_puts_the_message_back() -> Non
     assert storage.messages(layout.TRIALS_QUEUE) == [body_of(plan)]
     assert storage.take_messages(layout.TRIALS_QUEUE) == []
     assert await safe_rows(storage, message) == {row_id(1), row_id(2)}
+
+
+async def test_a_worker_that_stood_still_asks_nothing_more_for_any_of_its_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its claims ran out meanwhile: what others may ask by now is not paid for twice."""
+    clock = Clock()
+    monkeypatch.setattr(ledger_module, "monotonic", clock)
+    storage = MemoryStorage(clock)
+    plan = await begin_run(storage, rows=12, rows_per_chunk=4)
+
+    async def standing_still(request: ChatRequest) -> str:
+        await turns(20)
+        clock.seconds += CLAIM_ENDS_SECONDS
+        return "{}"
+
+    asked = Asked(standing_still)
+    mine = worker(storage, asked, concurrency=1)
+    await asyncio.gather(*(mine.handle(body_of(plan, index)) for index in range(plan.chunks)))
+
+    assert len(asked.rows) == 1
+    assert len(storage.messages(layout.TRIALS_QUEUE)) == plan.chunks
+
+
+async def test_a_renewed_claim_is_sure_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk may take longer than a claim lasts."""
+    monkeypatch.setattr(ledger_module, "RENEW_SECONDS", 0)
+    clock = Clock()
+    monkeypatch.setattr(ledger_module, "monotonic", clock)
+    storage = MemoryStorage(clock)
+    plan = await begin_run(storage)
+
+    async def slow(request: ChatRequest) -> str:
+        clock.seconds += CLAIM_ENDS_SECONDS / 2
+        await turns(20)
+        return "{}"
+
+    asked = Asked(slow)
+    await worker(storage, asked, concurrency=1).handle(body_of(plan))
+
+    assert len(asked.rows) == 4
 
 
 async def test_trials_under_way_are_bounded_over_all_chunks_of_the_process() -> None:
