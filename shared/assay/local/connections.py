@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from azure.storage.blob.aio import BlobServiceClient, ContainerClient, ExponentialRetry
+from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from assay.errors import UserError
+from assay.storage.azure import quick_retries
 
 
 class Connections:
@@ -20,14 +21,18 @@ class Connections:
         """A client of one container. Raises UserError when the setting is missing."""
         if connection not in self._blob_services:
             secret = self._secret(connection)
-            self._blob_services[connection] = BlobServiceClient.from_connection_string(secret, retry_policy=_retry())
+            self._blob_services[connection] = BlobServiceClient.from_connection_string(
+                secret, retry_policy=quick_retries()
+            )
         return self._blob_services[connection].get_container_client(name)
 
     def queue(self, connection: str, name: str) -> QueueClient:
         """A client of one queue, with messages as plain text. Raises UserError when the setting is missing."""
         if connection not in self._queue_services:
             secret = self._secret(connection)
-            self._queue_services[connection] = QueueServiceClient.from_connection_string(secret, retry_policy=_retry())
+            self._queue_services[connection] = QueueServiceClient.from_connection_string(
+                secret, retry_policy=quick_retries()
+            )
         return self._queue_services[connection].get_queue_client(name)
 
     async def close(self) -> None:
@@ -45,8 +50,3 @@ class Connections:
                 f"The app's bindings use the connection '{connection}', but the environment has none. Set it."
             )
         return self._settings[connection]
-
-
-def _retry() -> ExponentialRetry:
-    """A first retry after a second; the SDK's own comes after 15, far too late beside a local server."""
-    return ExponentialRetry(initial_backoff=1, increment_base=2)

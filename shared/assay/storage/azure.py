@@ -64,15 +64,19 @@ class PiecewiseTransport(AioHttpTransport):  # type: ignore[misc]
 
 
 def _blob_options() -> dict[str, Any]:
-    return {"retry_policy": _retry(), "max_single_put_size": _SINGLE_WRITE_BYTES, "transport": PiecewiseTransport()}
+    return {
+        "retry_policy": quick_retries(),
+        "max_single_put_size": _SINGLE_WRITE_BYTES,
+        "transport": PiecewiseTransport(),
+    }
 
 
 def _queue_options() -> dict[str, Any]:
-    return {"retry_policy": _retry()}
+    return {"retry_policy": quick_retries()}
 
 
-def _retry() -> ExponentialRetry:
-    """Three retries within seconds: the SDK's default waits 15 seconds before the first.
+def quick_retries() -> ExponentialRetry:
+    """Three retries within seconds, for one client: the SDK's default waits 15 seconds before the first.
 
     The queue SDK has the same class, but exports only the one that blocks.
     """
