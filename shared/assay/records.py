@@ -100,7 +100,7 @@ class Response(Record):
 
 
 class Failure(Record):
-    """Why a trial has no answer. `kind` is a name of the error taxonomy (`llm/errors.py`)."""
+    """Why a trial has no answer. `kind` is one of the error taxonomy (`llm/errors.py`), `prompt` or `poisoned`."""
 
     kind: str
     message: str
@@ -244,7 +244,7 @@ class Progress(Record):
 class Refusal(Record):
     """A file or message that was not processed, kept for a person: a quarantine record."""
 
-    kind: Literal["file", "row", "message"]
+    kind: Literal["file", "message"]
     subject: str
     reason: str
     at: datetime

@@ -1,6 +1,6 @@
 """What a model's tokens cost, from the dated list prices in `prices.yaml` beside this file.
 
-Called by the worker for every answer and by the estimate before a run.
+Called by the worker for every answer, and by the report for their date.
 """
 
 from collections.abc import Mapping

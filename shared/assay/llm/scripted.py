@@ -32,14 +32,14 @@ class ScriptedModel:
         self.closed = True
 
 
-def scripted_answer(text: str, *, input_tokens: int = 10, output_tokens: int = 5) -> ChatAnswer:
-    """A complete answer with this text."""
+def scripted_answer(text: str) -> ChatAnswer:
+    """A complete answer with this text, of ten input and five output tokens."""
     return ChatAnswer(
         text=text,
         finish_reason="stop",
         model="gpt-4o-mini-2024-07-18",
         request_id="scripted",
-        usage=Usage(input_tokens=input_tokens, output_tokens=output_tokens),
+        usage=Usage(input_tokens=10, output_tokens=5),
         latency_seconds=0.0,
     )
 

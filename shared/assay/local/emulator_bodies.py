@@ -124,12 +124,12 @@ def unavailable() -> Refusal:
     return Refusal(503, "error_503", {"code": "ServiceUnavailable", "message": message})
 
 
-def request_headers(request_id: str, region: str) -> dict[str, str]:
+def request_headers(request_id: str) -> dict[str, str]:
     """Headers of every answer. Support asks for `apim-request-id`; the SDK shows `x-request-id`."""
     return {
         "apim-request-id": request_id,
         "x-request-id": str(uuid4()),
-        "x-ms-region": region,
+        "x-ms-region": "Emulated",
         "x-content-type-options": "nosniff",
     }
 

@@ -61,7 +61,6 @@ class EmulatorSettings:
     any_deployment: bool = False
     hang_seconds: float = 600.0
     log_path: Path | None = None
-    region: str = "Emulated"
     clock: Callable[[], float] = time.monotonic
 
 
@@ -112,7 +111,7 @@ class OpenAIEmulator:
 
     def _judge(self, request: web.Request, raw: bytes, arrival: Arrival) -> Reply:
         request_id = str(uuid4())
-        headers = bodies.request_headers(request_id, self._settings.region)
+        headers = bodies.request_headers(request_id)
         arrival.client = request.headers.get("x-ms-client-request-id")
         if arrival.client is not None:
             headers["x-ms-client-request-id"] = arrival.client

@@ -33,7 +33,6 @@ class StackOptions:
     home: Path
     workers: int = 1
     emulators: tuple[Path, ...] = ()
-    emulator_options: tuple[str, ...] = ()
     count_storage_requests: bool = False
     message_lease_seconds: int = 30
 
@@ -109,7 +108,7 @@ def emulator_command(options: StackOptions, key: str) -> list[str]:
     """The Python arguments that run the emulator."""
     configs = [part for path in options.emulators for part in ("--config", str(path))]
     log = str(options.home / "logs" / "model-requests.jsonl")
-    extra = options.emulator_options if options.emulators else ("--any-deployment", *options.emulator_options)
+    extra = () if options.emulators else ("--any-deployment",)
     return ["-m", "assay.local.openai_emulator", *configs, "--key", key, "--log", log, *extra]
 
 

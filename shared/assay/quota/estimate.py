@@ -1,4 +1,4 @@
-"""How many tokens a prompt will be charged, before it is sent. Called by the worker and by the estimate of a run."""
+"""How many tokens a prompt will be charged, before it is sent. Called by `runtime.py` for every request."""
 
 from collections.abc import Iterable
 from typing import Protocol

@@ -40,11 +40,6 @@ def outcome(run: str, experiment: str, chunk: int) -> str:
     return f"{RUNS}/{run}/outcomes/{experiment}/{chunk:06d}.jsonl"
 
 
-def checkpoints(run: str) -> str:
-    """The prefix of all checkpoints of a run; empty when no chunk is unfinished."""
-    return f"{RUNS}/{run}/checkpoints/"
-
-
 def checkpoint(run: str, experiment: str, chunk: int) -> str:
     return f"{RUNS}/{run}/checkpoints/{experiment}/{chunk:06d}.jsonl"
 
