@@ -123,8 +123,17 @@ class Settings(BaseSettings):
         return self.storage_queue_url or _no_storage()
 
     def credential(self) -> "AsyncTokenCredential":
-        """A new credential for Azure, for the caller to close; see the function of this name."""
-        return credential(self)
+        """A new credential for Azure, for the caller to close.
+
+        With ASSAY_STORAGE__credential=managedidentity it is the managed identity alone, otherwise the usual chain:
+        environment, workload identity, managed identity, Azure CLI.
+        """
+        from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+
+        client_id = self.storage_client_id or self.azure_client_id
+        if self.storage_credential == "managedidentity":
+            return ManagedIdentityCredential(client_id=client_id)
+        return DefaultAzureCredential(managed_identity_client_id=client_id)
 
     @model_validator(mode="after")
     def _name_storage_once(self) -> Self:
@@ -209,20 +218,6 @@ class KeyVaultSecrets:
         if error.status_code in (401, 403):
             return UserError(f"{attempted}: {error.message}. Give the identity the role Key Vault Secrets User.")
         return ServiceError(f"{attempted}: {error.message}")
-
-
-def credential(settings: Settings) -> "AsyncTokenCredential":
-    """A new credential for Azure, for the caller to close.
-
-    With ASSAY_STORAGE__credential=managedidentity it is the managed identity alone, otherwise the usual chain:
-    environment, workload identity, managed identity, Azure CLI.
-    """
-    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
-
-    client_id = settings.storage_client_id or settings.azure_client_id
-    if settings.storage_credential == "managedidentity":
-        return ManagedIdentityCredential(client_id=client_id)
-    return DefaultAzureCredential(managed_identity_client_id=client_id)
 
 
 class _Environment(EnvSettingsSource):

@@ -11,7 +11,7 @@ from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 from pydantic import SecretStr, ValidationError
 
 from assay.errors import UserError
-from assay.settings import Settings, credential, resolve
+from assay.settings import Settings, resolve
 
 KEY = "7e57-0000-confidential"
 CONNECTION = f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={KEY};EndpointSuffix=core.windows.net"
@@ -229,7 +229,7 @@ async def test_the_credential_follows_the_settings() -> None:
     """`managedidentity` means that one and no other; otherwise the usual chain, as on a developer's machine."""
     named = Settings.load({**ADDRESSES, "ASSAY_STORAGE__credential": "managedidentity", "AZURE_CLIENT_ID": "client"})
 
-    async with credential(named) as managed, Settings.load(ADDRESSES).credential() as usual:
+    async with named.credential() as managed, Settings.load(ADDRESSES).credential() as usual:
         assert isinstance(managed, ManagedIdentityCredential)
         assert isinstance(usual, DefaultAzureCredential)
 
