@@ -10,6 +10,8 @@ from assay.orchestration.run import conduct
 from assay.runtime import runtime
 
 RETRIES = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=5)
+# Ten minutes and more without storage do not fail a run.
+PATIENCE = df.RetryOptions(first_retry_interval_in_milliseconds=15_000, max_number_of_attempts=40)
 
 blueprint = df.Blueprint()
 
@@ -19,7 +21,7 @@ blueprint = df.Blueprint()
 @blueprint.orchestration_trigger(context_name="context", orchestration="run")
 def run(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any]:
     """Drives one run; its id is the instance's id."""
-    return (yield from conduct(context, RETRIES))
+    return (yield from conduct(context, RETRIES, PATIENCE))
 
 
 @blueprint.activity_trigger(input_name="order")

@@ -31,7 +31,7 @@ from assay.planning.prompts import compile_prompts
 from assay.records import Attempt, Progress, Record
 from assay.settings import KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
-from assay.suite.models import QuotaSettings, Suite
+from assay.suite.models import Experiment, QuotaSettings, Suite
 from assay.telemetry import LOGGER, LogTelemetry, Telemetry
 
 if TYPE_CHECKING:
@@ -141,19 +141,19 @@ class Runtime:
                 await made.close()
 
     async def _trials_of(self, suite: Suite) -> dict[str, Trial]:
-        return {experiment.name: await self._trial(suite, experiment.name) for experiment in suite.experiments}
+        model = await self._chat_model()
+        return {experiment.name: self._trial(suite, experiment, model) for experiment in suite.experiments}
 
-    async def _trial(self, suite: Suite, name: str) -> Trial:
+    def _trial(self, suite: Suite, experiment: Experiment, model: "ChatModel") -> Trial:
         from assay.llm.pricing import load_prices
 
-        experiment = suite.experiment(name)
         return Trial(
             experiment=experiment,
             prompts=compile_prompts(experiment),
             scorers=scorers_of(suite),
             prices=load_prices(),
             request_timeout_seconds=suite.limits.request_timeout_seconds,
-            ask=self._ask(await self._chat_model(), self._limiter(experiment.model.deployment, suite), suite),
+            ask=self._ask(model, self._limiter(experiment.model.deployment, suite), suite),
         )
 
     def _ask(self, model: "ChatModel", limiter: "Limiter", suite: Suite) -> Ask:
@@ -188,7 +188,10 @@ class Runtime:
                     "no model endpoint: set AZURE_OPENAI_ENDPOINT to the address of an Azure OpenAI resource"
                 )
             self._model = AzureOpenAIChat(
-                settings.azure_openai_endpoint, settings.azure_openai_api_version, **await self._model_access()
+                settings.azure_openai_endpoint,
+                settings.azure_openai_api_version,
+                connections=settings.worker_concurrency,
+                **await self._model_access(),
             )
         return self._model
 

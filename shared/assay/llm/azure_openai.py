@@ -21,7 +21,6 @@ from assay.records import Usage
 
 TokenProvider = Callable[[], Awaitable[str]]
 
-# As many as one worker has requests in flight; one that waits for a connection would waste its permit.
 CONNECTIONS = 256
 CONNECT_TIMEOUT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 60.0
@@ -35,6 +34,7 @@ class AzureOpenAIChat:
     """A ChatModel over the deployments of one Azure OpenAI resource; safe to share between tasks of one loop.
 
     Exactly one of `api_key` and `token_provider` is given; the provider is asked before every request and caches.
+    `connections` is as many as requests may be in flight: one that waits for a connection wastes its permit.
     """
 
     def __init__(

@@ -15,19 +15,22 @@ TURNS_PER_HISTORY = 40
 SHORTEST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0
 STALLED_SECONDS = 15 * 60
+LIGHT_STEPS = ("watch", "dispatch", "fail")
 
 Step = Callable[..., Any]
 
 
-def conduct(context: Any, retries: Any) -> Generator[Any, Any, dict[str, Any] | None]:
+def conduct(context: Any, retries: Any, patience: Any) -> Generator[Any, Any, dict[str, Any] | None]:
     """Drives a run from plan to publication. Input: `{"run": id}`, plus where it was when its history was cut.
 
+    `patience` is how the light steps are retried: they cost little, and only storage that does not answer fails them.
     Returns what the last step said. A step that fails for good marks the run as failed and raises.
     """
     state = context.get_input()
 
     def step(name: str, **details: Any) -> Any:
-        return context.call_activity_with_retry(name, retries, {"run": state["run"], **details})
+        options = patience if name in LIGHT_STEPS else retries
+        return context.call_activity_with_retry(name, options, {"run": state["run"], **details})
 
     try:
         if "cursor" not in state:

@@ -15,6 +15,8 @@ START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 ATTEMPTS = 2
 SHORT_HISTORY = 150
 RETRIES = RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=ATTEMPTS)
+PATIENCE_MS = 15_000
+PATIENCE = RetryOptions(first_retry_interval_in_milliseconds=PATIENCE_MS, max_number_of_attempts=ATTEMPTS)
 
 EXECUTION_STARTED, TASK_SCHEDULED, TASK_COMPLETED, TASK_FAILED = 0, 4, 5, 6
 TIMER_CREATED, TIMER_FIRED, ORCHESTRATOR_STARTED, ORCHESTRATOR_COMPLETED, EVENT_RAISED = 10, 11, 12, 13, 15
@@ -24,7 +26,7 @@ Event = dict[str, Any]
 
 
 def run(context: Any) -> Any:
-    return (yield from conduct(context, RETRIES))
+    return (yield from conduct(context, RETRIES, PATIENCE))
 
 
 ENGINE = Orchestrator.create(run)
@@ -57,6 +59,12 @@ class Play:
         (found,) = (json.loads(one["input"]) for _, one in self._activities())
         assert isinstance(found, dict)
         return found
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether the activity under way is retried with patience."""
+        ((_, found),) = self._activities()
+        return bool(found["retryOptions"]["firstRetryIntervalInMilliseconds"] == PATIENCE_MS)
 
     @property
     def pause_seconds(self) -> float:

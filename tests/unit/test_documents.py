@@ -1,0 +1,61 @@
+"""What the documents say is true of the code: examples load, commands and options exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from assay.cli.main import app
+from assay.planning.preflight import checked_suite
+from assay.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "config/**/*.md", "infra/*.md")
+    for path in ROOT.glob(pattern)
+    if not path.name.startswith(".")
+)
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_suite_in_a_document_loads(name: str) -> None:
+    """A reader copies these."""
+    for block in re.findall(r"```yaml\n(.*?)```", _text(name), re.DOTALL):
+        if "experiments:" in block:
+            assert checked_suite(block, name).experiments
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_in_a_document_leads_somewhere(name: str) -> None:
+    """Relative links only; the others are not ours to keep."""
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", _text(name)):
+        if "://" not in target:
+            assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_in_a_document_exists(name: str) -> None:
+    """With every option that is named beside it."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for command, rest in re.findall(r"(?:^|[`\s/])assay ([a-z]+)\b([^`\n|#]*)", _text(name)):
+        if command in commands:
+            known = {option for parameter in commands[command].params for option in parameter.opts}
+            assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= known | {"--help"}, f"{name}: assay {command}{rest}"
+
+
+def test_the_readme_names_every_command_and_setting() -> None:
+    """A command or variable that is not in the README does not exist for its users."""
+    text = _text("README.md")
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert [command for command in commands if f"`assay {command}" not in text] == []
+    variables = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    assert {name for name in variables if name not in text} == set()
+
+
+def _text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
