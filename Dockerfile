@@ -48,7 +48,7 @@ ENV ASPNETCORE_URLS="http://+:8080" \
     AzureWebJobsScriptRoot="/home/site/wwwroot" \
     FUNCTIONS_WORKER_RUNTIME="python" \
     PYTHONPATH="/home/site/wwwroot/.python_packages/lib/site-packages" \
-    ASSAY_REVISION="${REVISION}"
+    ASSAY_GIT_SHA="${REVISION}"
 
 LABEL org.opencontainers.image.title="Assay" \
       org.opencontainers.image.description="LLM experiments as a batch job in your own Azure subscription" \

@@ -289,6 +289,24 @@ def test_a_step_that_fails_for_good_marks_the_run_as_failed_and_raises(at: str) 
     assert "no disk left" in str(play.error)
 
 
+def test_steps_that_only_storage_can_fail_are_retried_with_patience() -> None:
+    """A run outlives minutes without storage; a step that is dear or wrong is not repeated for that long."""
+    patient: dict[str, bool] = {}
+    for at in ("plan", "watch", "dispatch", "evaluate", "fail"):
+        play = begun()
+        results = {"plan": {"refused": False}, "watch": {"done": 0, "total": 10, "seconds": 0.05}, "dispatch": 10}
+        if at in ("evaluate", "fail"):
+            results["watch"] = {"done": 10, "total": 10, "seconds": 0.05}
+        while play.activity != at:
+            if play.activity == "evaluate":
+                play.fails_for_good("no disk left")
+            else:
+                play.completes(results[str(play.activity)])
+        patient[at] = play.is_patient
+
+    assert patient == {"plan": False, "watch": True, "dispatch": True, "evaluate": False, "fail": True}
+
+
 def test_a_failure_that_cannot_be_noted_fails_the_run_all_the_same() -> None:
     """The orchestrator ends in any case."""
     play = begun()
