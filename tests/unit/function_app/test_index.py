@@ -3,11 +3,14 @@
 import json
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import validators
+
+from assay.execution.ledger import CLAIM_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 APP = ROOT / "function_app"
@@ -97,6 +100,13 @@ def test_host_json_sets_what_matters_on_purpose() -> None:
     assert queues["batchSize"] + queues["newBatchThreshold"] <= 8, "one process would hoard chunks that others could do"
     assert settings["extensions"]["durableTask"]["maxConcurrentActivityFunctions"] <= 8
     assert settings["functionTimeout"] == "00:30:00"
+
+
+def test_a_failed_delivery_comes_back_after_the_claim_of_a_worker_that_died() -> None:
+    """Sooner, it would be put back as a new message, and a chunk that kills its worker would never count as poison."""
+    settings = json.loads((APP / "host.json").read_text(encoding="utf-8"))
+    hours, minutes, seconds = map(int, settings["extensions"]["queues"]["visibilityTimeout"].split(":"))
+    assert timedelta(hours=hours, minutes=minutes, seconds=seconds) > timedelta(seconds=CLAIM_SECONDS)
 
 
 def test_sample_settings_name_every_connection_and_hold_no_secret() -> None:
