@@ -148,6 +148,7 @@ def test_up_serves_until_ctrl_c(tmp_path: Path) -> None:
         assert line, up.stderr and up.stderr.read()
     listed = subprocess.run([ASSAY, "ls"], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
     assert "No runs yet" in listed.stdout
+    assert "PUBLIC KEY" in (home / "keys" / "signer.pub").read_text(encoding="ascii")
     up.send_signal(signal.SIGINT)
     up.communicate(timeout=60)
     assert up.returncode == 0

@@ -5,7 +5,6 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import typer
 
@@ -13,7 +12,7 @@ from assay.cli.shown import JsonFlag, print_json
 from assay.errors import AssayError, CheckFailed, UserError
 from assay.local.azurite import find_node
 from assay.local.stack import HOME, project_root, running_stack
-from assay.runtime import Runtime
+from assay.runtime import DEFAULT_KEY_FILE, Runtime
 from assay.settings import Settings
 
 
@@ -106,7 +105,7 @@ def _storage() -> str:
 
 
 def _signing_key() -> str:
-    path = Settings.load(_environment()).signing_key_file or Path(HOME / "keys" / "signing.pem")
+    path = Settings.load(_environment()).signing_key_file or DEFAULT_KEY_FILE
     return str(path) if path.exists() else f"{path} (made on first use)"
 
 

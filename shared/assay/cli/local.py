@@ -16,9 +16,8 @@ from assay.cli.runs import appeared
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console, wants_json
 from assay.errors import CheckFailed, UserError
 from assay.local.processes import is_running, terminated_as_interrupted
-from assay.local.stack import HOME, KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
+from assay.local.stack import HOME, PUBLIC_KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
 from assay.orchestration.drops import drop_file, fetch_bundle, run_of, upload_suite
-from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
 from assay.records import Stage
 from assay.runtime import Runtime
@@ -26,7 +25,6 @@ from assay.settings import Settings
 from assay.sources.tabular import READERS
 
 DEMO_FILE = "demo.json"
-PUBLIC_KEY = Path("keys/signer.pub")
 
 HomeOption = Annotated[Path, typer.Option("--home", help="Folder for everything the local stack keeps")]
 WorkersOption = Annotated[
@@ -142,8 +140,7 @@ async def _which_run(runtime: Runtime, home: Path, suite: str, dataset: Path) ->
 
 def _conclude(home: Path, run: str, bundle: Path) -> dict[str, Any]:
     """Shows the comparison, verifies the bundle and says how to do that oneself."""
-    public_key = home / PUBLIC_KEY
-    public_key.write_bytes(LocalKeySigner.load_or_create(home / KEY_FILE).public_key_pem)
+    public_key = home / PUBLIC_KEY_FILE
     found = verify_bundle(bundle, public_key.read_bytes())
     if not found.ok:
         raise CheckFailed(f"{bundle} does not verify: {'; '.join(map(str, found.findings))}")

@@ -18,10 +18,11 @@ from assay.errors import ServiceError, UserError
 from assay.local.azurite import start_azurite
 from assay.local.files import write_whole
 from assay.local.processes import command_line, stop_child, stop_leftover
+from assay.provenance.signing import LocalKeySigner
 
 HOME = Path(".assay")
 STACK_FILE = "stack.json"
-KEY_FILE = Path("keys/signing.pem")
+KEY_FILE, PUBLIC_KEY_FILE = Path("keys/signing.pem"), Path("keys/signer.pub")
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0
 
@@ -86,6 +87,8 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
     if running_stack(home):
         raise UserError(f"a local stack runs on {home} already; stop it with Ctrl-C where it runs, or use it")
     (home / "logs").mkdir(parents=True, exist_ok=True)
+    signer = LocalKeySigner.load_or_create(home / KEY_FILE)
+    write_whole(home / PUBLIC_KEY_FILE, signer.public_key_pem.decode())  # for `assay verify --key`
     for pid_file in home.glob("*.pid"):
         stop_leftover(pid_file, "assay.local", seconds=STOP_SECONDS)
     with ExitStack() as parts:
