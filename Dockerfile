@@ -27,7 +27,7 @@ RUN python -m compileall -q -s /app -p /home/site/wwwroot --invalidation-mode un
 FROM mcr.microsoft.com/azure-functions/python:4-python3.13${BASE_DIGEST:+@$BASE_DIGEST}
 
 ARG VERSION="unreleased"
-ARG REVISION="unknown"
+ARG REVISION=""
 # The base image has no user for this; 0 goes back to root, should a later base image need it.
 ARG APP_UID=1000
 
