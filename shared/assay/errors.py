@@ -12,8 +12,11 @@ AssayError
 │   │   ├── BlobExists
 │   │   ├── LeaseHeld        somebody else holds the lease
 │   │   └── LeaseLost        we no longer hold the lease that we wrote under
+│   ├── ModelError         one request without an answer (`llm/base.py`)
 │   └── ModelUnavailable   no answer from a model after all attempts
 └── MessageRefused       a queue message that cannot be read; it goes to the poison queue
+
+Errors that no command shows (of prompts, permits, the local host) are defined where they are raised.
 """
 
 EXIT_OK, EXIT_FAILED, EXIT_USER, EXIT_SERVICE = 0, 1, 2, 3
@@ -26,6 +29,8 @@ class AssayError(Exception):
 
 
 class UserError(AssayError):
+    """The user's input is wrong; no retry helps."""
+
     exit_code = EXIT_USER
 
 
@@ -42,10 +47,14 @@ class NameRefused(UserError):
 
 
 class CheckFailed(AssayError):
+    """A run or a verification ended with "no"."""
+
     exit_code = EXIT_FAILED
 
 
 class ServiceError(AssayError):
+    """An outside service failed; trying again later may help."""
+
     exit_code = EXIT_SERVICE
 
 

@@ -23,8 +23,10 @@ APPEARS_SECONDS = 30.0
 
 def register(app: typer.Typer) -> None:
     """Adds this family's commands."""
-    for command in (submit, watch_run, ls, show):
-        app.command(name={"watch_run": "watch"}.get(command.__name__))(command)
+    app.command()(submit)
+    app.command(name="watch")(watch_run)
+    app.command()(ls)
+    app.command()(show)
 
 
 def submit(

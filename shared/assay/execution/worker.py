@@ -31,7 +31,7 @@ class Handled:
 
 @dataclass(frozen=True)
 class Worker:
-    """Works on chunks; `concurrency` bounds the trials under way in this process, over all its chunks."""
+    """Works on chunks; `slots` bounds the trials under way in this process, over all its chunks."""
 
     storage: Storage
     jobs: Jobs

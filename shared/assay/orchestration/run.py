@@ -24,7 +24,8 @@ def conduct(context: Any, retries: Any, patience: Any) -> Generator[Any, Any, di
     """Drives a run from plan to publication. Input: `{"run": id}`, plus where it was when its history was cut.
 
     `patience` is how the light steps are retried: they cost little, and only storage that does not answer fails them.
-    Returns what the last step said. A step that fails for good marks the run as failed and raises.
+    Returns the run and its last stage, or None when the history was cut. A step that fails for good marks the run as
+    failed and raises.
     """
     state = context.get_input()
 

@@ -226,12 +226,5 @@ def _shown(value: Any) -> str:
 def schema() -> dict[str, Any]:
     """The JSON Schema of suite files, for editors."""
     described = SuiteFile.model_json_schema(by_alias=True)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Assay suite",
-        **_without(described, "title"),
-    }
-
-
-def _without(tree: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in tree.items() if name != key}
+    del described["title"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Assay suite", **described}
