@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
+WIDEST = 100_000
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text")]
 
 
@@ -40,7 +42,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
         table.add_column(column, justify="right" if is_number else "left", overflow="fold", no_wrap=not is_last)
     for row in rows:
         table.add_row(*(_plain(str(cell)) for cell in row))
-    console().print(table)
+    screen = console()
+    needed = Measurement.get(screen, screen.options.update(max_width=WIDEST), table)
+    # Too long a line is the lesser evil: Rich would cut names and numbers without a sign.
+    screen.width = max(screen.width, needed.minimum) if screen.is_terminal else needed.maximum
+    screen.print(table)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
