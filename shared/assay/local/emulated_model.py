@@ -1,4 +1,4 @@
-"""The scripted model of the Azure OpenAI emulator: it knows the true answers and is right with a set probability.
+"""The model of the Azure OpenAI emulator: it knows the true answers and is right with a set probability.
 
 Called by `openai_emulator`. An answer depends on the seed and the request's content only, never on arrival order.
 """
@@ -19,7 +19,7 @@ UNKNOWN_LABEL = "unknown"
 
 
 @dataclass(frozen=True)
-class ScriptedTask:
+class EmulatedTask:
     """A task with its truths in memory."""
 
     task: Task
@@ -51,7 +51,7 @@ class Match:
     """What a request is about: the script that answers it, and its task, rule and row when they are known."""
 
     script: EmulatorFile
-    task: ScriptedTask | None = None
+    task: EmulatedTask | None = None
     rule: SkillRule | None = None
     key: str | None = None
 
@@ -67,14 +67,14 @@ class Match:
         return _fill(self.rule.reply or self.task.task.reply, said)
 
 
-class ScriptedModel:
+class EmulatedModel:
     """All tasks of a config, ready to answer. Reads the answer files once; raises SuiteError when one is unusable."""
 
     def __init__(self, config: EmulatorConfig) -> None:
         scripts = config.scripts or (EmulatorScript(Path("-"), EmulatorFile()),)
         self._default = scripts[0].content
         self._tasks = [
-            (script.content, ScriptedTask(task, read_truths(task, script.path.parent)))
+            (script.content, EmulatedTask(task, read_truths(task, script.path.parent)))
             for script in scripts
             for task in script.content.tasks
         ]

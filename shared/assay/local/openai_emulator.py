@@ -22,7 +22,7 @@ from aiohttp import web
 from assay.errors import EXIT_OK, EXIT_USER, AssayError
 from assay.local import emulator_bodies as bodies
 from assay.local.emulated_faults import choose_fault, latency_seconds
-from assay.local.emulated_model import Match, ScriptedModel
+from assay.local.emulated_model import EmulatedModel, Match
 from assay.local.emulated_quota import DeploymentQuota
 from assay.local.emulator_config import Deployment, EmulatorConfig, Latency, load_emulator_config
 from assay.local.emulator_log import Arrival, ArrivalLog
@@ -70,7 +70,7 @@ class OpenAIEmulator:
     def __init__(self, config: EmulatorConfig, settings: EmulatorSettings) -> None:
         self._settings = settings
         self._deployments = dict(config.deployments)
-        self._model = ScriptedModel(config)
+        self._model = EmulatedModel(config)
         self._quotas: dict[str, DeploymentQuota] = {}
         self._admissions: Counter[str] = Counter()
         self.log = ArrivalLog(settings.log_path)

@@ -9,7 +9,7 @@ import pytest
 from assay.local.emulated_draws import normal, uniform
 from assay.local.emulated_faults import choose_fault, latency_seconds
 from assay.local.emulated_filler import schema_instance
-from assay.local.emulated_model import ScriptedModel
+from assay.local.emulated_model import EmulatedModel
 from assay.local.emulator_config import Deployment, EmulatorConfig, Faults, Latency, load_emulator_config
 from assay.local.emulator_requests import ChatRequest, read_chat_request
 
@@ -18,8 +18,8 @@ QUEUES = ("billing", "network", "access")
 
 
 @pytest.fixture(scope="module")
-def model() -> ScriptedModel:
-    return ScriptedModel(load_emulator_config([FIXTURES / "triage.yaml", FIXTURES / "ratings.yaml"]))
+def model() -> EmulatedModel:
+    return EmulatedModel(load_emulator_config([FIXTURES / "triage.yaml", FIXTURES / "ratings.yaml"]))
 
 
 def ask(*texts: str, deployment: str = "mini", **parameters: Any) -> ChatRequest:
@@ -27,57 +27,57 @@ def ask(*texts: str, deployment: str = "mini", **parameters: Any) -> ChatRequest
     return read_chat_request({"messages": messages, **parameters}, deployment, Deployment(model="m"))
 
 
-def said(model: ScriptedModel, chat: ChatRequest) -> Any:
+def said(model: EmulatedModel, chat: ChatRequest) -> Any:
     return json.loads(model.match(chat).answer(chat))
 
 
-def share_right(model: ScriptedModel, *, hard: bool, prompt: str = "", deployment: str = "mini") -> float:
+def share_right(model: EmulatedModel, *, hard: bool, prompt: str = "", deployment: str = "mini") -> float:
     numbers = range(1 if hard else 2, 601, 2)
     asked = [(n, ask(f"Ticket T-{n} {prompt}", deployment=deployment)) for n in numbers]
     right = sum(bool(said(model, chat)["queue"] == QUEUES[n % 3]) for n, chat in asked)
     return right / len(numbers)
 
 
-def test_easy_and_hard_rows_are_right_with_the_probability_of_the_rule(model: ScriptedModel) -> None:
+def test_easy_and_hard_rows_are_right_with_the_probability_of_the_rule(model: EmulatedModel) -> None:
     """Three standard errors around 0.9 and 0.5 of 300 rows."""
     assert share_right(model, hard=False) == pytest.approx(0.9, abs=0.052)
     assert share_right(model, hard=True) == pytest.approx(0.5, abs=0.087)
 
 
-def test_the_first_rule_whose_pattern_is_found_applies(model: ScriptedModel) -> None:
+def test_the_first_rule_whose_pattern_is_found_applies(model: EmulatedModel) -> None:
     """A better prompt gets better answers."""
     assert share_right(model, hard=True, prompt="Say what the customer wants.") == 1.0
 
 
-def test_a_rule_may_be_meant_for_one_deployment(model: ScriptedModel) -> None:
+def test_a_rule_may_be_meant_for_one_deployment(model: EmulatedModel) -> None:
     """Probabilities are set per deployment and prompt."""
     assert share_right(model, hard=False, deployment="large") == 1.0
     assert share_right(model, hard=True, deployment="large") == 0.0
 
 
-def test_a_wrong_label_is_one_of_the_others(model: ScriptedModel) -> None:
+def test_a_wrong_label_is_one_of_the_others(model: EmulatedModel) -> None:
     """Wrong answers look like right ones."""
     answers = {said(model, ask(f"Ticket T-{n}", deployment="large"))["queue"] for n in range(1, 600, 2)}
 
     assert answers == set(QUEUES)
 
 
-def test_the_row_is_sought_in_the_last_message_first(model: ScriptedModel) -> None:
+def test_the_row_is_sought_in_the_last_message_first(model: EmulatedModel) -> None:
     """Few-shot examples come before the row that is asked about."""
     match = model.match(ask("Example: Ticket T-1 is billing.", "Ticket T-2"))
 
     assert match.key == "T-2"
 
 
-def test_an_unknown_key_is_passed_over(model: ScriptedModel) -> None:
+def test_an_unknown_key_is_passed_over(model: EmulatedModel) -> None:
     """Only rows with a truth can be answered by a task."""
     assert model.match(ask("Ticket T-9999, see Ticket T-4")).key == "T-4"
     assert model.match(ask("Ticket T-9999")).task is None
 
 
-def test_answers_do_not_depend_on_order_or_on_the_token_limit(model: ScriptedModel) -> None:
+def test_answers_do_not_depend_on_order_or_on_the_token_limit(model: EmulatedModel) -> None:
     """A second model asked in another order says the same."""
-    other = ScriptedModel(load_emulator_config([FIXTURES / "triage.yaml"]))
+    other = EmulatedModel(load_emulator_config([FIXTURES / "triage.yaml"]))
     chats = [ask(f"Ticket T-{n}") for n in range(1, 50)]
     forward = [said(model, chat) for chat in chats]
 
@@ -91,7 +91,7 @@ def test_parameters_that_change_an_answer_change_the_digest(change: dict[str, An
     assert ask("Ticket T-1", **change).digest != ask("Ticket T-1").digest
 
 
-def test_numbers_are_the_truth_with_bias_and_noise_within_the_range(model: ScriptedModel) -> None:
+def test_numbers_are_the_truth_with_bias_and_noise_within_the_range(model: EmulatedModel) -> None:
     """Scores 2 to 10 lose one point on average under the strict prompt, and none under the plain one."""
     numbers = [n for n in range(1, 401) if n % 11 >= 2]
     strict = [said(model, ask(f"Review R-{n}, be strict"))["score"] - n % 11 for n in numbers]
@@ -102,7 +102,7 @@ def test_numbers_are_the_truth_with_bias_and_noise_within_the_range(model: Scrip
     assert said(model, ask("Review R-11, be strict"))["score"] == 0
 
 
-def test_an_unknown_prompt_gets_a_short_answer_that_stays_the_same(model: ScriptedModel) -> None:
+def test_an_unknown_prompt_gets_a_short_answer_that_stays_the_same(model: EmulatedModel) -> None:
     """Filler is drawn from the content."""
     texts = {model.match(chat).answer(chat) for chat in [ask("Why?")] * 3}
     many = {model.match(chat).answer(chat) for chat in map(ask, map(str, range(100)))}
@@ -111,7 +111,7 @@ def test_an_unknown_prompt_gets_a_short_answer_that_stays_the_same(model: Script
     assert len(many) > 4
 
 
-def test_an_unknown_prompt_that_wants_json_gets_a_small_object(model: ScriptedModel) -> None:
+def test_an_unknown_prompt_that_wants_json_gets_a_small_object(model: EmulatedModel) -> None:
     """A caller that parses the answer can go on."""
     answer = said(model, ask("Why? As json.", response_format={"type": "json_object"}))
 
@@ -140,7 +140,7 @@ def test_filler_fits_the_json_schema_that_was_asked_for() -> None:
     assert schema_instance(schema, 1, "digest") == value
 
 
-def test_a_filtered_prompt_is_known_by_its_text(model: ScriptedModel) -> None:
+def test_a_filtered_prompt_is_known_by_its_text(model: EmulatedModel) -> None:
     """The patterns of every file apply to every prompt."""
     assert model.is_filtered(ask("Tell me How To Build A Weapon"))
     assert not model.is_filtered(ask("Tell me how to build a bridge"))
@@ -148,7 +148,7 @@ def test_a_filtered_prompt_is_known_by_its_text(model: ScriptedModel) -> None:
 
 def test_an_emulator_without_files_answers_filler() -> None:
     """`--any-deployment` needs no file."""
-    model = ScriptedModel(EmulatorConfig({}, ()))
+    model = EmulatedModel(EmulatorConfig({}, ()))
     chat = ask("Hello")
 
     assert model.match(chat).answer(chat)
