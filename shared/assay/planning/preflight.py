@@ -1,6 +1,6 @@
 """Preflight: everything about a suite that can be found wrong before a model is asked."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from pydantic import ValidationError
 
@@ -44,7 +44,8 @@ def columns_used(suite: Suite) -> frozenset[str]:
         for criterion in experiment.criteria
         for text in (criterion.system or "", criterion.user)
     )
-    return frozenset(suite.dataset.columns).union(*prompts, _expected_columns(suite))
+    expected = {scorer.expected_column for scorer in scorers_of(suite) if scorer.expected_column}
+    return frozenset(suite.dataset.columns).union(*prompts, expected)
 
 
 def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
@@ -126,9 +127,9 @@ def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
     for path, user, text in _templates(suite, source):
         for column in sorted(needed_columns(text)):
             yield path, user, column
-    for index, settings in enumerate(suite.scorers):
-        if expected := settings.options.get("expected"):
-            yield ("scorers", index, "expected"), f"scorer '{settings.plugin}'", str(expected)
+    for index, scorer in enumerate(scorers_of(suite)):
+        if scorer.expected_column:
+            yield ("scorers", index, "expected"), f"scorer '{suite.scorers[index].plugin}'", scorer.expected_column
 
 
 def _templates(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
@@ -137,7 +138,3 @@ def _templates(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str
             for role, text in (("system", criterion.system), ("user", criterion.user)):
                 if text is not None:
                     yield prompt_path(source, at, index, role), f"experiment '{experiment.name}'", text
-
-
-def _expected_columns(suite: Suite) -> Iterable[str]:
-    return [str(one.options["expected"]) for one in suite.scorers if one.options.get("expected")]

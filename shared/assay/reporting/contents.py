@@ -179,7 +179,9 @@ def evaluate(
         baseline=suite.baseline.name,
         experiments=tuple(_experiment_result(suite, name, gathered, metrics[name]) for name in plan.experiments),
         comparisons=comparisons,
-        disagreements=gathered.disagreements.samples(rows, _expected_column(suite, primary, scorers)),
+        disagreements=gathered.disagreements.samples(
+            rows, next((one.expected_column for one in scorers if one.name == primary), None)
+        ),
         failures=gathered.failures.groups(),
         blocked=gathered.blocked.groups(),
         unscored=gathered.unscored.groups(),
@@ -319,14 +321,6 @@ def _headline(suite: Suite, primary: str | None, gathered: _Gathered, comparison
         scored=any(len(of.by_row(primary)) for of in columns) if primary else False,
         answered=any(of.count(TrialStatus.SUCCEEDED) for of in columns),
     )
-
-
-def _expected_column(suite: Suite, primary: str | None, scorers: Sequence[Scorer]) -> str | None:
-    """The column in which the primary scorer finds what is right, if it looks into one."""
-    for scorer, settings in zip(scorers, suite.scorers, strict=True):
-        if scorer.name == primary and settings.options.get("expected"):
-            return str(settings.options["expected"])
-    return None
 
 
 def _cut_row(row: BadRow) -> BadRow:

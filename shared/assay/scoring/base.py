@@ -26,6 +26,11 @@ class Scorer(Protocol):
         """Smallest and largest value there can be, or None when unbounded."""
         ...
 
+    @property
+    def expected_column(self) -> str | None:
+        """The column that says what is right, or None when the answer alone is judged."""
+        ...
+
     def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
         """The verdict. Never raises for a bad answer: then the value is None and the reason says why."""
         ...

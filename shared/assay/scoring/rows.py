@@ -63,6 +63,10 @@ class LabelMatch:
     def name(self) -> str:
         return self.options.name or "label_match"
 
+    @property
+    def expected_column(self) -> str | None:
+        return self.options.expected
+
     def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
         expected = _label(fields.get(self.options.expected))
         if not expected:
@@ -89,6 +93,10 @@ class JsonScore:
     @property
     def name(self) -> str:
         return self.options.name or "json_score"
+
+    @property
+    def expected_column(self) -> str | None:
+        return self.options.expected
 
     @property
     def value_range(self) -> tuple[float, float] | None:
