@@ -48,8 +48,8 @@ def decide_retry(
     """What the taxonomy says after this error; `failures` counts all failures so far by kind, this one included.
 
     Every kind has its own number of retries; `attempts_limit` bounds all attempts together, without those whose kind
-    does not count (rate limits). A wait asked for by the service is kept to within a tenth; one of more than ten
-    minutes is not waited for. Without one, the back-off doubles per failure of this kind, fully jittered.
+    does not count (rate limits, no connection). A wait asked for by the service is kept to within a tenth; one of more
+    than ten minutes is not waited for. Without one, the back-off doubles per failure of this kind, fully jittered.
     """
     rule = TAXONOMY[error.kind]
     counted = sum(number for kind, number in failures.items() if TAXONOMY[kind].counts)

@@ -65,6 +65,7 @@ _NEVER = 0
 _BLOCKED = TrialStatus.BLOCKED
 
 # One line per kind. 429s do not use up attempts: waiting helps for certain, and thirty waits of a minute bound it.
+# Nor do endpoints that cannot be reached: nothing was sent or paid for, and eight waits outlast half a minute's outage.
 # A missing deployment is not retried, although a new one may take five minutes to appear: a wrong name is likelier.
 TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.RATE_LIMITED: Rule(30, cap_seconds=60, honours_retry_after=True, counts=False),
@@ -81,7 +82,7 @@ TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.CONFLICT: Rule(2, honours_retry_after=True),
     FailureKind.SERVER_ERROR: Rule(4, honours_retry_after=True),
     FailureKind.GATEWAY_ERROR: Rule(4, honours_retry_after=True),
-    FailureKind.UNREACHABLE: Rule(5, cap_seconds=30, charged=False),
+    FailureKind.UNREACHABLE: Rule(8, cap_seconds=30, counts=False, charged=False),
     FailureKind.CONNECTION_LOST: Rule(2),
     FailureKind.READ_TIMEOUT: Rule(2),
     FailureKind.INVALID_ANSWER: Rule(2),

@@ -133,6 +133,14 @@ def test_what_stops_an_experiment_is_not_charged_and_hardly_retried(kind: Failur
     assert TAXONOMY[kind].retries <= 1
 
 
+def test_an_endpoint_that_cannot_be_reached_for_half_a_minute_costs_no_trial() -> None:
+    """Nothing was sent, so that asking again costs nothing; full jitter halves a back-off on average."""
+    rule = TAXONOMY[FailureKind.UNREACHABLE]
+    longest = [min(rule.cap_seconds, rule.base_seconds * 2**at) for at in range(rule.retries)]
+    assert sum(longest) / 2 >= 2 * 30
+    assert not rule.counts
+
+
 def test_filtered_content_blocks_the_trial_and_is_never_asked_again() -> None:
     """The filter is deterministic, and its verdict is an outcome of its own."""
     blocked = {kind for kind, rule in TAXONOMY.items() if rule.outcome is TrialStatus.BLOCKED}
