@@ -37,6 +37,8 @@ RUN chown -R "${APP_UID}:${APP_UID}" /home /azure-functions-host /FuncExtensionB
 
 COPY --from=build /home/site/wwwroot/.python_packages /home/site/wwwroot/.python_packages
 COPY --from=build /app /home/site/wwwroot
+# The folders too: who owns a folder can replace what is in it. The host may make folders of its own below /home.
+RUN chown root:root /home /home/site /home/site/wwwroot && chmod 1777 /home && chmod 755 /home/site /home/site/wwwroot
 
 # The port, because a user without rights cannot listen on 80. PYTHONPATH, because outside App Service the worker does
 # not look into .python_packages by itself. File logs and file watching have no use in an image that does not change.

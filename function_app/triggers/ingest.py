@@ -25,5 +25,5 @@ async def ingest_blob(blob: func.InputStream, client: df.DurableOrchestrationCli
 async def ingest_event(event: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
     """Event Grid says that a file was dropped."""
     assay = runtime()
-    for path in await assay.announced(event.get_body().decode("utf-8", "replace")):
+    for path in await assay.ingest.announced(event.get_body().decode("utf-8", "replace")):
         await start_run(client, await assay.ingest.admit(path))

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay import __version__
-from assay.errors import MessageRefused, StorageError, UserError
-from assay.execution.job import Jobs, quarantine_message
+from assay.errors import StorageError, UserError
+from assay.execution.job import Jobs
 from assay.execution.trial import Ask, Trial
 from assay.execution.worker import Worker
-from assay.orchestration.events import dropped_paths
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest
-from assay.orchestration.progress import read_progress
+from assay.orchestration.progress import list_progress, read_progress
 from assay.orchestration.steps import AskingSteps
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
@@ -51,7 +50,6 @@ class Health(Record):
 
     ok: bool
     version: str
-    problem: str | None = None
 
 
 class Runtime:
@@ -104,21 +102,13 @@ class Runtime:
 
         return LocalKeySigner.load_or_create(self.settings.signing_key_file or DEFAULT_KEY_FILE)
 
-    async def announced(self, body: str) -> list[str]:
-        """The drops that a message of the queue `ingest` announces; one that cannot be read is quarantined."""
-        try:
-            return dropped_paths(body)
-        except MessageRefused as refused:
-            await quarantine_message(self.storage, body, str(refused), None, now())
-            self.telemetry.problem("message_quarantined", reason=str(refused))
-            return []
-
     async def health(self) -> Health:
         """Whether storage answers."""
         try:
             await self.storage.find(layout.suite_file("health"))
         except StorageError as error:
-            return Health(ok=False, version=__version__, problem=str(error))
+            self.telemetry.problem("storage_silent", reason=str(error))
+            return Health(ok=False, version=__version__)
         return Health(ok=True, version=__version__)
 
     async def run(self, run: str) -> Progress | None:
@@ -127,9 +117,7 @@ class Runtime:
 
     async def runs(self) -> list[Progress]:
         """What was last seen of every run, newest first."""
-        names = await self.storage.folders(f"{layout.RUNS}/")
-        found = [progress for name in names if (progress := await read_progress(self.storage, name))]
-        return sorted(found, key=_begun, reverse=True)
+        return await list_progress(self.storage)
 
     async def close(self) -> None:
         """Gives leases back and closes connections."""
@@ -261,7 +249,3 @@ def runtime() -> Runtime:
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def _begun(progress: Progress) -> datetime:
-    return progress.started_at or datetime.min.replace(tzinfo=UTC)

@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
+    def names_storage(self) -> bool:
+        """Whether a storage account is set at all."""
+        return bool(self.storage_connection_string or self.storage_blob_url)
+
+    @property
     def blob_url(self) -> str:
         """The blob service's address. Raises UserError when storage is not set at all."""
         return self.storage_blob_url or _no_storage()

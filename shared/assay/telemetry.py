@@ -6,9 +6,10 @@ Fields bound with `bound` (run, experiment, chunk) are on every event below it, 
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
@@ -44,7 +45,7 @@ def bound_fields() -> dict[str, Any]:
 
 
 class LogTelemetry:
-    """Writes events to the `assay` logger, fields as `record.fields`."""
+    """Writes events to the `assay` logger, each record's message an `Event`."""
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger(LOGGER)
@@ -57,7 +58,18 @@ class LogTelemetry:
 
     def _log(self, level: int, name: str, fields: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, name, extra={"fields": {**bound_fields(), **fields}})
+            self._logger.log(level, Event(name, {**bound_fields(), **fields}))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A log record's message. As text it is the name and the fields: some hosts pass on nothing but the text."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.name} {json.dumps(self.fields, default=str, ensure_ascii=False)}" if self.fields else self.name
 
 
 class RecordingTelemetry:
@@ -79,12 +91,13 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line: time, level, event, fields, and the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
+        event = record.msg if isinstance(record.msg, Event) else Event(record.getMessage(), {})
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": event.name,
             "logger": record.name,
-            **getattr(record, "fields", {}),
+            **event.fields,
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from assay.orchestration.drops import drop_file, fetch_bundle
-from assay.orchestration.steps import read_plan
+from assay.planning.frozen import read_plan
 from assay.provenance.verification import verify_bundle
 from assay.records import Plan, Refusal
 from assay.runtime import Runtime

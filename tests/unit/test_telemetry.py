@@ -12,7 +12,16 @@ from decimal import Decimal
 
 import pytest
 
-from assay.telemetry import LOGGER, JsonFormatter, LogTelemetry, RecordingTelemetry, bound, bound_fields, log_as_json
+from assay.telemetry import (
+    LOGGER,
+    Event,
+    JsonFormatter,
+    LogTelemetry,
+    RecordingTelemetry,
+    bound,
+    bound_fields,
+    log_as_json,
+)
 
 
 @pytest.fixture
@@ -82,19 +91,19 @@ def test_changing_the_returned_fields_changes_nothing() -> None:
 
 
 def test_events_are_information_and_problems_are_warnings(caplog: pytest.LogCaptureFixture) -> None:
-    """A person filters the log by level; fields travel beside the short name."""
+    """A person filters the log by level; the text has the fields too, for hosts that pass on nothing else."""
     telemetry = LogTelemetry()
     with caplog.at_level(logging.INFO, LOGGER), bound(run="r1"):
         telemetry.event("run_planned", rows=3)
         telemetry.problem("chunk_lost", chunk=7)
 
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.INFO, "run_planned"),
-        (logging.WARNING, "chunk_lost"),
+        (logging.INFO, 'run_planned {"run": "r1", "rows": 3}'),
+        (logging.WARNING, 'chunk_lost {"run": "r1", "chunk": 7}'),
     ]
-    assert [getattr(record, "fields", None) for record in caplog.records] == [
-        {"run": "r1", "rows": 3},
-        {"run": "r1", "chunk": 7},
+    assert [record.msg for record in caplog.records] == [
+        Event("run_planned", {"run": "r1", "rows": 3}),
+        Event("chunk_lost", {"run": "r1", "chunk": 7}),
     ]
 
 
@@ -112,9 +121,9 @@ def test_a_silenced_level_makes_no_record() -> None:
 
 def test_a_log_line_is_one_json_object() -> None:
     """Time in UTC, level, event, logger and every field; values JSON does not know are written as text."""
-    record = logging.LogRecord(LOGGER, logging.INFO, __file__, 1, "answered", None, None)
+    fields = {"cost_usd": Decimal("0.25"), "at": datetime(2026, 1, 2, tzinfo=UTC), "file": "Größe\nzwei"}
+    record = logging.LogRecord(LOGGER, logging.INFO, __file__, 1, Event("answered", fields), None, None)
     record.created = 1_767_312_000.25
-    record.fields = {"cost_usd": Decimal("0.25"), "at": datetime(2026, 1, 2, tzinfo=UTC), "file": "Größe\nzwei"}
 
     line = JsonFormatter().format(record)
 

@@ -34,14 +34,20 @@ def with_runtime(work: Callable[[Runtime], Awaitable[Result]]) -> Result:
     return asyncio.run(run())
 
 
-def _settings() -> Settings:
+def chosen_settings() -> Settings:
+    """The environment's settings; where they name no storage account, with those of the local stack if it runs."""
     settings = Settings.load()
-    if settings.storage_connection_string or settings.storage_blob_url:
-        return settings
     stack = running_stack(HOME)
-    if stack is None:
-        raise UserError(
-            "no storage account: run 'assay up' in another terminal for a local one, or set ASSAY_STORAGE"
-            " (a connection string) or ASSAY_STORAGE__blobServiceUri and ASSAY_STORAGE__queueServiceUri"
-        )
+    if stack is None or settings.names_storage:
+        return settings
     return Settings.load({**os.environ, **stack.environment(HOME)})
+
+
+def _settings() -> Settings:
+    settings = chosen_settings()
+    if settings.names_storage:
+        return settings
+    raise UserError(
+        "no storage account: run 'assay up' in another terminal for a local one, or set ASSAY_STORAGE"
+        " (a connection string) or ASSAY_STORAGE__blobServiceUri and ASSAY_STORAGE__queueServiceUri"
+    )

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 
 import typer
 
+from assay.cli.connection import chosen_settings
 from assay.cli.shown import JsonFlag, print_json
-from assay.errors import AssayError, CheckFailed, UserError
+from assay.errors import AssayError, CheckFailed, StorageError, UserError
 from assay.local.azurite import find_node
 from assay.local.stack import HOME, project_root, running_stack
 from assay.runtime import DEFAULT_KEY_FILE, Runtime
-from assay.settings import Settings
+from assay.storage import layout
 
 
 @dataclass(frozen=True)
@@ -81,40 +82,32 @@ def _local_stack() -> str:
 
 
 def _settings() -> str:
-    settings = Settings.load(_environment())
+    settings = chosen_settings()
     names = [name for name in sorted(settings.model_fields_set) if "key" not in name]
     return f"read ({', '.join(names)})" if names else "read; nothing is set"
 
 
 def _storage() -> str:
-    settings = Settings.load(_environment())
-    if not (settings.storage_connection_string or settings.storage_blob_url):
+    settings = chosen_settings()
+    if not settings.names_storage:
         return "none configured; set ASSAY_STORAGE, or run 'assay up'"
 
     async def ask() -> str:
         runtime = Runtime(settings)
         try:
-            health = await runtime.health()
+            await runtime.storage.find(layout.suite_file("doctor"))
+        except StorageError as error:
+            raise CheckFailed(f"does not answer; {error}") from None
         finally:
             await runtime.close()
-        if not health.ok:
-            raise CheckFailed(f"does not answer: {health.problem}")
         return "answers"
 
     return asyncio.run(ask())
 
 
 def _signing_key() -> str:
-    path = Settings.load(_environment()).signing_key_file or DEFAULT_KEY_FILE
+    path = chosen_settings().signing_key_file or DEFAULT_KEY_FILE
     return str(path) if path.exists() else f"{path} (made on first use)"
-
-
-def _environment() -> dict[str, str] | None:
-    """The local stack's settings when it runs and nothing else is set, else this process's environment."""
-    stack = running_stack(HOME)
-    if stack is None or Settings.load().storage_connection_string or Settings.load().storage_blob_url:
-        return None
-    return stack.environment(HOME)
 
 
 CHECKS: dict[str, Callable[[], str]] = {

@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from assay.cli.shown import progress_console
 from assay.errors import BlobMissing, CheckFailed, StorageError
 from assay.orchestration.progress import count_progress, read_progress
-from assay.orchestration.steps import read_header, read_plan
+from assay.planning.frozen import read_header, read_plan
 from assay.records import Plan, Progress, RunHeader, Stage
 from assay.runtime import Runtime, now
 

@@ -156,7 +156,8 @@ def _show(summary: str, bundle: Path, public_key: Path) -> None:
 
     contents = Contents.model_validate_json(summary)
     typer.echo()
-    print_table(COLUMNS, comparison_table(contents), title=f"Score '{contents.primary}'")
+    level = f"{100 * (1 - contents.run.alpha):g} %"
+    print_table(COLUMNS, comparison_table(contents), title=f"Score '{contents.primary}', intervals of {level}")
     typer.echo(f"\n{contents.headline}. {unanswered_sentence(contents)}\n")
     typer.echo(f"report    {bundle / 'report.html'}")
     typer.secho("signature verified", fg="green", bold=True)

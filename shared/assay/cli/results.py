@@ -3,7 +3,7 @@
 from assay.reporting import wording
 from assay.reporting.contents import ComparedScore, Contents, ExperimentResult
 
-COLUMNS = ("experiment", "value", "95 % interval", "difference", "95 % interval", "p (Holm)", "verdict")
+COLUMNS = ("experiment", "value", "interval", "difference", "interval", "p (Holm)", "verdict")
 
 
 def comparison_table(contents: Contents) -> list[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from assay.cli.live import watch
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table
 from assay.errors import BlobMissing, CheckFailed, UserError
 from assay.orchestration.drops import Drop, drop_file, find_refusal
-from assay.orchestration.steps import read_header
+from assay.planning.frozen import read_header
 from assay.records import Progress, Refusal
 from assay.runtime import Runtime
 from assay.storage import layout

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from assay.errors import BlobExists, BlobMissing, MessageRefused
 from assay.execution.trial import Trial
-from assay.records import ChunkMessage, Plan, Refusal, RunHeader
+from assay.planning.frozen import read_header, read_plan
+from assay.records import ChunkMessage, Plan, Refusal
 from assay.storage import layout
 from assay.storage.base import Blobs
 from assay.suite.models import Suite
@@ -63,14 +64,14 @@ class Jobs:
         if run in self._jobs:
             return
         plan = await self._read_plan(run)
-        header = RunHeader.model_validate_json(await self._blobs.read(layout.header(run)))
+        header = await read_header(self._blobs, run)
         self._jobs[run] = Job(plan, await self._trials_of(Suite.model_validate(header.suite)))
         while len(self._jobs) > KEPT_JOBS:
             self._jobs.popitem(last=False)
 
     async def _read_plan(self, run: str) -> Plan:
         try:
-            return Plan.model_validate_json(await self._blobs.read(layout.plan(run)))
+            return await read_plan(self._blobs, run)
         except BlobMissing:
             raise MessageRefused(f"there is no run '{run}' with a plan") from None
 

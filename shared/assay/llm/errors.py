@@ -48,7 +48,7 @@ class Rule:
     `retries` is how often this kind alone may be retried; between retries `base_seconds` doubles up to `cap_seconds`,
     fully jittered, unless the service names a wait and `honours_retry_after` is set. `counts` says whether the attempt
     uses up the caller's limit of attempts. `charged` says whether the service is assumed to have counted the request.
-    `outcome` is what the trial becomes when no retry is left. `stops_experiment`: no other trial can fare better.
+    `outcome` is what the trial becomes when no retry is left.
     """
 
     retries: int
@@ -58,7 +58,6 @@ class Rule:
     counts: bool = True
     charged: bool = True
     outcome: TrialStatus = TrialStatus.FAILED
-    stops_experiment: bool = False
 
 
 _NEVER = 0
@@ -70,14 +69,14 @@ _BLOCKED = TrialStatus.BLOCKED
 TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.RATE_LIMITED: Rule(30, cap_seconds=60, honours_retry_after=True, counts=False),
     FailureKind.SERVICE_BUSY: Rule(6, cap_seconds=30, honours_retry_after=True),
-    FailureKind.QUOTA_EXHAUSTED: Rule(_NEVER, charged=False, stops_experiment=True),
+    FailureKind.QUOTA_EXHAUSTED: Rule(_NEVER, charged=False),
     FailureKind.TOO_LARGE: Rule(_NEVER, charged=False),
     FailureKind.CONTENT_FILTER: Rule(_NEVER, outcome=_BLOCKED),
     FailureKind.CONTEXT_LENGTH: Rule(_NEVER),
     FailureKind.INVALID_REQUEST: Rule(_NEVER),
-    FailureKind.UNAUTHORIZED: Rule(1, charged=False, stops_experiment=True),
-    FailureKind.FORBIDDEN: Rule(_NEVER, charged=False, stops_experiment=True),
-    FailureKind.DEPLOYMENT_MISSING: Rule(_NEVER, charged=False, stops_experiment=True),
+    FailureKind.UNAUTHORIZED: Rule(1, charged=False),
+    FailureKind.FORBIDDEN: Rule(_NEVER, charged=False),
+    FailureKind.DEPLOYMENT_MISSING: Rule(_NEVER, charged=False),
     FailureKind.TIMEOUT: Rule(3, honours_retry_after=True),
     FailureKind.CONFLICT: Rule(2, honours_retry_after=True),
     FailureKind.SERVER_ERROR: Rule(4, honours_retry_after=True),
@@ -87,7 +86,7 @@ TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.READ_TIMEOUT: Rule(2),
     FailureKind.INVALID_ANSWER: Rule(2),
     FailureKind.ANSWER_FILTERED: Rule(_NEVER, outcome=_BLOCKED),
-    FailureKind.TLS: Rule(_NEVER, charged=False, stops_experiment=True),
+    FailureKind.TLS: Rule(_NEVER, charged=False),
     FailureKind.CANCELLED: Rule(_NEVER),
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 from assay.errors import CheckFailed
 from assay.orchestration.progress import count_progress, write_progress
 from assay.orchestration.scratch import scratch_folder
-from assay.orchestration.steps import read_header, read_plan
+from assay.planning.frozen import read_header, read_plan
 from assay.provenance.bundle import Statement, seal_folder
 from assay.provenance.manifest import SEAL_NAMES, path_fault, shown
 from assay.provenance.signing import Signer

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from assay.errors import BlobExists, BlobMissing, DatasetError, NameRefused, SuiteError, UserError
+from assay.errors import BlobExists, BlobMissing, DatasetError, MessageRefused, NameRefused, SuiteError, UserError
+from assay.execution.job import quarantine_message
+from assay.orchestration.events import dropped_paths
 from assay.orchestration.progress import take_up
 from assay.orchestration.scratch import scratch_folder
 from assay.planning.preflight import check_columns, checked_suite
@@ -40,6 +42,15 @@ class Ingest:
     versions: Mapping[str, str]
     now: Callable[[], datetime]
     telemetry: Telemetry
+
+    async def announced(self, body: str) -> list[str]:
+        """The drops that a message of the queue `ingest` announces; one that cannot be read is quarantined."""
+        try:
+            return dropped_paths(body)
+        except MessageRefused as refused:
+            await quarantine_message(self.storage, body, str(refused), None, self.now())
+            self.telemetry.problem("message_quarantined", reason=str(refused))
+            return []
 
     async def admit(self, path: str) -> str | None:
         """The id of the run that the blob at `path` (`inbox/<suite>/<file>`) is to start, or None when there is none.

@@ -1,12 +1,16 @@
 """Progress of a run, counted from one listing of its outcome blobs; no row is read."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from assay.errors import BlobMissing
 from assay.records import Plan, Progress, RunHeader, Stage, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs
+
+READ_AT_ONCE = 16
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 async def count_progress(blobs: Blobs, header: RunHeader, plan: Plan, stage: Stage, now: datetime) -> Progress:
@@ -36,6 +40,16 @@ async def read_progress(blobs: Blobs, run: str) -> Progress | None:
         return Progress.model_validate_json(await blobs.read(layout.progress(run)))
     except BlobMissing:
         return None
+
+
+async def list_progress(blobs: Blobs) -> list[Progress]:
+    """What was last written of every run, newest first."""
+    runs = await blobs.folders(f"{layout.RUNS}/")
+    found: list[Progress] = []
+    for first in range(0, len(runs), READ_AT_ONCE):
+        batch = await asyncio.gather(*(read_progress(blobs, run) for run in runs[first : first + READ_AT_ONCE]))
+        found += [progress for progress in batch if progress]
+    return sorted(found, key=lambda progress: progress.started_at or LONG_AGO, reverse=True)
 
 
 async def take_up(blobs: Blobs, run: str) -> Stage | None:

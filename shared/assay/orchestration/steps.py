@@ -15,8 +15,9 @@ from assay.errors import BlobExists, BlobMissing, DatasetError, UserError
 from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.orchestration.scratch import scratch_folder
+from assay.planning.frozen import read_header, read_plan
 from assay.planning.plan import build_plan
-from assay.records import ChunkMessage, Plan, Progress, RunHeader, Stage
+from assay.records import ChunkMessage, Progress, RunHeader, Stage
 from assay.sources.tabular import open_source
 from assay.storage import layout
 from assay.storage.base import Storage
@@ -141,13 +142,3 @@ class AskingSteps:
             await asyncio.gather(*(self.storage.send(layout.TRIALS_QUEUE, one.model_dump_json()) for one in batch))
         if messages:
             self.telemetry.event("chunks_dispatched", chunks=len(messages))
-
-
-async def read_header(storage: Storage, run: str) -> RunHeader:
-    """The run's header. Raises BlobMissing."""
-    return RunHeader.model_validate_json(await storage.read(layout.header(run)))
-
-
-async def read_plan(storage: Storage, run: str) -> Plan:
-    """The run's plan. Raises BlobMissing before it is planned."""
-    return Plan.model_validate_json(await storage.read(layout.plan(run)))

@@ -1,10 +1,8 @@
 """Where everything lies: one function per kind of blob. See ARCHITECTURE.md, "Storage layout"."""
 
 INBOX, SUITES, RUNS, QUARANTINE, BUNDLES, QUOTA = "inbox", "suites", "runs", "quarantine", "bundles", "quota"
-CONTAINERS = (INBOX, SUITES, RUNS, QUARANTINE, BUNDLES, QUOTA)
 
 TRIALS_QUEUE, INGEST_QUEUE = "trials", "ingest"
-QUEUES = (TRIALS_QUEUE, INGEST_QUEUE)
 
 
 def dropped(suite: str, file: str) -> str:
