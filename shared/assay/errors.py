@@ -14,7 +14,7 @@ AssayError
 │   │   └── LeaseLost        we no longer hold the lease that we wrote under
 │   ├── ModelError         one request without an answer (`llm/base.py`)
 │   └── ModelUnavailable   no answer from a model after all attempts
-└── MessageRefused       a queue message that cannot be read; it goes to the poison queue
+└── MessageRefused       a queue message that no retry can make readable; it goes to quarantine
 
 Errors that no command shows (of prompts, permits, the local host) are defined where they are raised.
 """

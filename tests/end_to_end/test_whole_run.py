@@ -81,7 +81,7 @@ def test_every_message_delivered_twice_gives_the_same_bundle_and_no_second_call(
 
 
 def test_garbage_messages_are_quarantined_and_the_run_ends_normally(site: Site, tmp_path: Path) -> None:
-    """Each goes to the poison queue after its deliveries and is kept with its reason; no chunk is touched."""
+    """Each is kept with its reason; no chunk is touched."""
     garbage = ["not json", "{}", '{"v": 2}', "\u0000\u0001", json.dumps({"v": 1, "run": "no-such-run"})]
     foreign = '{"v":1,"run":"no-such-run","experiment":"plain","chunk":0,"first_row":1,"rows":1,"offset":0,"length":9}'
 

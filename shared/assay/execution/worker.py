@@ -40,13 +40,17 @@ class Worker:
     now: Callable[[], datetime]
     telemetry: Telemetry
 
-    async def handle(self, body: str) -> Handled:
+    async def handle(self, body: str) -> Handled | None:
         """Works on the chunk that a message of the queue `trials` names, unless it is done or somebody else's.
 
-        Raises MessageRefused, StorageError; the message then comes again and ends in the poison queue.
+        None: the message names no chunk, and is quarantined at once, as no other delivery would make it readable.
+        Raises StorageError; the message then comes again and ends in the poison queue.
         """
-        message = read_message(body)
-        job = await self.jobs.of(message)
+        try:
+            message = read_message(body)
+            job = await self.jobs.of(message)
+        except MessageRefused as refused:
+            return await self._refuse(body, refused)
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             try:
                 async with claimed(self.storage, message, self.linger_seconds) as ledger:
@@ -64,11 +68,13 @@ class Worker:
             message = read_message(body)
             await self.jobs.plan_of(message)
         except MessageRefused as refused:
-            await quarantine_message(self.storage, body, str(refused), None, self.now())
-            self.telemetry.problem("message_quarantined", reason=str(refused))
-            return None
+            return await self._refuse(body, refused)
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             return await self._bury_chunk(body, message)
+
+    async def _refuse(self, body: str, refused: MessageRefused) -> None:
+        await quarantine_message(self.storage, body, str(refused), None, self.now())
+        self.telemetry.problem("message_quarantined", reason=str(refused))
 
     async def _bury_chunk(self, body: str, message: ChunkMessage) -> Handled:
         reason = "every delivery of this chunk failed; see the log for its errors"

@@ -72,10 +72,15 @@ async def test_a_whole_run_has_one_outcome_per_row_and_experiment() -> None:
 
 
 @pytest.mark.parametrize("body", ["garbage", '{"v": 1}'])
-async def test_garbage_is_refused(body: str) -> None:
-    """The host repeats it and then moves it to the poison queue."""
-    with pytest.raises(MessageRefused):
-        await worker(MemoryStorage(), Asked()).handle(body)
+async def test_garbage_is_quarantined_at_its_first_delivery(body: str) -> None:
+    """A repetition would make it no more readable, and would keep chunks waiting."""
+    storage = MemoryStorage()
+
+    assert await worker(storage, Asked()).handle(body) is None
+
+    (refusal,) = await refusals(storage, f"{layout.QUARANTINE}/messages/")
+    assert (refusal.content, refusal.run) == (body, None)
+    assert "not a chunk message" in refusal.reason
 
 
 async def test_a_delivery_after_the_end_costs_no_model_call() -> None:
