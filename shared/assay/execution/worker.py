@@ -50,7 +50,8 @@ class Worker:
             message = read_message(body)
             job = await self.jobs.of(message)
         except MessageRefused as refused:
-            return await self._refuse(body, refused)
+            await self._refuse(body, refused)
+            return None
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             try:
                 async with claimed(self.storage, message, self.linger_seconds) as ledger:
@@ -68,7 +69,8 @@ class Worker:
             message = read_message(body)
             await self.jobs.plan_of(message)
         except MessageRefused as refused:
-            return await self._refuse(body, refused)
+            await self._refuse(body, refused)
+            return None
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             return await self._bury_chunk(body, message)
 

@@ -21,7 +21,7 @@ from worker_bench import (
     worker,
 )
 
-from assay.errors import MessageRefused, StorageError, UserError
+from assay.errors import StorageError, UserError
 from assay.execution import ledger as ledger_module
 from assay.execution.ledger import read_outcomes
 from assay.execution.worker import POISON_QUEUE, Handled
