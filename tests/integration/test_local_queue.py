@@ -170,6 +170,22 @@ async def test_a_poison_queue_has_no_poison_queue(bench: ListenerBench) -> None:
     assert not bench.telemetry.named("queue_poison")
 
 
+async def test_an_unreadable_poison_message_is_hidden_for_longer_than_its_lease(bench: ListenerBench) -> None:
+    """A heap of them, shown again and again, would keep readable ones waiting."""
+
+    async def work(msg: func.QueueMessage) -> None:
+        return
+
+    await bench.poison.create_queue()
+    await bench.poison.send_message("{not base64}")
+    async with bench.running(bench.queue_listener(work, queue=f"{bench.name}-poison", lease_seconds=1)):
+        await until(lambda: bool(bench.telemetry.named("queue_undecodable")))
+    await asyncio.sleep(1.5)
+
+    assert (await bench.poison.get_queue_properties()).approximate_message_count == 1
+    assert not await bench.poison.peek_messages()
+
+
 async def test_a_long_function_keeps_its_message(bench: ListenerBench) -> None:
     """The lease is renewed at half time, so nobody else sees the message while it is worked on."""
     gate = Gate()

@@ -25,6 +25,8 @@ _POISON_SUFFIX = "-poison"
 _LONGEST_QUEUE_NAME = 63
 _SHORTEST_POLL_SECONDS = 0.1
 _NEVER_EXPIRES = -1
+# As long as Azure's lease. Shown sooner, a heap of messages that only a person can deal with keeps others waiting.
+_HIDDEN_SECONDS = 600
 
 
 class Verdict(Enum):
@@ -34,6 +36,7 @@ class Verdict(Enum):
     RETRY = auto()
     POISON = auto()
     LEAVE = auto()  # stays invisible until its lease ends
+    HIDE = auto()  # cannot be read, and there is no other queue for it
 
 
 class QueueListener:
@@ -122,7 +125,7 @@ class QueueListener:
             body = decode_body(message.content, self._settings.message_encoding)
         except MessageRefused as error:
             self._telemetry.problem("queue_undecodable", queue=self._queue.queue_name, id=message.id, error=str(error))
-            return Verdict.POISON if self._poison_queue else Verdict.LEAVE
+            return Verdict.POISON if self._poison_queue else Verdict.HIDE
         try:
             await self._invoker.invoke(self._function, _datum(body), _metadata(message))
         except Exception:  # reported by the invoker
@@ -138,6 +141,8 @@ class QueueListener:
     async def _settle(self, message: QueueMessage, lease: MessageLease, verdict: Verdict) -> None:
         if verdict is Verdict.RETRY:
             await lease.release(self._settings.visibility_timeout_seconds)
+        if verdict is Verdict.HIDE:
+            await lease.release(_HIDDEN_SECONDS)
         if verdict is Verdict.POISON and self._poison_queue:
             # First the copy, then the deletion: a crash between them makes two copies, never none.
             await self._create(self._poison_queue)
