@@ -43,14 +43,15 @@ class Worker:
     async def handle(self, body: str) -> Handled | None:
         """Works on the chunk that a message of the queue `trials` names, unless it is done or somebody else's.
 
-        None: the message names no chunk, and is quarantined at once, as no other delivery would make it readable.
-        Raises StorageError; the message then comes again and ends in the poison queue.
+        None: the message names no chunk, and goes to the poison queue at once, as no other delivery would make it
+        readable. Raises StorageError; the message then comes again, and ends in the poison queue too.
         """
         try:
             message = read_message(body)
             job = await self.jobs.of(message)
         except MessageRefused as refused:
-            await self._refuse(body, refused)
+            await self.storage.send(POISON_QUEUE, body)
+            self.telemetry.problem("message_refused", reason=str(refused))
             return None
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             try:
@@ -69,14 +70,11 @@ class Worker:
             message = read_message(body)
             await self.jobs.plan_of(message)
         except MessageRefused as refused:
-            await self._refuse(body, refused)
+            await quarantine_message(self.storage, body, str(refused), None, self.now())
+            self.telemetry.problem("message_quarantined", reason=str(refused))
             return None
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             return await self._bury_chunk(body, message)
-
-    async def _refuse(self, body: str, refused: MessageRefused) -> None:
-        await quarantine_message(self.storage, body, str(refused), None, self.now())
-        self.telemetry.problem("message_quarantined", reason=str(refused))
 
     async def _bury_chunk(self, body: str, message: ChunkMessage) -> Handled:
         reason = "every delivery of this chunk failed; see the log for its errors"

@@ -72,12 +72,15 @@ async def test_a_whole_run_has_one_outcome_per_row_and_experiment() -> None:
 
 
 @pytest.mark.parametrize("body", ["garbage", '{"v": 1}'])
-async def test_garbage_is_quarantined_at_its_first_delivery(body: str) -> None:
+async def test_garbage_goes_to_the_poison_queue_at_its_first_delivery_and_is_quarantined_there(body: str) -> None:
     """A repetition would make it no more readable, and would keep chunks waiting."""
     storage = MemoryStorage()
+    mine = worker(storage, Asked())
 
-    assert await worker(storage, Asked()).handle(body) is None
+    assert await mine.handle(body) is None
 
+    assert storage.messages(POISON_QUEUE) == [body]
+    assert await mine.bury(body) is None
     (refusal,) = await refusals(storage, f"{layout.QUARANTINE}/messages/")
     assert (refusal.content, refusal.run) == (body, None)
     assert "not a chunk message" in refusal.reason
