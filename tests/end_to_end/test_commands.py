@@ -91,6 +91,15 @@ def test_a_refused_file_is_told_at_once_and_listed(site: Site, tmp_path: Path) -
     assert "inbox/colours/empty.csv" in site.assay("ls").stdout
 
 
+def test_a_run_without_one_answer_gives_exit_code_1(site: Site, tmp_path: Path) -> None:
+    """A wrong deployment fails every trial; the run ends and has a report, but nobody should take it for a success."""
+    suite = SUITE.replace("name: colours", "name: lost").replace("small-model", "no-such-model")
+    site.assay("deploy", str(write_suite(tmp_path / "lost", suite)))
+    ended = site.assay("submit", str(_dataset(tmp_path, "lost.csv")), "--suite", "lost", "--watch", check=False)
+    assert ended.returncode == 1
+    assert f"not one of its {ROWS * 3} trials has an answer" in ended.stderr
+
+
 def test_a_bundle_with_one_flipped_byte_fails_with_exit_code_1(site: Site, tmp_path: Path) -> None:
     """The file's name is said."""
     run = site.assay("submit", str(_dataset(tmp_path, "flip.csv")), "--suite", "colours", "--watch").stdout.strip()

@@ -47,7 +47,9 @@ class Pacer:
 
 
 async def watch(runtime: Runtime, run: str, patience_seconds: float = PATIENCE_SECONDS) -> Progress:
-    """Shows the run until it has ended. Raises CheckFailed when it failed, or when no such run appears in time.
+    """Shows the run until it has ended.
+
+    Raises CheckFailed when it failed, when not one trial has an answer, or when no such run appears in time.
 
     Raises StorageError when storage does not answer for longer than `patience_seconds`.
     """
@@ -62,6 +64,10 @@ async def watch(runtime: Runtime, run: str, patience_seconds: float = PATIENCE_S
         raise CheckFailed(f"there is no run '{run}'; 'assay ls' shows what there is")
     if last.stage is Stage.FAILED:
         raise CheckFailed(f"run {run} failed: {last.message}")
+    if last.tally.trials and not last.tally.succeeded:
+        raise CheckFailed(
+            f"run {run} has ended, but not one of its {last.tally.trials:,} trials has an answer; see its report"
+        )
     return last
 
 

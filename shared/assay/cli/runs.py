@@ -19,6 +19,7 @@ from assay.storage import layout
 
 RunArgument = Annotated[str, typer.Argument(help="The run's id, as 'assay ls' shows it", show_default=False)]
 APPEARS_SECONDS = 30.0
+SHOWN_REFUSALS = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -137,13 +138,18 @@ async def _described(runtime: Runtime, progress: Progress) -> dict[str, Any]:
 
 
 async def _refusals(runtime: Runtime) -> list[Refusal]:
-    found = []
-    async for entry in runtime.storage.list(f"{layout.QUARANTINE}/"):
-        try:
-            found.append(Refusal.model_validate_json(await runtime.storage.read(entry.path)))
-        except BlobMissing:
-            continue
-    return found
+    """The newest ones; a heap of garbage must not keep a list of runs waiting."""
+    entries = [entry async for entry in runtime.storage.list(f"{layout.QUARANTINE}/")]
+    newest = sorted(entries, key=lambda entry: entry.modified, reverse=True)[:SHOWN_REFUSALS]
+    found = await asyncio.gather(*(_refusal(runtime, entry.path) for entry in newest))
+    return [refusal for refusal in found if refusal]
+
+
+async def _refusal(runtime: Runtime, path: str) -> Refusal | None:
+    try:
+        return Refusal.model_validate_json(await runtime.storage.read(path))
+    except BlobMissing:
+        return None
 
 
 def _dumped(record: Progress | Refusal) -> dict[str, Any]:

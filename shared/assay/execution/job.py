@@ -31,8 +31,8 @@ class Job:
     trials: dict[str, Trial]
 
     def is_last(self, message: ChunkMessage) -> bool:
-        """Whether the message is of the plan's last row range; when it ends, the run is probably over."""
-        return message.chunk == len(self.plan.ranges) - 1
+        """Whether the message is the plan's last; when it ends, the run is probably over."""
+        return (message.chunk, message.experiment) == (len(self.plan.ranges) - 1, self.plan.experiments[-1])
 
 
 class Jobs:

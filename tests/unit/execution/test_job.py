@@ -169,13 +169,13 @@ async def test_a_plan_is_found_although_no_trial_can_be_made() -> None:
         await jobs.plan_of(message.model_copy(update={"chunk": 7}))
 
 
-async def test_only_messages_of_the_last_range_are_last() -> None:
-    """Of every experiment, because chunks end in any order."""
+async def test_only_the_plans_last_message_is_last() -> None:
+    """One hint a run: the engine hands the others to nobody and warns of each at every replay."""
     storage = MemoryStorage()
     plan = await begin_run(storage, rows=8, rows_per_chunk=4)
     job = await Jobs(storage, Trials()).of(message_of(plan))
 
-    assert [job.is_last(one) for one in plan.messages(0, 99)] == [False, False, True, True]
+    assert [job.is_last(one) for one in plan.messages(0, 99)] == [False, False, False, True]
 
 
 async def test_a_refused_message_is_kept_once_with_its_beginning() -> None:

@@ -68,7 +68,7 @@ async def test_a_whole_run_has_one_outcome_per_row_and_experiment() -> None:
 
     pairs = sorted((one.experiment, one.row_number) for one in await all_outcomes(storage))
     assert pairs == [(name, number) for name in ("plain", "short") for number in range(1, 11)]
-    assert [one.ends_run for one in handled] == [False] * 6 + [True] * 2
+    assert [one.ends_run for one in handled] == [False] * 7 + [True]
 
 
 @pytest.mark.parametrize("body", ["garbage", '{"v": 1}'])
@@ -91,13 +91,13 @@ async def test_a_delivery_after_the_end_costs_no_model_call() -> None:
     storage, asked, telemetry = MemoryStorage(), Asked(), RecordingTelemetry()
     plan = await begin_run(storage)
     mine = worker(storage, asked, telemetry=telemetry)
-    first = await mine.handle(body_of(plan))
+    first = await mine.handle(body_of(plan, 1))
 
-    second = await mine.handle(body_of(plan))
+    second = await mine.handle(body_of(plan, 1))
 
     assert len(asked.rows) == 4
     assert first == second == Handled(RUN, ends_run=True)
-    assert telemetry.named("chunk_done_already") == [{"run": RUN, "experiment": "plain", "chunk": 0}]
+    assert telemetry.named("chunk_done_already") == [{"run": RUN, "experiment": "short", "chunk": 0}]
 
 
 async def test_two_deliveries_at_once_ask_once() -> None:
@@ -105,13 +105,13 @@ async def test_two_deliveries_at_once_ask_once() -> None:
     storage = MemoryStorage()
     plan = await begin_run(storage)
     asked = [Asked(), Asked()]
-    bodies = (worker(storage, one).handle(body_of(plan)) for one in asked)
+    bodies = (worker(storage, one).handle(body_of(plan, 1)) for one in asked)
 
     handled = await asyncio.gather(*bodies)
 
     assert sorted(len(one.rows) for one in asked) == [0, 4]
     assert sorted(one.ends_run for one in handled) == [False, True]
-    assert storage.messages(layout.TRIALS_QUEUE) == [body_of(plan)]
+    assert storage.messages(layout.TRIALS_QUEUE) == [body_of(plan, 1)]
 
 
 async def test_a_lease_lost_in_the_middle_puts_the_message_back_and_doubles_nothing() -> None:
