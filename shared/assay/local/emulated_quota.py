@@ -5,7 +5,7 @@ Called by `openai_emulator` for each request. Time is passed in, so tests need n
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 TOKEN_WINDOW_SECONDS = 60.0
@@ -15,25 +15,43 @@ NEVER_FITS_SECONDS = 86_400.0
 Axis = Literal["requests", "tokens"]
 
 
+@dataclass(slots=True)
+class Charge:
+    """What one request costs in a window, and since when."""
+
+    at: float
+    amount: float
+
+
 class SlidingWindow:
     """Amounts of the last `seconds`, against a `limit` per window. A charge leaves exactly `seconds` after it came."""
 
     def __init__(self, seconds: float, limit: float) -> None:
         self.seconds = seconds
         self.limit = limit
-        self._charges: deque[tuple[float, float]] = deque()
+        self._charges: deque[Charge] = deque()
         self._total = 0.0
 
     def used(self, now: float) -> float:
         """What the window holds at `now`."""
         charges = self._charges
-        while charges and now - charges[0][0] >= self.seconds:
-            self._total -= charges.popleft()[1]
+        while charges and now - charges[0].at >= self.seconds:
+            self._total -= charges.popleft().amount
         return self._total
 
-    def add(self, now: float, amount: float) -> None:
-        self._charges.append((now, amount))
+    def add(self, now: float, amount: float) -> Charge:
+        """Charge `amount` at `now`; what comes back can be corrected later."""
+        charge = Charge(now, amount)
+        self._charges.append(charge)
         self._total += amount
+        return charge
+
+    def correct(self, now: float, charge: Charge, amount: float) -> None:
+        """Make one of the window's charges `amount`; without effect once the charge has left the window."""
+        self.used(now)
+        if now - charge.at < self.seconds:
+            self._total += amount - charge.amount
+            charge.amount = amount
 
     def wait_seconds(self, now: float, amount: float) -> float:
         """Seconds until `amount` fits: 0 when it fits now, a day when it is larger than the limit."""
@@ -42,16 +60,16 @@ class SlidingWindow:
         excess = self.used(now) + amount - self.limit
         if excess <= 0:
             return 0.0
-        for charged_at, charged in self._charges:
-            excess -= charged
+        for charge in self._charges:
+            excess -= charge.amount
             if excess <= 0:
-                return charged_at + self.seconds - now
+                return charge.at + self.seconds - now
         return NEVER_FITS_SECONDS
 
     def empty_in_seconds(self, now: float) -> float:
         """Seconds until everything in the window now has left it."""
         self.used(now)
-        return self._charges[-1][0] + self.seconds - now if self._charges else 0.0
+        return self._charges[-1].at + self.seconds - now if self._charges else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +83,24 @@ class AxisState:
 
 @dataclass(frozen=True, slots=True)
 class QuotaVerdict:
-    """Whether a request was admitted; if not, which axis refused it and how long the caller should wait."""
+    """Whether a request was admitted; if not, which axis refused it and how long the caller should wait.
+
+    `charge` is the token charge of an admitted request, for `DeploymentQuota.settle`.
+    """
 
     refused_by: Axis | None
     retry_after_seconds: float
     requests: AxisState | None
     tokens: AxisState | None
+    charge: Charge | None = field(default=None, compare=False)
 
 
 class DeploymentQuota:
     """Both axes of one deployment; an axis without a limit admits everything.
 
     The rules are those that were measured on the service: requests over a short window (10 s, sometimes 1 s) with the
-    minute's limit scaled down to it, tokens over 60 s, the charge fixed at arrival and never corrected by real usage.
+    minute's limit scaled down to it, tokens over 60 s, the charge fixed at arrival. A Standard deployment never
+    corrects it by real usage; a provisioned one does, when the answer is sent: then the caller settles each charge.
     """
 
     def __init__(
@@ -92,16 +115,20 @@ class DeploymentQuota:
         self._rejected_count = rejected_count
         self._requests = SlidingWindow(request_window_seconds, math.inf)
         self._tokens = SlidingWindow(TOKEN_WINDOW_SECONDS, math.inf)
+        self._cut, self._cut_told = 1.0, True
         self.set_limits(requests_per_minute, tokens_per_minute)
 
     def set_limits(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         """Change the limits from now on; what was charged before stays charged. None takes a limit away."""
         self._requests_per_minute = requests_per_minute
         self._tokens_per_minute = tokens_per_minute
-        share = self._request_window_seconds / 60
-        # A window that cannot hold one request would refuse everything for ever.
-        self._requests.limit = math.inf if requests_per_minute is None else max(1.0, requests_per_minute * share)
-        self._tokens.limit = math.inf if tokens_per_minute is None else tokens_per_minute
+        self._apply()
+
+    def set_cut(self, factor: float, told: bool = True) -> None:
+        """Keep only `factor` of both limits from now on; 1 ends the cut. The verdicts' states are of the limits that
+        are kept when the cut is `told`, else of the whole ones."""
+        self._cut, self._cut_told = factor, told
+        self._apply()
 
     def ask(self, now: float, charge: int) -> QuotaVerdict:
         """Judge one request of `charge` tokens at `now` (monotonic seconds); an admitted one is charged to both axes.
@@ -113,20 +140,51 @@ class DeploymentQuota:
         wait = max(request_wait, token_wait)
         if wait == 0:
             self._requests.add(now, 1)
-            self._tokens.add(now, charge)
-            return self._verdict(now, None, 0.0)
+            return self._verdict(now, None, 0.0, self._tokens.add(now, charge))
         if self._rejected_count:
             self._requests.add(now, 1)
         return self._verdict(now, "requests" if request_wait >= token_wait else "tokens", wait)
 
-    def _verdict(self, now: float, refused_by: Axis | None, wait: float) -> QuotaVerdict:
-        requests = _axis_state(self._requests, now, self._requests_per_minute, wait if refused_by == "requests" else 0)
-        tokens = _axis_state(self._tokens, now, self._tokens_per_minute, wait if refused_by == "tokens" else 0)
-        return QuotaVerdict(refused_by, wait, requests, tokens)
+    def settle(self, now: float, charge: Charge, tokens: int) -> None:
+        """Correct an admitted request's token charge to what it really used; it keeps its place in the window."""
+        self._tokens.correct(now, charge, tokens)
+
+    def _apply(self) -> None:
+        self._requests.limit = self._request_limit(self._cut)
+        self._tokens.limit = self._token_limit(self._cut)
+        told = self._cut if self._cut_told else 1.0
+        self._told_request_limit, self._told_token_limit = self._request_limit(told), self._token_limit(told)
+        self._told_requests_per_minute = limit_in_force(self._requests_per_minute, told)
+        self._told_tokens_per_minute = limit_in_force(self._tokens_per_minute, told)
+
+    def _request_limit(self, factor: float) -> float:
+        limit = limit_in_force(self._requests_per_minute, factor)
+        # A window that cannot hold one request would refuse everything for ever.
+        return math.inf if limit is None else max(1.0, limit * self._request_window_seconds / 60)
+
+    def _token_limit(self, factor: float) -> float:
+        limit = limit_in_force(self._tokens_per_minute, factor)
+        return math.inf if limit is None else limit
+
+    def _verdict(self, now: float, refused_by: Axis | None, wait: float, charge: Charge | None = None) -> QuotaVerdict:
+        request_wait = wait if refused_by == "requests" else 0.0
+        token_wait = wait if refused_by == "tokens" else 0.0
+        requests = _axis_state(
+            self._requests, now, self._told_request_limit, self._told_requests_per_minute, request_wait
+        )
+        tokens = _axis_state(self._tokens, now, self._told_token_limit, self._told_tokens_per_minute, token_wait)
+        return QuotaVerdict(refused_by, wait, requests, tokens, charge)
 
 
-def _axis_state(window: SlidingWindow, now: float, per_minute: int | None, wait: float) -> AxisState | None:
+def limit_in_force(per_minute: int | None, factor: float) -> int | None:
+    """What a cut leaves of a limit per minute: whole units, at least one; None stays without limit."""
+    return None if per_minute is None else max(1, math.floor(per_minute * factor + 1e-9))
+
+
+def _axis_state(
+    window: SlidingWindow, now: float, limit: float, per_minute: int | None, wait: float
+) -> AxisState | None:
     if per_minute is None:
         return None
-    remaining = max(0, math.floor(window.limit - window.used(now)))
+    remaining = max(0, math.floor(limit - window.used(now)))
     return AxisState(per_minute, remaining, wait or window.empty_in_seconds(now))

@@ -119,3 +119,53 @@ def test_the_wait_counts_as_many_charges_as_have_to_leave() -> None:
 
     assert window.wait_seconds(3.0, 1) == 7.0
     assert window.wait_seconds(3.0, 3) == 9.0
+
+
+def test_a_settled_charge_frees_what_was_not_used() -> None:
+    """A provisioned deployment corrects the estimate when the answer is sent; it leaves with its arrival's age."""
+    quota = DeploymentQuota(None, 1000)
+    charge = quota.ask(0.0, 900).charge
+    assert charge is not None
+    assert admitted(quota, 5.0, charge=400) == [False]
+
+    quota.settle(10.0, charge, 300)
+
+    assert admitted(quota, 10.0, charge=700) == [True]
+    assert admitted(quota, 59.9) == [False]
+    assert admitted(quota, 60.0, charge=300) == [True]
+
+
+def test_a_charge_settled_after_it_left_the_window_changes_nothing() -> None:
+    """A slow answer neither frees nor takes what is no longer counted."""
+    quota = DeploymentQuota(None, 1000)
+    charge = quota.ask(0.0, 900).charge
+    assert charge is not None
+
+    quota.settle(60.0, charge, 100)
+
+    assert admitted(quota, 60.0, charge=1000) == [True]
+    assert admitted(quota, 60.0) == [False]
+
+
+def test_a_cut_keeps_a_share_of_both_limits_until_it_ends() -> None:
+    """60 % of 60 requests and 1000 tokens."""
+    quota = DeploymentQuota(60, 1000)
+    quota.set_cut(0.6)
+    assert admitted(quota, 0.0, charge=601) == [False]
+    assert admitted(quota, 0.0, times=7) == [True] * 6 + [False]
+
+    quota.set_cut(1.0)
+
+    assert admitted(quota, 0.0, times=5) == [True] * 4 + [False]
+
+
+@pytest.mark.parametrize(("told", "limit", "remaining"), [(True, 600, 200), (False, 1000, 600)])
+def test_a_cut_may_be_told_or_not(told: bool, limit: int, remaining: int) -> None:
+    """A limiter has to live with a cut that no header shows."""
+    quota = DeploymentQuota(None, 1000)
+    quota.set_cut(0.6, told)
+
+    tokens = quota.ask(0.0, 400).tokens
+
+    assert tokens is not None and (tokens.limit_per_minute, tokens.remaining) == (limit, remaining)
+    assert admitted(quota, 0.0, charge=201) == [False]
