@@ -1,0 +1,334 @@
+"""What a run would take, before anything is spent: trials, tokens, cost, and the time that the quota allows.
+
+Called by `assay estimate` with a plan made as a run makes it; asks no model and touches no storage.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from assay.llm.pricing import PriceTable
+from assay.planning.plan import Planned
+from assay.planning.prompts import PromptError, compile_prompts
+from assay.quota.estimate import estimate_tokens
+from assay.records import NO_COST, BadRow, Record, Row, Usage
+from assay.suite.loading import source_map
+from assay.suite.models import Experiment, QuotaSettings, Suite
+
+MAX_RENDERED_ROWS = 200_000
+KEPT_BAD_ROWS = 3
+
+_SECONDS_PER_MINUTE = 60
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What an estimate takes for granted.
+
+    `models` says which model stands behind a deployment; one that is absent is taken to bear its model's name. Without
+    `answer_tokens` a likely answer has half of `max_tokens`. The first `rendered_rows` rows speak for all.
+    """
+
+    models: Mapping[str, str] = field(default_factory=dict)
+    answer_tokens: int | None = None
+    rendered_rows: int = MAX_RENDERED_ROWS
+
+    def answer_tokens_of(self, experiment: Experiment) -> int:
+        """Tokens of a likely answer; never more than `max_tokens`."""
+        max_tokens = experiment.model.max_tokens
+        return -(-max_tokens // 2) if self.answer_tokens is None else min(self.answer_tokens, max_tokens)
+
+
+class Demand(Record):
+    """What one experiment or a whole run asks for, without retries. A cost is None when a price is unknown.
+
+    The quota is charged the prompt and all of `max_tokens` for each request.
+    """
+
+    trials: int
+    requests: int
+    prompt_tokens: int
+    charged_tokens: int
+    likely_cost_usd: Decimal | None
+    highest_cost_usd: Decimal | None
+
+
+class LargestRequest(Record):
+    """The rendered request that is charged most. `line` is the row's in the dataset."""
+
+    criterion: str
+    line: int
+    charged_tokens: int
+
+
+class ExperimentEstimate(Demand):
+    """What one experiment asks for. `requests_above_quota` can never be sent; they are counted in rendered rows only.
+
+    `unrendered_trials` end as failed, because a prompt cannot be rendered for their row.
+    """
+
+    experiment: str
+    deployment: str
+    max_tokens: int
+    likely_answer_tokens: int
+    unrendered_trials: int
+    first_prompt_error: str | None
+    largest_request: LargestRequest | None
+    requests_above_quota: int
+
+
+class DeploymentPrice(Record):
+    """The price a deployment is taken to have, and under which name the price table has it; None when it has none."""
+
+    deployment: str
+    model: str
+    listed_as: str | None
+    input_usd_per_million_tokens: Decimal | None
+    output_usd_per_million_tokens: Decimal | None
+
+
+class DeploymentTime(Record):
+    """How long a deployment needs at its quota; all None when the suite gives it none.
+
+    `seconds_saved_by_half_max_tokens` is None unless tokens are the bottleneck.
+    """
+
+    deployment: str
+    requests: int
+    charged_tokens: int
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    seconds_for_requests: float | None = None
+    seconds_for_tokens: float | None = None
+    seconds: float | None = None
+    bottleneck: Literal["requests", "tokens"] | None = None
+    seconds_saved_by_half_max_tokens: float | None = None
+
+
+class Estimate(Record):
+    """What a run would take. `seconds` is the longest of the deployments with a quota, which run side by side."""
+
+    suite: str
+    dataset: str
+    rows: int
+    bad_rows: int
+    first_bad_rows: tuple[BadRow, ...]
+    rendered_rows: int
+    experiments: tuple[ExperimentEstimate, ...]
+    total: Demand
+    prices: tuple[DeploymentPrice, ...]
+    prices_as_of: date
+    prices_source: str
+    deployments: tuple[DeploymentTime, ...]
+    seconds: float | None
+
+
+def estimate_run(
+    suite: Suite, planned: Planned, dataset: str, prices: PriceTable, assumptions: Assumptions | None = None
+) -> Estimate:
+    """What a run of `suite` on a planned dataset would take; experiments with the baseline first.
+
+    Counts are exact when all rows are rendered; else they are scaled up from the first ones, and rounded up.
+    """
+    assumed = assumptions or Assumptions()
+    samples = [_Sample(one, suite.quota.get(one.model.deployment)) for one in suite.ordered]
+    rendered = 0
+    for row in islice(_rows(planned.rows), assumed.rendered_rows):
+        rendered += 1
+        for sample in samples:
+            sample.add(row)
+    scale = _Scale(planned.plan.rows, rendered)
+    experiments = [_experiment_estimate(sample, scale, prices, assumed) for sample in samples]
+    times = _times(suite, experiments)
+    return Estimate(
+        suite=suite.name,
+        dataset=dataset,
+        rows=planned.plan.rows,
+        bad_rows=planned.plan.bad_rows,
+        first_bad_rows=_first_bad_rows(planned.bad_rows),
+        rendered_rows=rendered,
+        experiments=tuple(experiments),
+        total=_total(experiments),
+        prices=tuple(_price(one.deployment, prices, assumed) for one in times),
+        prices_as_of=prices.as_of,
+        prices_source=prices.source,
+        deployments=times,
+        seconds=max((one.seconds for one in times if one.seconds is not None), default=None),
+    )
+
+
+def quota_complaints(estimate: Estimate, suite: Suite, text: str, file: str = "suite.yaml") -> list[str]:
+    """A complaint as `file:line: ...` for each experiment with a request that its deployment's quota can never grant.
+
+    `text` is the suite's, as `file` holds it; the line is that of the quota.
+    """
+    return source_map(text, file).listed(
+        (
+            ("quota", one.deployment, "tokens_per_minute"),
+            _too_large(one, one.largest_request, suite.quota[one.deployment], estimate.dataset),
+        )
+        for one in estimate.experiments
+        if one.requests_above_quota and one.largest_request
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """From the rendered rows to all of them."""
+
+    rows: int
+    rendered: int
+
+    def up(self, count: int) -> int:
+        return -(-count * self.rows // self.rendered)
+
+
+class _Sample:
+    """What the rendered rows of one experiment add up to."""
+
+    def __init__(self, experiment: Experiment, quota: QuotaSettings | None) -> None:
+        self.experiment = experiment
+        self._prompts = compile_prompts(experiment)
+        self._tokens_per_minute = quota.tokens_per_minute if quota else None
+        self.requests, self.prompt_tokens, self.unrendered, self.above_quota = 0, 0, 0, 0
+        self.first_error: str | None = None
+        self.largest: LargestRequest | None = None
+
+    def add(self, row: Row) -> None:
+        """As in a run, the criteria before one that cannot be rendered are asked, and those after it are not."""
+        try:
+            for prompt in self._prompts:
+                self._count(prompt.criterion, row.line, estimate_tokens(prompt.render(row.fields)))
+        except PromptError as error:
+            self.unrendered += 1
+            self.first_error = self.first_error or f"line {row.line}: {error}"
+
+    def _count(self, criterion: str, line: int, prompt_tokens: int) -> None:
+        self.requests += 1
+        self.prompt_tokens += prompt_tokens
+        charged = prompt_tokens + self.experiment.model.max_tokens
+        self.above_quota += self._tokens_per_minute is not None and charged > self._tokens_per_minute
+        if self.largest is None or charged > self.largest.charged_tokens:
+            self.largest = LargestRequest(criterion=criterion, line=line, charged_tokens=charged)
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    with path.open("rb") as lines:
+        yield from map(Row.model_validate_json, lines)
+
+
+def _first_bad_rows(path: Path) -> tuple[BadRow, ...]:
+    with path.open("rb") as lines:
+        return tuple(map(BadRow.model_validate_json, islice(lines, KEPT_BAD_ROWS)))
+
+
+def _experiment_estimate(
+    sample: _Sample, scale: _Scale, prices: PriceTable, assumed: Assumptions
+) -> ExperimentEstimate:
+    model = sample.experiment.model
+    requests, prompt_tokens = scale.up(sample.requests), scale.up(sample.prompt_tokens)
+    answer_tokens = assumed.answer_tokens_of(sample.experiment)
+    model_name = assumed.models.get(model.deployment, model.deployment)
+
+    def cost(tokens_per_answer: int) -> Decimal | None:
+        usage = Usage(input_tokens=prompt_tokens, output_tokens=requests * tokens_per_answer)
+        return prices.cost(model_name, usage)
+
+    return ExperimentEstimate(
+        experiment=sample.experiment.name,
+        deployment=model.deployment,
+        max_tokens=model.max_tokens,
+        likely_answer_tokens=answer_tokens,
+        trials=scale.rows,
+        requests=requests,
+        prompt_tokens=prompt_tokens,
+        charged_tokens=prompt_tokens + requests * model.max_tokens,
+        likely_cost_usd=cost(answer_tokens),
+        highest_cost_usd=cost(model.max_tokens),
+        unrendered_trials=scale.up(sample.unrendered),
+        first_prompt_error=sample.first_error,
+        largest_request=sample.largest,
+        requests_above_quota=sample.above_quota,
+    )
+
+
+def _total(experiments: Sequence[ExperimentEstimate]) -> Demand:
+    return Demand(
+        trials=sum(one.trials for one in experiments),
+        requests=sum(one.requests for one in experiments),
+        prompt_tokens=sum(one.prompt_tokens for one in experiments),
+        charged_tokens=sum(one.charged_tokens for one in experiments),
+        likely_cost_usd=_sum_if_known(one.likely_cost_usd for one in experiments),
+        highest_cost_usd=_sum_if_known(one.highest_cost_usd for one in experiments),
+    )
+
+
+def _sum_if_known(costs: Iterable[Decimal | None]) -> Decimal | None:
+    total = NO_COST
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total
+
+
+def _price(deployment: str, prices: PriceTable, assumed: Assumptions) -> DeploymentPrice:
+    model = assumed.models.get(deployment, deployment)
+    price = prices.price(model)
+    return DeploymentPrice(
+        deployment=deployment,
+        model=model,
+        listed_as=next((name for name, listed in prices.prices.items() if listed is price), None),
+        input_usd_per_million_tokens=price.input if price else None,
+        output_usd_per_million_tokens=price.output if price else None,
+    )
+
+
+def _times(suite: Suite, experiments: Sequence[ExperimentEstimate]) -> tuple[DeploymentTime, ...]:
+    by_deployment: dict[str, list[ExperimentEstimate]] = {}
+    for one in experiments:
+        by_deployment.setdefault(one.deployment, []).append(one)
+    return tuple(_time(deployment, asking, suite.quota.get(deployment)) for deployment, asking in by_deployment.items())
+
+
+def _time(deployment: str, asking: Sequence[ExperimentEstimate], quota: QuotaSettings | None) -> DeploymentTime:
+    requests = sum(one.requests for one in asking)
+    charged = sum(one.charged_tokens for one in asking)
+    if quota is None:
+        return DeploymentTime(deployment=deployment, requests=requests, charged_tokens=charged)
+    for_requests = _SECONDS_PER_MINUTE * requests / quota.requests_per_minute
+    for_tokens = _SECONDS_PER_MINUTE * charged / quota.tokens_per_minute
+    tokens_bind = for_tokens > for_requests
+    for_fewer_tokens = _SECONDS_PER_MINUTE * (charged - _half_of_answers(asking)) / quota.tokens_per_minute
+    return DeploymentTime(
+        deployment=deployment,
+        requests=requests,
+        charged_tokens=charged,
+        requests_per_minute=quota.requests_per_minute,
+        tokens_per_minute=quota.tokens_per_minute,
+        seconds_for_requests=for_requests,
+        seconds_for_tokens=for_tokens,
+        seconds=max(for_requests, for_tokens),
+        bottleneck="tokens" if tokens_bind else "requests",
+        seconds_saved_by_half_max_tokens=for_tokens - max(for_requests, for_fewer_tokens) if tokens_bind else None,
+    )
+
+
+def _half_of_answers(asking: Sequence[ExperimentEstimate]) -> int:
+    """Tokens that would not be charged with half of `max_tokens`, rounded up."""
+    return sum(one.requests * (one.max_tokens // 2) for one in asking)
+
+
+def _too_large(one: ExperimentEstimate, largest: LargestRequest, quota: QuotaSettings, dataset: str) -> str:
+    prompt_tokens = largest.charged_tokens - one.max_tokens
+    number = f"{one.requests_above_quota:,} requests" if one.requests_above_quota > 1 else "1 request"
+    return (
+        f"experiment '{one.experiment}' has {number} that can never be sent: the largest, criterion "
+        f"'{largest.criterion}' for {dataset}:{largest.line}, is charged {largest.charged_tokens:,} tokens "
+        f"({prompt_tokens:,} of the prompt, {one.max_tokens:,} of max_tokens), and '{one.deployment}' grants "
+        f"{quota.tokens_per_minute:,} per minute. Lower max_tokens, shorten the prompt, or raise the quota."
+    )
