@@ -6,7 +6,7 @@ import sys
 import typer
 
 from assay import __version__
-from assay.cli import bundles, doctor, local, runs, suites
+from assay.cli import bundles, doctor, estimate, local, runs, suites
 from assay.cli.shown import wants_json
 from assay.errors import EXIT_OK, EXIT_USER, AssayError
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for family in (local, runs, bundles, suites, doctor):
+for family in (local, runs, bundles, suites, estimate, doctor):
     family.register(app)
 
 

@@ -1,0 +1,242 @@
+"""`assay estimate`: what a run would take, before any money is spent."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from assay.cli.shown import JsonFlag, print_json, print_table, progress_console
+from assay.cli.suites import SuiteArgument
+from assay.errors import EXIT_USER, SuiteError, UserError
+from assay.llm.pricing import load_prices
+from assay.orchestration.drops import read_suite
+from assay.planning.estimate import (
+    MAX_RENDERED_ROWS,
+    Assumptions,
+    Demand,
+    DeploymentPrice,
+    DeploymentTime,
+    Estimate,
+    estimate_run,
+    quota_complaints,
+)
+from assay.planning.plan import build_plan
+from assay.planning.preflight import check_columns
+from assay.registry import did_you_mean
+from assay.sources.tabular import READERS, open_source
+from assay.suite.models import Suite
+
+COLUMNS = ("experiment", "trials", "requests", "prompt tokens", "charged tokens", "likely USD", "highest USD")
+UNKNOWN = "-"
+SMALLEST_USD = Decimal("0.0001")
+
+FileArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A dataset; may be left out when one lies beside the suite",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+RowsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rows",
+        min=1,
+        help=f"Render the first N rows only and scale up (default: all, at most {MAX_RENDERED_ROWS:,})",
+        show_default=False,
+    ),
+]
+AnswerTokensOption = Annotated[
+    int | None,
+    typer.Option(
+        "--answer-tokens", min=0, help="Tokens of a likely answer (default: half of max_tokens)", show_default=False
+    ),
+]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="DEPLOYMENT=MODEL",
+        help="The model behind a deployment, for its price; may be repeated (default: the deployment's name)",
+        show_default=False,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.command()(estimate)
+
+
+def estimate(
+    suite: SuiteArgument,
+    file: FileArgument = None,
+    rows: RowsOption = None,
+    answer_tokens: AnswerTokensOption = None,
+    model: ModelOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a run would take: requests, tokens, cost and time. Asks no model. Exit code 2 when it could not run."""
+    folder = suite if suite.is_dir() else suite.parent
+    checked, text = read_suite(folder)
+    models = _models(model or [], checked)
+    assumed = Assumptions(models, answer_tokens, rows or MAX_RENDERED_ROWS)
+    written = str(folder / "suite.yaml")
+    made = _estimated(checked, text, written, file or _only_dataset(folder), assumed)
+    complaints = quota_complaints(made, checked, text, written)
+    if as_json:
+        print_json({"ok": not complaints, "problems": complaints, **made.model_dump(mode="json")})
+        raise typer.Exit(EXIT_USER if complaints else 0)
+    _print(made, assumed)
+    if complaints:
+        raise SuiteError("\n".join(complaints))
+
+
+def _estimated(suite: Suite, text: str, written: str, file: Path, assumed: Assumptions) -> Estimate:
+    source = open_source(file, file.name, suite.dataset.id)
+    if source.columns is not None:
+        check_columns(suite, text, source.columns, file.name, written)
+    with TemporaryDirectory(prefix="assay-") as scratch, progress_console().status(f"Reading {file.name}"):
+        planned = build_plan("estimate", suite, text, source, file.name, Path(scratch))
+        return estimate_run(suite, planned, file.name, load_prices(), assumed)
+
+
+def _only_dataset(folder: Path) -> Path:
+    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS]
+    if len(found) == 1:
+        return found[0]
+    names = f"found {len(found)}: {', '.join(path.name for path in found)}" if found else "found none"
+    raise UserError(
+        f"{folder}: expected one dataset ({', '.join(READERS)}) beside the suite, {names}. "
+        "Name the file: assay estimate SUITE FILE"
+    )
+
+
+def _models(written: Sequence[str], suite: Suite) -> dict[str, str]:
+    """The models of `--model`. Raises UserError for one that no experiment could use."""
+    deployments = list(dict.fromkeys(experiment.model.deployment for experiment in suite.ordered))
+    models: dict[str, str] = {}
+    for one in written:
+        deployment, _, model = (part.strip() for part in one.partition("="))
+        if not model:
+            raise UserError(f"--model {one}: expected DEPLOYMENT=MODEL, such as {deployments[0]}=gpt-4o-mini")
+        if deployment not in deployments:
+            hint = did_you_mean(deployment, deployments)
+            raise UserError(
+                f"--model {one}: no experiment asks '{deployment}'{hint}. Deployments: {', '.join(deployments)}"
+            )
+        models[deployment] = model
+    return models
+
+
+def _print(made: Estimate, assumed: Assumptions) -> None:
+    typer.echo(f"Suite '{made.suite}' on {made.dataset}: {_rows_sentence(made)}")
+    if made.first_bad_rows:
+        print_table(("line", "set aside because"), [(one.line, one.reason) for one in made.first_bad_rows])
+    typer.echo("")
+    lines = [_line(one.experiment, one) for one in made.experiments]
+    print_table(COLUMNS, [*lines, _line("all", made.total)])
+    _print_prompt_errors(made)
+    _print_section("Cost", _cost_sentences(made, assumed))
+    _print_section("Time", _time_sentences(made))
+
+
+def _print_prompt_errors(made: Estimate) -> None:
+    failing = [one for one in made.experiments if one.unrendered_trials]
+    if failing:
+        typer.echo("")
+        columns = ("experiment", "trials that will fail", "first prompt error")
+        print_table(
+            columns, [(one.experiment, f"{one.unrendered_trials:,}", one.first_prompt_error) for one in failing]
+        )
+
+
+def _print_section(title: str, sentences: Sequence[str]) -> None:
+    typer.echo("")
+    for index, sentence in enumerate(sentences):
+        typer.echo(f"{title}: {sentence}" if index == 0 else f"{'':{len(title)}}  {sentence}")
+
+
+def _rows_sentence(made: Estimate) -> str:
+    counted = f"{_count(made.rows, 'good row')}, {made.bad_rows:,} bad."
+    if made.rendered_rows == made.rows:
+        return counted
+    return f"{counted} Estimated from the first {_count(made.rendered_rows, 'good row')} and scaled up."
+
+
+def _line(name: str, demand: Demand) -> tuple[str, ...]:
+    counts = (demand.trials, demand.requests, demand.prompt_tokens, demand.charged_tokens)
+    return (name, *(f"{one:,}" for one in counts), _usd(demand.likely_cost_usd), _usd(demand.highest_cost_usd))
+
+
+def _cost_sentences(made: Estimate, assumed: Assumptions) -> list[str]:
+    likely = "half of max_tokens" if assumed.answer_tokens is None else _count(assumed.answer_tokens, "token")
+    return [
+        f"Highest if every answer takes all of max_tokens, likely with answers of {likely}; without retries.",
+        *(_price_sentence(one, made) for one in made.prices),
+        "A token is taken to be four characters, as the quota counts it; text that is not English may have more.",
+    ]
+
+
+def _price_sentence(price: DeploymentPrice, made: Estimate) -> str:
+    if price.listed_as is None:
+        return (
+            f"There is no list price of a model '{price.model}', so the cost of '{price.deployment}' is unknown; "
+            f"say which model it runs: --model {price.deployment}=MODEL"
+        )
+    return (
+        f"'{price.deployment}' is taken to run {price.listed_as}: {price.input_usd_per_million_tokens} USD per million "
+        f"prompt tokens, {price.output_usd_per_million_tokens} USD per million answer tokens, "
+        f"list price of {made.prices_as_of}."
+    )
+
+
+def _time_sentences(made: Estimate) -> list[str]:
+    whole = [] if made.seconds is None else [f"At least {_duration(made.seconds)} at the suite's quota."]
+    return [*whole, *(sentence for one in made.deployments for sentence in _deployment_sentences(one))]
+
+
+def _deployment_sentences(one: DeploymentTime) -> list[str]:
+    if one.seconds_for_requests is None or one.seconds_for_tokens is None:
+        return [f"The suite gives '{one.deployment}' no quota, so its time depends on the service alone."]
+    for_requests, for_tokens = _duration(one.seconds_for_requests), _duration(one.seconds_for_tokens)
+    if one.bottleneck == "requests":
+        return [_bottleneck_sentence("Requests", one.deployment, for_requests, f"tokens would need {for_tokens}")]
+    said = _bottleneck_sentence("Tokens", one.deployment, for_tokens, f"requests would need {for_requests}")
+    saved = one.seconds_saved_by_half_max_tokens
+    if not saved:
+        return [said]
+    return [
+        said,
+        f"Half of max_tokens would save {_duration(saved)}, if the answers fit: the quota is charged all of it.",
+    ]
+
+
+def _bottleneck_sentence(axis: str, deployment: str, time: str, other: str) -> str:
+    return f"{axis} per minute are the bottleneck of '{deployment}': {time}; {other}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _usd(cost: Decimal | None) -> str:
+    if cost is None:
+        return UNKNOWN
+    if 0 < cost < SMALLEST_USD:
+        return f"<{SMALLEST_USD}"
+    return f"{cost:,.2f}" if cost >= 1 else f"{cost:.4f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

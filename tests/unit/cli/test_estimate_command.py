@@ -1,0 +1,166 @@
+"""`assay estimate`: what a run would take, as sentences or as one document, and what makes it say no."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from assay.cli import main
+
+SUITE = """\
+version: 1
+name: demo
+dataset: {id: id, max_bad_rows: 50%}
+defaults:
+  model: {deployment: gpt-4o-mini-eu, max_tokens: 10}
+  user: "{{ text }}"
+experiments:
+  - {name: plain, baseline: true}
+  - {name: twice, user: "{{ text }}{{ text }}"}
+"""
+QUOTA = "quota:\n  gpt-4o-mini-eu: {requests_per_minute: %d, tokens_per_minute: %d}\n"
+
+Running = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    (tmp_path / "rows.csv").write_text("id,text\n1,abcdefgh\n2,ABCDEFGH\n3\n4,[/bold]1\n")
+    return tmp_path
+
+
+@pytest.fixture(name="run")
+def _run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Running:
+    """The command as a shell runs it: exit code, standard output, standard error."""
+
+    def of(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["assay", "estimate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return of
+
+
+def test_a_table_and_sentences(run: Running, folder: Path) -> None:
+    """Rows, figures per experiment and in total, the price that was used and its date, the time."""
+    code, out, _ = run(folder)
+    assert code == 0
+    assert "3 good rows, 1 bad." in out
+    assert "1 field; expected 2" in out
+    assert ["plain", "3", "3", "18", "48", "<0.0001", "<0.0001"] in [line.split() for line in out.splitlines()]
+    assert ["all", "6", "6", "42", "102", "<0.0001", "<0.0001"] in [line.split() for line in out.splitlines()]
+    assert "'gpt-4o-mini-eu' is taken to run gpt-4o-mini: 0.15 USD per million prompt tokens" in out
+    assert "list price of 20" in out
+    assert "Time: The suite gives 'gpt-4o-mini-eu' no quota" in out
+
+
+def test_tokens_as_the_bottleneck(run: Running, folder: Path) -> None:
+    """With what would help: 102 tokens at 25 a minute, and half of 6 x 10 less."""
+    (folder / "suite.yaml").write_text(SUITE + QUOTA % (60, 25))
+    code, out, _ = run(folder)
+    assert code == 0
+    assert "Time: At least 4 min at the suite's quota." in out
+    assert "Tokens per minute are the bottleneck of 'gpt-4o-mini-eu': 4 min; requests would need 6 s." in out
+    assert "Half of max_tokens would save 72 s" in out
+
+
+def test_requests_as_the_bottleneck(run: Running, folder: Path) -> None:
+    """Then shorter answers are not advised."""
+    (folder / "suite.yaml").write_text(SUITE + QUOTA % (1, 100_000))
+    _, out, _ = run(folder)
+    assert "Requests per minute are the bottleneck of 'gpt-4o-mini-eu': 6 min; tokens would need less than 1 s." in out
+    assert "would save" not in out
+
+
+def test_an_unknown_price_is_said_to_be_unknown(run: Running, folder: Path) -> None:
+    """And never shown as nothing."""
+    code, out, _ = run(folder, "--model", "gpt-4o-mini-eu=house-model")
+    assert code == 0
+    assert ["all", "6", "6", "42", "102", "-", "-"] in [line.split() for line in out.splitlines()]
+    assert "no list price of a model 'house-model', so the cost of 'gpt-4o-mini-eu' is unknown" in out
+
+
+def test_json_is_one_document(run: Running, folder: Path) -> None:
+    """Whatever is found, and nothing else on standard output."""
+    code, out, _ = run(folder, "--json", "--rows", "2", "--answer-tokens", "3")
+    document = json.loads(out)
+    assert code == 0
+    assert (document["ok"], document["problems"], document["dataset"]) == (True, [], "rows.csv")
+    assert (document["rows"], document["rendered_rows"], document["bad_rows"]) == (3, 2, 1)
+    assert document["experiments"][0]["likely_answer_tokens"] == 3
+    assert document["total"]["likely_cost_usd"] < document["total"]["highest_cost_usd"]
+
+
+def test_a_sample_is_said_to_be_one(run: Running, folder: Path) -> None:
+    """A scaled figure must not pass for a counted one."""
+    assert "Estimated from the first 2 good rows and scaled up." in run(folder, "--rows", "2")[1]
+    assert "scaled up" not in run(folder, "--rows", "3")[1]
+
+
+def test_a_request_above_the_quota_ends_with_2(run: Running, folder: Path) -> None:
+    """The figures are still shown; the complaint names the suite's line."""
+    (folder / "suite.yaml").write_text(SUITE + QUOTA % (60, 17))
+    code, out, err = run(folder)
+    assert code == 2
+    assert "charged tokens" in out
+    assert f"{folder}/suite.yaml:11: experiment 'twice' has 3 requests that can never be sent" in err
+
+
+def test_a_request_above_the_quota_is_a_problem_in_json(run: Running, folder: Path) -> None:
+    """In the one document, not in a second one."""
+    (folder / "suite.yaml").write_text(SUITE + QUOTA % (60, 17))
+    code, out, _ = run(folder, "--json")
+    document = json.loads(out)
+    assert (code, document["ok"], len(document["problems"])) == (2, False, 1)
+
+
+def test_a_prompt_that_cannot_be_rendered_is_shown(run: Running, folder: Path) -> None:
+    """With the first row that it fails for."""
+    (folder / "suite.yaml").write_text(SUITE.replace("{{ text }}{{ text }}", "{{ 1 // (id | int - 2) }}"))
+    code, out, _ = run(folder)
+    assert code == 0
+    assert "trials that will fail" in out
+    assert "line 3: criterion 'answer'" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--model", "gpt-4o-mini"), "expected DEPLOYMENT=MODEL"),
+        (("--model", "gpt-4o-mini-us=gpt-4o"), "no experiment asks 'gpt-4o-mini-us'"),
+        (("--rows", "0"), "--rows"),
+    ],
+)
+def test_wrong_options_end_with_2(run: Running, folder: Path, arguments: tuple[str, ...], complaint: str) -> None:
+    """A mistyped deployment would silently leave the price as it was."""
+    code, _, err = run(folder, *arguments)
+    assert code == 2
+    assert complaint in err
+
+
+def test_the_file_may_be_left_out_only_when_there_is_one(run: Running, folder: Path) -> None:
+    """Which of two is meant is not guessed."""
+    (folder / "more.jsonl").write_text('{"id": 1, "text": "abcdefgh"}\n')
+    code, _, err = run(folder)
+    assert code == 2
+    assert "found 2: more.jsonl, rows.csv" in err
+    code, out, _ = run(folder / "suite.yaml", folder / "more.jsonl")
+    assert code == 0
+    assert "on more.jsonl: 1 good row, 0 bad." in out
+
+
+@pytest.mark.parametrize("rows", ["", "id,wrong\n1,a\n", "id,text\n1\n2\n3,a\n"])
+def test_a_dataset_that_a_run_would_refuse_ends_with_2(run: Running, folder: Path, rows: str) -> None:
+    """Empty, without a column, with too many bad rows."""
+    (folder / "rows.csv").write_text(rows)
+    code, out, err = run(folder)
+    assert code == 2
+    assert out == ""
+    assert "rows.csv" in err
