@@ -3,6 +3,7 @@
 Called by `openai_emulator` at start; nothing here runs per request.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,11 @@ class Latency(_Strict):
 
 
 class Deployment(_Strict):
-    """One emulated deployment. Without limits it has no quota."""
+    """One emulated deployment. Without limits it has no quota.
+
+    `accounting`: whether the token charge stays what it was at arrival (`standard`) or is corrected to the actual usage
+    when the answer is sent (`settled`, as provisioned throughput does).
+    """
 
     model: str
     requests_per_minute: PositiveInt | None = None
@@ -48,6 +53,8 @@ class Deployment(_Strict):
     latency_ms: Latency = Latency()
     context_tokens: PositiveInt = 128_000
     max_output_tokens: PositiveInt = 16_384
+    accounting: Literal["standard", "settled"] = "standard"
+    embedding_dimensions: Annotated[int, Field(ge=1, le=8192)] = 1536
 
 
 class AnswerFile(_Strict):
@@ -110,25 +117,52 @@ class Task(_Strict):
         return self
 
 
-class Faults(_Strict):
-    """Shares of requests that go wrong, drawn by content and attempt; and prompts that the filter always refuses.
-
-    `first_attempts` spares the later ones: with 1, the second attempt at the same content is never faulted.
-    """
+class FaultShares(_Strict):
+    """Shares of admitted requests that go wrong, by kind."""
 
     error_500: Share = 0.0
     error_503: Share = 0.0
     timeout: Share = 0.0
     dropped: Share = 0.0
     malformed: Share = 0.0
-    first_attempts: PositiveInt | None = None
-    content_filter: list[Pattern] = []
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_shares(self) -> Self:
         total = self.error_500 + self.error_503 + self.timeout + self.dropped + self.malformed
         if total > 1 + 1e-9:
             raise ValueError(f"the shares add up to {total:g}; expected at most 1")
+        return self
+
+
+class Faults(FaultShares):
+    """Shares of requests that go wrong, drawn by content and attempt; and prompts that the filter always refuses.
+
+    `first_attempts` spares the later ones: with 1, the second attempt at the same content is never faulted.
+    """
+
+    first_attempts: PositiveInt | None = None
+    content_filter: list[Pattern] = []
+
+
+class ScheduleEntry(FaultShares):
+    """What happens from `from_seconds` until just before `to_seconds` after the server's start, at every deployment.
+
+    Shares of faults; `quota_factor`, what is left of each limit, and whether `headers_tell` the smaller limits; `down`:
+    every request is dropped without an answer and without a charge. Entries at the same time add up.
+    """
+
+    from_seconds: NonNegativeFloat = 0.0
+    to_seconds: PositiveFloat = math.inf
+    quota_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    headers_tell: bool = True
+    down: bool = False
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if self.to_seconds <= self.from_seconds:
+            raise ValueError(
+                f"to_seconds is {self.to_seconds:g}; expected more than from_seconds, {self.from_seconds:g}"
+            )
         return self
 
 
@@ -139,6 +173,7 @@ class EmulatorFile(_Strict):
     deployments: dict[str, Deployment] = {}
     tasks: list[Task] = []
     faults: Faults = Faults()
+    schedule: list[ScheduleEntry] = []
 
 
 @dataclass(frozen=True)
