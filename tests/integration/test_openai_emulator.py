@@ -393,6 +393,160 @@ async def ask_all(config: EmulatorConfig, numbers: Any) -> dict[int, str]:
     return answers
 
 
+async def report(caller: Caller, query: str = "") -> dict[str, Any]:
+    async with caller.http.get(f"{caller.address}/_emulator{query}") as response:
+        return dict(await response.json())
+
+
+async def post(caller: Caller, path: str) -> None:
+    async with caller.http.post(caller.address + path) as response:
+        assert response.status == 200
+
+
+def scheduled(*entries: dict[str, Any], **fields: Any) -> EmulatorConfig:
+    content = EmulatorFile.model_validate({"seed": 3, "schedule": list(entries)})
+    deployment = Deployment(model="gpt-4o-mini-2024-07-18", **fields)
+    return EmulatorConfig({"mini": deployment}, (EmulatorScript(Path("emulator.yaml"), content),))
+
+
+async def test_the_referee_reports_offered_and_admitted_load() -> None:
+    """Counts, the 429 share, worst windows and utilisation, until they are reset."""
+    now = [100.0]
+    config = one_deployment(requests_per_minute=6, tokens_per_minute=1000)
+    async with calling(config, EmulatorSettings(clock=lambda: now[0])) as caller:
+        await caller.ask(max_tokens=94)
+        now[0] = 105.0
+        await caller.refused(max_tokens=94)
+        now[0] = 110.0
+        await caller.ask(max_tokens=94)
+        now[0] = 130.0
+        whole, later = await report(caller), await report(caller, "?since=105&until=120")
+        await post(caller, "/_emulator/reset")
+        cleared = await report(caller)
+
+    figures = whole["deployments"]["mini"]
+    assert (figures["offered"], figures["admitted"], figures["rejected"]["requests"]) == (3, 2, 1)
+    assert figures["share_429"] == pytest.approx(1 / 3)
+    assert figures["windows"]["offered"]["requests"]["10"]["overrun_percent"] == pytest.approx(100)
+    assert figures["windows"]["admitted"]["requests"]["10"]["overrun_percent"] == pytest.approx(0)
+    assert figures["windows"]["offered"]["tokens"]["60"]["amount"] == 300
+    assert (figures["utilisation"]["binding_axis"], figures["utilisation"]["binding"]) == ("requests", 2 / 3)
+    assert later["deployments"]["mini"]["offered"] == 2
+    assert later["deployments"]["mini"]["utilisation"]["requests"] == pytest.approx(1 / 1.5)
+    assert cleared["deployments"]["mini"]["offered"] == 0
+
+
+async def test_the_page_shows_the_report_and_a_bad_time_is_refused(triage: EmulatorConfig) -> None:
+    """For a browser, without other files."""
+    async with calling(triage) as caller:
+        async with caller.http.get(f"{caller.address}/_emulator/page") as response:
+            text, kind = await response.text(), response.content_type
+        async with caller.http.get(f"{caller.address}/_emulator?since=nan") as response:
+            status = response.status
+
+    assert kind == "text/html" and "<h2>mini</h2>" in text and "src=" not in text
+    assert status == 400
+
+
+async def test_without_enforcement_the_load_is_still_measured_against_the_limits() -> None:
+    """What a limiter would have done to the quota can be seen without one 429."""
+    async with calling(one_deployment(requests_per_minute=6), EmulatorSettings(quota=False)) as caller:
+        await caller.ask()
+        await caller.ask()
+        figures = (await report(caller))["deployments"]["mini"]
+
+    assert (figures["enforced"], figures["admitted"], figures["share_429"]) == (False, 2, 0.0)
+    assert figures["windows"]["admitted"]["requests"]["60"]["amount"] == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_settled_charge_is_corrected_when_the_answer_is_sent(stream: bool, tmp_path: Path) -> None:
+    """The limit of 900 tokens is given back, apart from what was written."""
+    log = tmp_path / "log.jsonl"
+    config = one_deployment(tokens_per_minute=1000, accounting="settled")
+    async with calling(config, EmulatorSettings(log_path=log)) as caller:
+        first = await caller.ask(max_tokens=900, stream=stream)
+        if stream:
+            assert [chunk async for chunk in first]
+        await caller.ask(max_tokens=900)
+        figures = (await report(caller))["deployments"]["mini"]
+        too_large = await caller.refused(max_tokens=1000)
+
+    assert figures["admitted_tokens"] < 100
+    assert [line["charge"] for line in lines(log) if line["event"] == "answered"][:2] == [
+        figures["admitted_tokens"] / 2
+    ] * 2
+    assert too_large.status_code == 429
+
+
+async def test_a_settled_charge_stays_while_the_answer_is_not_sent() -> None:
+    """What is in flight holds its whole reservation, and so does what failed."""
+    async with calling(one_deployment({"error_500": 1.0}, tokens_per_minute=1000, accounting="settled")) as caller:
+        assert (await caller.refused(max_tokens=900)).status_code == 500
+        assert (await caller.refused(max_tokens=900)).status_code == 429
+
+
+async def test_a_server_that_is_down_drops_every_request_until_it_is_up_again() -> None:
+    """20 seconds from the start, and again when the schedule is started again; nothing is charged."""
+    now = [100.0]
+    config = scheduled({"to_seconds": 20, "down": True}, tokens_per_minute=1000)
+    async with calling(config, EmulatorSettings(clock=lambda: now[0])) as caller:
+        with pytest.raises(openai.APIConnectionError):
+            await caller.ask(max_tokens=900)
+        now[0] = 120.0
+        await caller.ask(max_tokens=900)
+        await post(caller, "/_emulator/start")
+        with pytest.raises(openai.APIConnectionError):
+            await caller.ask(max_tokens=900)
+        figures, stats = (await report(caller))["deployments"]["mini"], await caller.stats()
+
+    assert (figures["offered"], figures["admitted"], figures["rejected"]["down"]) == (3, 1, 2)
+    assert (figures["share_429"], stats["by_verdict"]["down"]) == (0.0, 2)
+
+
+@pytest.mark.parametrize(("headers_tell", "limit"), [(True, "600"), (False, "1000")])
+async def test_a_cut_quota_is_kept_whether_or_not_the_headers_tell_it(headers_tell: bool, limit: str) -> None:
+    """60 % for 120 seconds, then all of it again."""
+    now = [100.0]
+    cut = {"from_seconds": 10, "to_seconds": 130, "quota_factor": 0.6, "headers_tell": headers_tell}
+    async with calling(scheduled(cut, tokens_per_minute=1000), EmulatorSettings(clock=lambda: now[0])) as caller:
+        now[0] = 110.0
+        refusal = await caller.refused(max_tokens=700)
+        now[0] = 230.0
+        await caller.ask(max_tokens=700)
+        figures = (await report(caller, "?since=100"))["deployments"]["mini"]
+
+    assert refusal.response.headers["x-ratelimit-limit-tokens"] == limit
+    assert figures["utilisation"]["tokens"] == pytest.approx(706 / (1000 / 6 + 120 * 10))
+
+
+async def test_scheduled_faults_end_with_their_phase() -> None:
+    """All requests fail for ten seconds, none before or after."""
+    now = [100.0]
+    config = scheduled({"from_seconds": 10, "to_seconds": 20, "error_503": 1.0})
+    async with calling(config, EmulatorSettings(clock=lambda: now[0])) as caller:
+        await caller.ask()
+        now[0] = 110.0
+        refusal = await caller.refused()
+        now[0] = 120.0
+        await caller.ask()
+
+    assert refusal.status_code == 503
+
+
+async def test_embeddings_come_by_both_paths_and_use_the_quota() -> None:
+    """The real client reads them; the same text gets the same vector."""
+    async with calling(one_deployment(tokens_per_minute=10, embedding_dimensions=32)) as caller:
+        azure = await caller.azure.embeddings.create(model="mini", input=["one", "x" * 16])
+        async with AsyncOpenAI(base_url=f"{caller.address}/openai/v1/", api_key="any", max_retries=0) as plain:
+            other = await plain.embeddings.create(model="mini", input="one", dimensions=32, encoding_format="float")
+            with pytest.raises(openai.RateLimitError, match="Embeddings_Create"):
+                await plain.embeddings.create(model="mini", input="x" * 20)
+
+    assert azure.data[0].embedding == pytest.approx(other.data[0].embedding)
+    assert (len(azure.data), len(azure.data[1].embedding), azure.usage.total_tokens) == (2, 32, 5)
+
+
 async def wait_until_idle(caller: Caller) -> None:
     for _ in range(1000):
         if not (await caller.stats())["in_flight"]:

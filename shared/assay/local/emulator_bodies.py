@@ -77,14 +77,14 @@ def deployment_not_found() -> Refusal:
     return Refusal(404, "deployment_not_found", {"code": "DeploymentNotFound", "message": message})
 
 
-def rate_limited(verdict: QuotaVerdict, api_version: str | None) -> Refusal:
+def rate_limited(verdict: QuotaVerdict, api_version: str | None, operation: str = "ChatCompletions_Create") -> Refusal:
     """The 429 of one axis; its text and `x-ratelimit-type` name the axis."""
     axis = verdict.refused_by or "requests"
     seconds = math.ceil(verdict.retry_after_seconds)
     limit = "token rate limit" if axis == "tokens" else "call rate limit"
     version = f" under Azure OpenAI API version {api_version}" if api_version else ""
     message = (
-        f"Requests to the ChatCompletions_Create Operation{version} have exceeded {limit} of your current OpenAI S0 "
+        f"Requests to the {operation} Operation{version} have exceeded {limit} of your current OpenAI S0 "
         f"pricing tier. Please retry after {seconds} seconds. Please go here: {QUOTA_LINK} if you would like to "
         "further increase the default rate limit."
     )

@@ -5,7 +5,7 @@ Called by `openai_emulator`, which decides what a reply holds.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -20,7 +20,10 @@ CLIENT_LEFT_STATUS = 499
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to send, after which delay, and how the exchange ends. With `events` it is a stream and `body` is empty."""
+    """What to send, after which delay, and how the exchange ends. With `events` it is a stream and `body` is empty.
+
+    `before_sending` is called after the delay, unless the caller has left or gets nothing.
+    """
 
     status: int
     verdict: str
@@ -29,6 +32,7 @@ class Reply:
     delay_seconds: float = 0.0
     events: Sequence[bytes] | None = None
     ending: Literal["sent", "timeout", "dropped"] = "sent"
+    before_sending: Callable[[], None] | None = None
 
     @property
     def sent_status(self) -> int | None:
@@ -45,7 +49,7 @@ def with_fault(reply: Reply, fault: Fault | None) -> Reply:
     if fault == "timeout" or fault == "dropped":
         return replace(reply, verdict=fault, ending=fault)
     refusal: Refusal = server_error(reply.headers["apim-request-id"]) if fault == "error_500" else unavailable()
-    return replace(reply, status=refusal.status, verdict=fault, body=refusal.body(), events=None)
+    return replace(reply, status=refusal.status, verdict=fault, body=refusal.body(), events=None, before_sending=None)
 
 
 async def carry_out(request: web.Request, reply: Reply, hang_seconds: float) -> tuple[web.StreamResponse, bool]:
@@ -61,6 +65,8 @@ async def carry_out(request: web.Request, reply: Reply, hang_seconds: float) -> 
         _drop_connection(request)
     if _has_left(request):
         return web.Response(status=CLIENT_LEFT_STATUS), False
+    if reply.before_sending is not None:
+        reply.before_sending()
     return await _send(request, reply)
 
 

@@ -5,220 +5,26 @@ Called by `assay emulate openai`, the demo, tests and benchmarks; alone: `python
 
 import argparse
 import asyncio
-import hmac
 import signal
 import sys
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from aiohttp import web
 
 from assay.errors import EXIT_OK, EXIT_USER, AssayError
-from assay.local import emulator_bodies as bodies
-from assay.local.emulated_faults import choose_fault, latency_seconds
-from assay.local.emulated_model import EmulatedModel, Match
-from assay.local.emulated_quota import DeploymentQuota
-from assay.local.emulator_config import Deployment, EmulatorConfig, Latency, load_emulator_config
-from assay.local.emulator_log import Arrival, ArrivalLog
-from assay.local.emulator_replies import Reply, carry_out, with_fault
-from assay.local.emulator_requests import (
-    ChatRequest,
-    check_context_length,
-    count_tokens,
-    parse_body,
-    read_chat_request,
-)
+from assay.local.emulator_config import EmulatorConfig, load_emulator_config
+from assay.local.emulator_desk import RefereeDesk
+from assay.local.emulator_service import EmulatorSettings, OpenAIEmulator
 from assay.local.files import write_whole
+
+__all__ = ["EmulatorSettings", "create_app", "main", "running_emulator"]
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 16 * 2**20
 SHUTDOWN_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmulatorSettings:
-    """Switches of one emulator that are not part of a suite.
-
-    `key`: the only accepted key (None: any, or none). `latency_ms`: for every deployment, in place of its own.
-    `quota`: whether limits are kept. `request_window_seconds`: 10, or 1 as some deployments have it. `count_rejected`:
-    rejected requests fill the request window too. `rate_limit_headers`, `retry_after_headers`: whether they are sent.
-    `any_deployment`: serve names that no file defines. `hang_seconds`: how long a timeout fault holds a caller.
-    """
-
-    key: str | None = None
-    latency_ms: float | None = None
-    quota: bool = True
-    request_window_seconds: float = 10.0
-    count_rejected: bool = False
-    rate_limit_headers: bool = True
-    retry_after_headers: bool = True
-    any_deployment: bool = False
-    hang_seconds: float = 600.0
-    log_path: Path | None = None
-    clock: Callable[[], float] = time.monotonic
-
-
-class OpenAIEmulator:
-    """Judges requests and sends replies. One instance holds the quotas, counts and log of one server."""
-
-    def __init__(self, config: EmulatorConfig, settings: EmulatorSettings) -> None:
-        self._settings = settings
-        self._deployments = dict(config.deployments)
-        self._model = EmulatedModel(config)
-        self._quotas: dict[str, DeploymentQuota] = {}
-        self._admissions: Counter[str] = Counter()
-        self.log = ArrivalLog(settings.log_path)
-
-    async def chat_completions(self, request: web.Request) -> web.StreamResponse:
-        """Both paths: the deployment is in the path, or in the body as `model`."""
-        raw = await request.read()
-        arrival = self.log.arrive()
-        reply = self._judge(request, raw, arrival)
-        self.log.received(arrival)
-        sent = False
-        try:
-            response, sent = await carry_out(request, reply, self._settings.hang_seconds)
-            return response
-        finally:
-            self.log.answered(arrival, reply.sent_status, reply.verdict, sent)
-
-    async def stats(self, _request: web.Request) -> web.Response:
-        return web.json_response(self.log.stats())
-
-    async def health(self, _request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "deployments": sorted(self._deployments)})
-
-    async def change_quota(self, request: web.Request) -> web.Response:
-        """Set a deployment's limits while it runs, as a temporary adjustment of the service does."""
-        wanted = await request.json()
-        name = wanted.get("deployment")
-        if name not in self._deployments:
-            return web.json_response({"error": f"no deployment {name!r}"}, status=404)
-        limits = wanted.get("requests_per_minute"), wanted.get("tokens_per_minute")
-        self._quota_of(name, self._deployments[name]).set_limits(*limits)
-        return web.json_response({"deployment": name})
-
-    async def not_found(self, request: web.Request) -> web.Response:
-        refusal = bodies.resource_not_found()
-        await request.read()
-        return web.Response(status=refusal.status, body=refusal.body(), content_type="application/json")
-
-    def _judge(self, request: web.Request, raw: bytes, arrival: Arrival) -> Reply:
-        request_id = str(uuid4())
-        headers = bodies.request_headers(request_id)
-        arrival.client = request.headers.get("x-ms-client-request-id")
-        if arrival.client is not None:
-            headers["x-ms-client-request-id"] = arrival.client
-        try:
-            chat, deployment = self._read(request, raw, arrival)
-            return self._admit(chat, deployment, arrival, headers, request.query.get("api-version"))
-        except bodies.Refusal as refusal:
-            return Reply(refusal.status, refusal.verdict, refusal.body(), headers | refusal.headers)
-
-    def _read(self, request: web.Request, raw: bytes, arrival: Arrival) -> tuple[ChatRequest, Deployment]:
-        self._check_key(request)
-        path_name = request.match_info.get("deployment")
-        if path_name is not None and "api-version" not in request.query:
-            raise bodies.resource_not_found()
-        body = parse_body(raw)
-        name = path_name or body.get("model")
-        if not isinstance(name, str):
-            raise bodies.invalid_request("you must provide a model parameter", "model")
-        arrival.deployment = name
-        deployment = self._deployment(name)
-        return read_chat_request(body, name, deployment), deployment
-
-    def _check_key(self, request: web.Request) -> None:
-        if self._settings.key is None:
-            return
-        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        given = request.headers.get("api-key", bearer)
-        if not hmac.compare_digest(given.encode(errors="replace"), self._settings.key.encode()):
-            raise bodies.wrong_key()
-
-    def _deployment(self, name: str) -> Deployment:
-        found = self._deployments.get(name)
-        if found is None and self._settings.any_deployment:
-            found = self._deployments[name] = Deployment(model=name)
-        if found is None:
-            raise bodies.deployment_not_found()
-        return found
-
-    def _admit(
-        self,
-        chat: ChatRequest,
-        deployment: Deployment,
-        arrival: Arrival,
-        headers: dict[str, str],
-        api_version: str | None,
-    ) -> Reply:
-        match = self._model.match(chat)
-        _note(arrival, chat, match)
-        self._charge(chat, deployment, headers, api_version)
-        check_context_length(chat, deployment)
-        if self._model.is_filtered(chat):
-            raise bodies.content_filtered()
-        self._admissions[chat.digest] += 1
-        arrival.attempt = self._admissions[chat.digest]
-        reply = self._complete(chat, deployment, match, arrival.attempt, headers)
-        return with_fault(reply, choose_fault(match.script.faults, match.script.seed, chat.digest, arrival.attempt))
-
-    def _charge(
-        self, chat: ChatRequest, deployment: Deployment, headers: dict[str, str], api_version: str | None
-    ) -> None:
-        """Ask the quota, add what its headers say to `headers`, and raise Refusal (429) when it says no."""
-        if not self._settings.quota:
-            return
-        verdict = self._quota_of(chat.deployment, deployment).ask(self._settings.clock(), chat.charge)
-        if self._settings.rate_limit_headers:
-            headers |= bodies.rate_limit_headers(verdict)
-        if verdict.refused_by is None:
-            return
-        if self._settings.retry_after_headers:
-            headers |= bodies.retry_after_headers(verdict.retry_after_seconds)
-        raise bodies.rate_limited(verdict, api_version)
-
-    def _quota_of(self, name: str, deployment: Deployment) -> DeploymentQuota:
-        if name not in self._quotas:
-            self._quotas[name] = DeploymentQuota(
-                deployment.requests_per_minute,
-                deployment.tokens_per_minute,
-                request_window_seconds=self._settings.request_window_seconds,
-                rejected_count=self._settings.count_rejected,
-            )
-        return self._quotas[name]
-
-    def _complete(
-        self, chat: ChatRequest, deployment: Deployment, match: Match, attempt: int, headers: dict[str, str]
-    ) -> Reply:
-        completion = _cut(match.answer(chat), chat, deployment)
-        latency = deployment.latency_ms
-        if self._settings.latency_ms is not None:
-            latency = Latency(median=self._settings.latency_ms)
-        delay = latency_seconds(latency, match.script.seed, chat.digest, attempt)
-        if chat.stream:
-            events = bodies.stream_events(completion, chat.include_usage)
-            return Reply(200, "answered", b"", headers, delay, events)
-        return Reply(200, "answered", bodies.completion_body(completion), headers, delay)
-
-
-def _note(arrival: Arrival, chat: ChatRequest, match: Match) -> None:
-    arrival.content, arrival.charge, arrival.key = chat.digest, chat.charge, match.key
-    arrival.task = None if match.task is None else match.task.task.name
-    arrival.rule = None if match.rule is None else match.rule.name
-
-
-def _cut(text: str, chat: ChatRequest, deployment: Deployment) -> bodies.Completion:
-    tokens, limit = count_tokens(len(text)), chat.max_tokens
-    if limit is None or tokens <= limit:
-        return bodies.Completion(deployment.model, text, "stop", chat.prompt_tokens, tokens)
-    return bodies.Completion(deployment.model, text[: limit * 4], "length", chat.prompt_tokens, limit)
 
 
 def create_app(config: EmulatorConfig, settings: EmulatorSettings | None = None) -> web.Application:
@@ -230,9 +36,12 @@ def create_app(config: EmulatorConfig, settings: EmulatorSettings | None = None)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post("/openai/deployments/{deployment}/chat/completions", emulator.chat_completions)
     app.router.add_post("/openai/v1/chat/completions", emulator.chat_completions)
+    app.router.add_post("/openai/deployments/{deployment}/embeddings", emulator.embeddings)
+    app.router.add_post("/openai/v1/embeddings", emulator.embeddings)
     app.router.add_get("/health", emulator.health)
     app.router.add_get("/emulator/stats", emulator.stats)
     app.router.add_post("/emulator/quota", emulator.change_quota)
+    RefereeDesk(emulator.referee, emulator.clock).add_routes(app.router)
     app.router.add_route("*", "/{path:.*}", emulator.not_found)
 
     async def close_log(_app: web.Application) -> None:
