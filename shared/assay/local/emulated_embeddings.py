@@ -7,6 +7,7 @@ import base64
 import json
 import math
 import struct
+import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,10 @@ def embeddings_body(embeddings: EmbeddingRequest, model: str) -> bytes:
 
 
 def _encoded(vector: "array[float]") -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    little = vector[:]
+    if sys.byteorder == "big":
+        little.byteswap()
+    return base64.b64encode(little).decode()
 
 
 def _inputs(given: object) -> Sequence[str | list[int]]:

@@ -46,14 +46,14 @@ class _Block:
 
 @dataclass(frozen=True)
 class LoadSnapshot:
-    """A copy of a record by arrival, in order of time: microseconds and tokens (8 bytes each), outcome codes (1 byte).
+    """A record at one moment, in order of time: microseconds, tokens and outcome codes by arrival, in blocks.
 
     The first of the limits holds from the beginning of time. `forgotten` arrivals were too old or too many to keep.
     """
 
-    times: bytes
-    charges: bytes
-    outcomes: bytes
+    times: Sequence["array[int]"]
+    charges: Sequence["array[int]"]
+    outcomes: Sequence["array[int]"]
     limits: Sequence[Limits]
     forgotten: int
 
@@ -119,11 +119,13 @@ class LoadRecord:
             self._blocks[block].charges[place] = charge
 
     def snapshot(self) -> LoadSnapshot:
-        """A copy that may be measured in another thread."""
+        """What may be measured in another thread. Full blocks are shared: only `correct` still touches them."""
+        blocks = [*self._blocks][:-1]
+        blocks.append(_Block(self._open.times[:], self._open.charges[:], self._open.outcomes[:]))
         return LoadSnapshot(
-            b"".join(block.times.tobytes() for block in self._blocks),
-            b"".join(block.charges.tobytes() for block in self._blocks),
-            b"".join(block.outcomes.tobytes() for block in self._blocks),
+            [block.times for block in blocks],
+            [block.charges for block in blocks],
+            [block.outcomes for block in blocks],
             tuple(self._limits),
             self._forgotten,
         )

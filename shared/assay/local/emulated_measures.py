@@ -32,11 +32,12 @@ def measure(load: LoadSnapshot, since: float | None, until: float) -> dict[str, 
     allowed from `since` to `until`; the binding axis is the one with the larger share. Tokens are charges as they
     stand: a settled one counts what was used.
     """
-    times = np.frombuffer(load.times, dtype=np.int64)
+    times = np.concatenate([np.frombuffer(block, dtype=np.int64) for block in load.times])
     begin = 0 if since is None else int(np.searchsorted(times, microseconds(since), side="left"))
     part = slice(begin, int(np.searchsorted(times, microseconds(until), side="right")))
-    outcomes = np.frombuffer(load.outcomes, dtype=np.uint8)[part]
-    offered = _Load(times[part], np.frombuffer(load.charges, dtype=np.int64)[part])
+    outcomes = np.concatenate([np.frombuffer(block, dtype=np.uint8) for block in load.outcomes])[part]
+    charges = np.concatenate([np.frombuffer(block, dtype=np.int64) for block in load.charges])
+    offered = _Load(times[part], charges[part])
     is_admitted = outcomes == OUTCOME_CODES["admitted"]
     admitted = _Load(offered.times[is_admitted], offered.tokens[is_admitted])
     counts = np.bincount(outcomes, minlength=len(OUTCOMES)).tolist()
