@@ -108,14 +108,16 @@ class Site:
 @contextmanager
 def running_site(home: Path, emulator_file: Path, *, workers: int = 2, **environment: str) -> Iterator[Site]:
     """Azurite and emulator are up; the host is the test's to start, and is stopped at the end."""
-    options = StackOptions(home=home, workers=workers, emulators=(emulator_file,), message_lease_seconds=5)
+    options = StackOptions(
+        home=home, workers=workers, emulators=(emulator_file,), message_lease_seconds=5, known_deployments_only=True
+    )
     (home / "logs").mkdir(parents=True, exist_ok=True)
     with ExitStack() as parts:
         azurite = start_azurite(home / "storage", project_root() / "tools" / "azurite")
         parts.callback(azurite.stop)
         _, port = parts.enter_context(running_child(home, "emulator", emulator_command(options, KEY), {}))
         openai = f"http://127.0.0.1:{port}"
-        stack = Stack(azurite.connection_string, openai, KEY, "", os.getpid(), {})
+        stack = Stack(azurite.connection_string, openai, KEY, "", os.getpid(), (), {})
         settings = {**stack.environment(home), **QUICK_QUEUES, **environment}
         site = Site(home, azurite.connection_string, openai, options, settings)
         try:

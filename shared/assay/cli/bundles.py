@@ -9,7 +9,7 @@ import typer
 from assay.cli.connection import with_runtime
 from assay.cli.runs import RunArgument
 from assay.cli.shown import JsonFlag, print_json
-from assay.errors import CheckFailed, UserError
+from assay.errors import EXIT_FAILED, EXIT_OK, CheckFailed, UserError
 from assay.orchestration.drops import fetch_bundle
 from assay.provenance.verification import Verification, verify_bundle
 
@@ -59,8 +59,8 @@ def verify(
                 "findings": [asdict(one) for one in found.findings],
             }
         )
-    else:
-        _print(found)
+        raise typer.Exit(EXIT_OK if found.ok else EXIT_FAILED)
+    _print(found)
     if not found.ok:
         raise CheckFailed(f"{bundle} does not verify")
 
@@ -69,7 +69,7 @@ def _print(found: Verification) -> None:
     if found.ok and found.manifest:
         typer.secho("signature verified", fg="green", bold=True)
         typer.echo(
-            f"run       {found.manifest.run}\nfiles     {len(found.manifest.artifacts)}\nkey       {found.key_id}"
+            f"run       {found.manifest.run}\nartifacts {len(found.manifest.artifacts)}\nkey       {found.key_id}"
         )
         typer.echo(f"meaning   {found.meaning}")
     for finding in found.findings:

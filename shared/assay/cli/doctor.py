@@ -10,7 +10,7 @@ import typer
 
 from assay.cli.connection import chosen_settings
 from assay.cli.shown import JsonFlag, print_json
-from assay.errors import AssayError, CheckFailed, StorageError, UserError
+from assay.errors import EXIT_FAILED, EXIT_OK, AssayError, CheckFailed, StorageError, UserError
 from assay.local.azurite import find_node
 from assay.local.stack import HOME, project_root, running_stack
 from assay.runtime import DEFAULT_KEY_FILE, Runtime
@@ -35,17 +35,22 @@ def register(app: typer.Typer) -> None:
 def doctor(as_json: JsonFlag = False) -> None:
     """Check this machine and the configured services. Exit code 1 when something is wrong."""
     findings = [_examined(name, check) for name, check in CHECKS.items()]
+    all_ok = all(one.ok for one in findings)
     if as_json:
-        print_json({"ok": all(one.ok for one in findings), "findings": [asdict(one) for one in findings]})
-    else:
-        for finding in findings:
-            mark, colour = ("ok  ", "green") if finding.ok else ("FAIL", "red")
-            typer.secho(mark, fg=colour, nl=False)
-            typer.echo(f"  {finding.name:<16} {finding.found}")
-            if finding.advice and not finding.ok:
-                typer.echo(f"      {'':<16} {finding.advice}")
-    if not all(one.ok for one in findings):
+        print_json({"ok": all_ok, "findings": [asdict(one) for one in findings]})
+        raise typer.Exit(EXIT_OK if all_ok else EXIT_FAILED)
+    for finding in findings:
+        _print(finding)
+    if not all_ok:
         raise CheckFailed("something is missing; see above")
+
+
+def _print(finding: Finding) -> None:
+    mark, colour = ("ok  ", "green") if finding.ok else ("FAIL", "red")
+    typer.secho(mark, fg=colour, nl=False)
+    typer.echo(f"  {finding.name:<16} {finding.found}")
+    if finding.advice and not finding.ok:
+        typer.echo(f"      {'':<16} {finding.advice}")
 
 
 def _examined(name: str, check: Callable[[], str]) -> Finding:

@@ -77,6 +77,10 @@ def up(
         names = asyncio.run(_deploy(home, stack, folders))
         typer.echo(f"host      {stack.host}/api/health\nmodel     {stack.openai}\nlogs      {home / 'logs'}")
         typer.echo(f"suites    {', '.join(names)}")
+        scripted = [folder.name for folder in folders if (folder / "emulator.yaml").is_file()]
+        typer.echo(f"answers   made up by the emulator; scripted for: {', '.join(scripted) or 'no suite'}")
+        if home != HOME:
+            typer.echo(f"Other commands find this stack with ASSAY_HOME={home} in their environment.")
         typer.echo("In another terminal: assay submit FILE --suite NAME --watch. Ctrl-C stops everything.")
         _wait(stack, home)
 
@@ -94,17 +98,31 @@ def emulate_openai(context: typer.Context) -> None:
 @contextmanager
 def _stack(home: Path, workers: int, suites: list[Path]) -> Iterator[Stack]:
     """The stack that runs on `home` already, else one of our own while the block runs."""
+    emulators = tuple(path for folder in suites if (path := folder / "emulator.yaml").is_file())
     running = running_stack(home)
     if running:
+        _refuse_unscripted(running, home, emulators)
         progress_console().print(f"Using the local stack that runs on {home}.")
         yield running
         return
-    emulators = tuple(path for folder in suites if (path := folder / "emulator.yaml").is_file())
+    Settings.load()  # a wrong setting would only show in the log of the host
     began = time.monotonic()
     with started_stack(StackOptions(home=home, workers=workers, emulators=emulators)) as stack:
         progress_console().print(f"Azurite, model emulator and host are up ({time.monotonic() - began:.1f} s).")
-        yield stack
-        progress_console().print("Stopping host, emulator and storage ...")
+        try:
+            yield stack
+        finally:
+            progress_console().print("Stopping host, emulator and storage ...")
+
+
+def _refuse_unscripted(stack: Stack, home: Path, emulators: tuple[Path, ...]) -> None:
+    """A stack without the suite's script would give filler answers, and a result that means nothing."""
+    unknown = [path for path in emulators if str(path.resolve()) not in stack.emulators]
+    if unknown:
+        raise UserError(
+            f"the local stack on {home} runs without {unknown[0]};"
+            " stop it with Ctrl-C where it runs, or choose another --home"
+        )
 
 
 async def _demo(home: Path, stack: Stack, folder: Path, dataset: Path) -> dict[str, Any]:

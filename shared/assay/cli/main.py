@@ -10,7 +10,10 @@ from assay.cli import bundles, doctor, estimate, local, runs, suites
 from assay.cli.shown import wants_json
 from assay.errors import EXIT_OK, EXIT_USER, AssayError
 
-EPILOG = "Exit codes: 0 ok, 1 the run or the check failed, 2 your input is wrong, 3 an outside service failed."
+EPILOG = (
+    "Exit codes: 0 ok, 1 the run or the check failed, 2 your input is wrong, 3 an outside service failed,"
+    " 130 after Ctrl-C."
+)
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -52,12 +55,18 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("Stopped.", err=True)
         return INTERRUPTED
+    except OSError as error:
+        _complain(f"{error.filename or 'a file'}: {error.strerror or error}", EXIT_USER)
+        return EXIT_USER
     except Exception as error:
         # Usage errors: Typer brings its own copy of Click, whose classes have no public name.
         show = getattr(error, "show", None)
         if show is None:
             raise
-        show()
+        if wants_json():
+            _complain(str(getattr(error, "message", error)), EXIT_USER)
+        else:
+            show()
         return EXIT_USER
 
 

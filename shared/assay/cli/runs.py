@@ -1,7 +1,10 @@
 """`assay submit`, `watch`, `ls`, `show`: runs, from the dropped file to the result."""
 
 import asyncio
+import json
+import re
 import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,17 +12,18 @@ import typer
 
 from assay.cli.connection import with_runtime
 from assay.cli.live import watch
-from assay.cli.shown import JsonFlag, print_facts, print_json, print_table
+from assay.cli.shown import JsonFlag, print_facts, print_json, print_table, progress_console
 from assay.errors import BlobMissing, CheckFailed, UserError
-from assay.orchestration.drops import Drop, drop_file, find_refusal
+from assay.orchestration.drops import Drop, drop_file, find_refusal, run_of
 from assay.planning.frozen import read_header
-from assay.records import Progress, Refusal
+from assay.records import Progress, Refusal, Stage
 from assay.runtime import Runtime
 from assay.storage import layout
 
 RunArgument = Annotated[str, typer.Argument(help="The run's id, as 'assay ls' shows it", show_default=False)]
 APPEARS_SECONDS = 30.0
 SHOWN_REFUSALS = 20
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
 
 
 def register(app: typer.Typer) -> None:
@@ -41,21 +45,27 @@ def submit(
 ) -> None:
     """Drop a dataset file; a run starts by itself. Prints the run's id."""
 
-    async def work(runtime: Runtime) -> Progress | None:
+    async def work(runtime: Runtime) -> Progress:
+        await _say_if_known(runtime, suite, file, again)
         drop = await drop_file(runtime.storage, suite, file, again=secrets.token_hex(4) if again else "")
         progress = await appeared(runtime, drop)
         if not as_json:
             typer.echo(drop.run)
-        return await watch(runtime, drop.run) if follow else progress
+        return await _watched(runtime, drop.run) if follow else progress
 
-    progress = with_runtime(work)
-    if as_json and progress:
+    progress = _while_watching(work) if follow else with_runtime(work)
+    if as_json:
         print_json(progress.model_dump(mode="json"))
 
 
 def watch_run(run: RunArgument, as_json: JsonFlag = False) -> None:
     """Watch a run until it has ended. Exit code 1 when it failed."""
-    progress = with_runtime(lambda runtime: watch(runtime, run))
+
+    async def work(runtime: Runtime) -> Progress:
+        await known_run(runtime, run)
+        return await _watched(runtime, run)
+
+    progress = _while_watching(work)
     if as_json:
         print_json(progress.model_dump(mode="json"))
 
@@ -87,10 +97,7 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     """Show a run: where it stands, what it compares, where its bundle is."""
 
     async def work(runtime: Runtime) -> dict[str, Any]:
-        progress = await runtime.run(run)
-        if progress is None:
-            raise UserError(f"there is no run '{run}'; 'assay ls' shows what there is")
-        return await _described(runtime, progress)
+        return await _described(runtime, await known_run(runtime, run))
 
     described = with_runtime(work)
     if as_json:
@@ -103,6 +110,36 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     if counts:
         typer.echo()
         print_table(("experiment", *next(iter(described["experiments"].values()))), counts)
+
+
+async def known_run(runtime: Runtime, run: str) -> Progress:
+    """What was last seen of a run. Raises UserError when there is none."""
+    progress = await runtime.run(run) if RUN_ID.fullmatch(run) else None
+    if progress is None:
+        raise UserError(f"there is no run '{run}'; 'assay ls' shows what there is")
+    return progress
+
+
+async def _say_if_known(runtime: Runtime, suite: str, file: Path, again: bool) -> None:
+    known = await runtime.run(await run_of(runtime.storage, suite, file))
+    if known and known.stage is Stage.DONE and not again:
+        progress_console().print("This content was run before with this suite; --again runs it once more.")
+
+
+async def _watched(runtime: Runtime, run: str) -> Progress:
+    """Watches a run to its end, and says what it found and how to get it."""
+    progress = await watch(runtime, run)
+    summary = json.loads(await runtime.storage.read(f"{layout.published(run)}summary.json"))
+    progress_console().print(f"{summary['headline']}\nThe bundle: assay fetch {run}", markup=False)
+    return progress
+
+
+def _while_watching(work: Callable[[Runtime], Awaitable[Progress]]) -> Progress:
+    try:
+        return with_runtime(work)
+    except KeyboardInterrupt:
+        progress_console().print("No longer watching; the run goes on.")
+        raise
 
 
 async def appeared(runtime: Runtime, drop: Drop) -> Progress:

@@ -1,6 +1,7 @@
 """`assay validate`, `assay deploy`, `assay schema`: suites, before they run."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from assay.cli.connection import with_runtime
 from assay.cli.shown import JsonFlag, print_facts, print_json
 from assay.errors import UserError
 from assay.orchestration.drops import read_suite, upload_suite
+from assay.planning.plan import build_plan
 from assay.planning.preflight import check_columns, columns_used, primary_score
 from assay.sources.tabular import READERS, open_source
 from assay.suite.loading import schema
@@ -31,16 +33,12 @@ def validate(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
     folder = suite if suite.is_dir() else suite.parent
     checked, text = read_suite(folder)
     datasets = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS]
-    for path in datasets:
-        source = open_source(path, path.name, checked.dataset.id)
-        if source.columns is not None:
-            check_columns(checked, text, source.columns, path.name, str(folder / "suite.yaml"))
-    facts = _facts(checked, [path.name for path in datasets])
+    facts = _facts(checked, [_examined(checked, text, path) for path in datasets])
     if as_json:
         print_json({"ok": True, **facts})
-    else:
-        print_facts({key: ", ".join(value) if isinstance(value, list) else value for key, value in facts.items()})
-        typer.echo("The suite is fine.")
+        return
+    print_facts({key: ", ".join(value) if isinstance(value, list) else value for key, value in facts.items()})
+    typer.echo("The suite is fine." if datasets else "The suite is fine; there is no dataset beside it to check.")
 
 
 def deploy(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
@@ -67,6 +65,16 @@ def show_schema(
         to.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{to}: cannot be written: {error.strerror}") from None
+
+
+def _examined(suite: Suite, text: str, path: Path) -> str:
+    """What a run would find in a dataset. Raises UserError when it could not start."""
+    source = open_source(path, path.name, suite.dataset.id)
+    if source.columns is not None:
+        check_columns(suite, text, source.columns, path.name, str(path.parent / "suite.yaml"))
+    with TemporaryDirectory() as folder:
+        plan = build_plan(suite.name, suite, text, source, path.name, Path(folder)).plan
+    return f"{path.name} ({plan.rows:,} rows, {plan.bad_rows:,} bad)"
 
 
 def _facts(suite: Suite, datasets: list[str]) -> dict[str, object]:

@@ -70,8 +70,12 @@ def start_azurite(data_dir: Path, tools_dir: Path, access_log: Path | None = Non
     stop_leftover(data_dir / _PID_FILE, _ENTRY_POINT.name, str(data_dir), seconds=_STOP_TIMEOUT_SECONDS)
     for _ in range(_START_ATTEMPTS):
         azurite = _launch([node, str(script)], data_dir, access_log)
-        if _wait_until_ready(azurite):
-            return azurite
+        try:
+            if _wait_until_ready(azurite):
+                return azurite
+        except BaseException:  # Ctrl-C, while nobody else knows the process yet
+            azurite.stop()
+            raise
         azurite.stop()
     log = data_dir / _LOG_FILE
     raise ServiceError(f"Azurite did not start on {data_dir} in {_START_ATTEMPTS} attempts. {log} ends: {_tail(log)!r}")

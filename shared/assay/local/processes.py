@@ -63,9 +63,11 @@ def _is_marked(pid: int, marks: tuple[str, ...]) -> bool:
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """While the block runs, SIGTERM ends it as Ctrl-C does, so that child processes are stopped in order."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """While the block runs, SIGTERM and a closed terminal end it as Ctrl-C does: children are stopped in order."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(each, signal.default_int_handler) for each in signals]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)

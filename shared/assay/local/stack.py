@@ -20,7 +20,7 @@ from assay.local.files import write_whole
 from assay.local.processes import command_line, stop_child, stop_leftover
 from assay.provenance.signing import LocalKeySigner
 
-HOME = Path(".assay")
+HOME = Path(os.environ.get("ASSAY_HOME", ".assay"))
 STACK_FILE = "stack.json"
 KEY_FILE, PUBLIC_KEY_FILE = Path("keys/signing.pem"), Path("keys/signer.pub")
 READY_SECONDS = 60.0
@@ -29,13 +29,17 @@ STOP_SECONDS = 40.0
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What to start. `emulators` are the emulator files of the suites; none: an emulator with filler answers."""
+    """What to start. `emulators` are the emulator files of suites; whatever they do not script gets filler answers.
+
+    With `known_deployments_only` a deployment that no emulator file names is missing, as it would be in Azure.
+    """
 
     home: Path
     workers: int = 1
     emulators: tuple[Path, ...] = ()
     count_storage_requests: bool = False
     message_lease_seconds: int = 30
+    known_deployments_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Stack:
     openai_key: str = field(repr=False)
     host: str
     owner: int
+    emulators: tuple[str, ...]
     pids: dict[str, int]
 
     def environment(self, home: Path) -> dict[str, str]:
@@ -98,10 +103,11 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
         key = secrets.token_hex(16)
         emulator, openai_port = parts.enter_context(running_child(home, "emulator", emulator_command(options, key), {}))
         openai = f"http://127.0.0.1:{openai_port}"
-        stack = Stack(azurite.connection_string, openai, key, "", os.getpid(), {"emulator": emulator})
+        scripts = tuple(str(path.resolve()) for path in options.emulators)
+        stack = Stack(azurite.connection_string, openai, key, "", os.getpid(), scripts, {})
         host, port = parts.enter_context(running_child(home, "host", host_command(options), stack.environment(home)))
         pids = {"storage": azurite.process.pid, "emulator": emulator, "host": host}
-        stack = Stack(azurite.connection_string, openai, key, f"http://127.0.0.1:{port}", os.getpid(), pids)
+        stack = Stack(azurite.connection_string, openai, key, f"http://127.0.0.1:{port}", os.getpid(), scripts, pids)
         write_whole(home / STACK_FILE, json.dumps(asdict(stack)))
         parts.callback((home / STACK_FILE).unlink, missing_ok=True)
         yield stack
@@ -111,27 +117,16 @@ def emulator_command(options: StackOptions, key: str) -> list[str]:
     """The Python arguments that run the emulator."""
     configs = [part for path in options.emulators for part in ("--config", str(path))]
     log = str(options.home / "logs" / "model-requests.jsonl")
-    extra = () if options.emulators else ("--any-deployment",)
+    extra = () if options.known_deployments_only else ("--any-deployment",)
     return ["-m", "assay.local.openai_emulator", *configs, "--key", key, "--log", log, *extra]
 
 
 def host_command(options: StackOptions) -> list[str]:
     """The Python arguments that run the host."""
     app, data = str(project_root() / "function_app"), str(options.home / "host")
-    lease = str(options.message_lease_seconds)
-    workers = str(options.workers)
-    return [
-        "-m",
-        "assay.local.host",
-        "--app",
-        app,
-        "--data",
-        data,
-        "--workers",
-        workers,
-        "--message-lease-seconds",
-        lease,
-    ]
+    choices = {"--workers": options.workers, "--message-lease-seconds": options.message_lease_seconds}
+    chosen = [part for name, value in choices.items() for part in (name, str(value))]
+    return ["-m", "assay.local.host", "--app", app, "--data", data, *chosen]
 
 
 @contextmanager
@@ -149,8 +144,8 @@ def running_child(home: Path, name: str, command: list[str], environment: dict[s
             env={**os.environ, **environment},
             start_new_session=True,
         )
-    write_whole(home / f"{name}.pid", str(process.pid))
     try:
+        write_whole(home / f"{name}.pid", str(process.pid))
         yield process.pid, _port(process, ready, log, name)
     finally:
         stop_child(process, STOP_SECONDS)
