@@ -59,7 +59,11 @@ def demo(
     folder = suite or project_root() / "config" / "support-triage"
     dataset = _dataset(folder)
     with terminated_as_interrupted(), _stack(home, workers, [folder]) as stack:
-        summary = asyncio.run(_demo(home, stack, folder, dataset))
+        try:
+            summary = asyncio.run(_demo(home, stack, folder, dataset))
+        except KeyboardInterrupt:
+            progress_console().print("Interrupted; the same command takes the run up again.")
+            raise
     if as_json:
         print_json(summary)
 

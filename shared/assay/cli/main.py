@@ -48,13 +48,12 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        return app(arguments, standalone_mode=False) or EXIT_OK
+        code: int = app(arguments, standalone_mode=False) or EXIT_OK
     except AssayError as error:
         _complain(str(error), error.exit_code)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Stopped.", err=True)
-        return INTERRUPTED
+        code = INTERRUPTED
     except OSError as error:
         _complain(f"{error.filename or 'a file'}: {error.strerror or error}", EXIT_USER)
         return EXIT_USER
@@ -68,6 +67,9 @@ def _run(arguments: list[str]) -> int:
         else:
             show()
         return EXIT_USER
+    if code == INTERRUPTED:
+        typer.echo("Stopped.", err=True)
+    return code
 
 
 def _complain(message: str, code: int) -> None:
