@@ -133,7 +133,7 @@ class BlobLeaseLimiter:
         loop = asyncio.get_running_loop()
         self._tasks = (
             loop.create_task(self._grant_forever(), context=context),
-            loop.create_task(self._sharing.run(), context=context),
+            loop.create_task(self._share(), context=context),
         )
 
     async def _end(self) -> None:
@@ -141,7 +141,20 @@ class BlobLeaseLimiter:
         granting.cancel()
         self._sharing.stop()
         await asyncio.wait(self._tasks)
+        if sharing.cancelled():  # and so has left already
+            return
         sharing.result()
+        await self._leave()
+
+    async def _share(self) -> None:
+        try:
+            await self._sharing.run()
+        except asyncio.CancelledError:
+            # The loop ends and nobody drained us: those who begin next must not wait for our leases to run out.
+            await self._leave()
+            raise
+
+    async def _leave(self) -> None:
         await self._cool()
         try:
             await self._sharing.leave()

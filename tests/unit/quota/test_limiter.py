@@ -378,6 +378,22 @@ def test_drain_refuses_waiters_and_frees_partitions_for_the_next_worker() -> Non
     in_fleet(scenario)
 
 
+def test_a_loop_that_ends_undrained_frees_partitions_for_the_next_worker() -> None:
+    """A Functions worker ends its loop without a word to the app; the next one need not wait for leases to end."""
+
+    async def scenario(fleet: Fleet) -> None:
+        first, second = fleet.worker(), fleet.worker()
+        await load(first, 5.0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await load(second, 3.0)
+        assert len(second.limiter.held) == 4
+
+    in_fleet(scenario)
+
+
 def test_nothing_happens_before_the_first_demand() -> None:
     """A limiter that was only built costs no operation, and its drain neither."""
 
