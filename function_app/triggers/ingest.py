@@ -8,6 +8,7 @@ import azure.functions as func
 
 from assay.runtime import runtime
 from triggers.starting import start_run
+from triggers.texts import text_of
 
 blueprint = df.Blueprint()
 
@@ -25,5 +26,5 @@ async def ingest_blob(blob: func.InputStream, client: df.DurableOrchestrationCli
 async def ingest_event(event: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
     """Event Grid says that a file was dropped."""
     assay = runtime()
-    for path in await assay.ingest.announced(event.get_body().decode("utf-8", "replace")):
+    for path in await assay.ingest.announced(text_of(event)):
         await start_run(client, await assay.ingest.admit(path))

@@ -6,6 +6,7 @@ import azure.functions as func
 from assay.execution.worker import Handled
 from assay.orchestration.run import HINT
 from assay.runtime import runtime
+from triggers.texts import text_of
 
 blueprint = df.Blueprint()
 
@@ -14,14 +15,14 @@ blueprint = df.Blueprint()
 @blueprint.durable_client_input(client_name="client")
 async def trial_worker(message: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
     """Works on one chunk."""
-    await _hint(client, await runtime().worker.handle(message.get_body().decode("utf-8", "replace")))
+    await _hint(client, await runtime().worker.handle(text_of(message)))
 
 
 @blueprint.queue_trigger(arg_name="message", queue_name="trials-poison", connection="ASSAY_STORAGE")
 @blueprint.durable_client_input(client_name="client")
 async def trial_poison(message: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
     """Quarantines a message whose every delivery failed, so that its run can end."""
-    await _hint(client, await runtime().worker.bury(message.get_body().decode("utf-8", "replace")))
+    await _hint(client, await runtime().worker.bury(text_of(message)))
 
 
 async def _hint(client: df.DurableOrchestrationClient, handled: Handled | None) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from azure.storage.queue.aio import QueueClient
 
 from assay.orchestration.drops import drop_file, fetch_bundle
 from assay.planning.frozen import read_plan
@@ -82,6 +83,7 @@ def test_every_message_delivered_twice_gives_the_same_bundle_and_no_second_call(
 
 def test_garbage_messages_are_quarantined_and_the_run_ends_normally(site: Site, tmp_path: Path) -> None:
     """Each is kept with its reason; no chunk is touched."""
+    plain = "garbage that is not even Base64 ÄÖÜ"
     garbage = ["not json", "{}", '{"v": 2}', "\u0000\u0001", json.dumps({"v": 1, "run": "no-such-run"})]
     foreign = '{"v":1,"run":"no-such-run","experiment":"plain","chunk":0,"first_row":1,"rows":1,"offset":0,"length":9}'
 
@@ -89,16 +91,18 @@ def test_garbage_messages_are_quarantined_and_the_run_ends_normally(site: Site, 
         drop = await drop_file(runtime.storage, "colours", _dataset(tmp_path, "garbage.csv"))
         for text in (*garbage, foreign):
             await runtime.storage.send(layout.TRIALS_QUEUE, text)
+        await _send_plain(site, layout.TRIALS_QUEUE, plain)
         await finished(runtime, drop.run)
-        return await _quarantined(runtime, len(garbage) + 1)
+        return await _quarantined(runtime, len(garbage) + 2)
 
     reasons = {refusal.content: refusal.reason for refusal in site.ask(drop_with_garbage)}
     assert "not a chunk message" in reasons["not json"]
+    assert "not a chunk message" in reasons[plain]
     assert reasons[foreign] == "there is no run 'no-such-run' with a plan"
 
 
 def test_an_event_grid_message_starts_the_run_too(site: Site, tmp_path: Path) -> None:
-    """The way in that the deployed app uses, here with the same JSON on the queue, once as text and once as Base64."""
+    """The way in that the deployed app uses, here with the same JSON on the queue, as plain text and as Base64."""
     dataset = _dataset(tmp_path, "event.csv")
 
     async def announce(runtime: Runtime) -> str:
@@ -107,6 +111,7 @@ def test_an_event_grid_message_starts_the_run_too(site: Site, tmp_path: Path) ->
         event = json.dumps({"eventType": "Microsoft.Storage.BlobCreated", "subject": subject, "data": {}})
         await runtime.storage.send(layout.INGEST_QUEUE, event)
         await runtime.storage.send(layout.INGEST_QUEUE, base64.b64encode(event.encode()).decode())
+        await _send_plain(site, layout.INGEST_QUEUE, event)
         await runtime.storage.send(layout.INGEST_QUEUE, "no event at all")
         await finished(runtime, drop.run)
         return drop.run
@@ -117,6 +122,12 @@ def test_an_event_grid_message_starts_the_run_too(site: Site, tmp_path: Path) ->
 def test_a_file_name_may_be_in_any_script(site: Site, tmp_path: Path) -> None:
     """Umlauts, spaces, percent signs and CJK are names like others."""
     assert _run(site, _dataset(tmp_path, "Übersicht 100% 数据 #1.csv"))
+
+
+async def _send_plain(site: Site, queue: str, text: str) -> None:
+    """As a sender does that knows nothing of Base64."""
+    async with QueueClient.from_connection_string(site.storage, queue) as client:
+        await client.send_message(text)
 
 
 async def _planned(runtime: Runtime, run: str) -> Plan:

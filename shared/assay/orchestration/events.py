@@ -1,11 +1,11 @@
 """Event Grid events as they arrive on the queue `ingest`: which dropped blobs are they about?"""
 
-import base64
 import json
 from typing import Any
 
 from assay.errors import MessageRefused
 from assay.storage import layout
+from assay.storage.queue_text import plain_text
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 
@@ -23,11 +23,7 @@ def dropped_paths(body: str) -> list[str]:
 
 def _decoded(body: str) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(base64.b64decode(body, validate=True))
+        return json.loads(plain_text(body))
     except (ValueError, RecursionError):
         raise MessageRefused("neither JSON nor Base64 of JSON; expected an Event Grid event") from None
 
