@@ -3,6 +3,7 @@
 All are frozen and JSON-serialisable; blobs and queue messages hold exactly these shapes.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +13,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 NO_COST = Decimal(0)
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a text can be a run's id; whatever else comes from outside must not become part of a path."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 class Record(BaseModel):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,7 +22,6 @@ from assay.storage import layout
 RunArgument = Annotated[str, typer.Argument(help="The run's id, as 'assay ls' shows it", show_default=False)]
 APPEARS_SECONDS = 30.0
 SHOWN_REFUSALS = 20
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
 
 
 def register(app: typer.Typer) -> None:
@@ -114,7 +112,7 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
 
 async def known_run(runtime: Runtime, run: str) -> Progress:
     """What was last seen of a run. Raises UserError when there is none."""
-    progress = await runtime.run(run) if RUN_ID.fullmatch(run) else None
+    progress = await runtime.run(run)
     if progress is None:
         raise UserError(f"there is no run '{run}'; 'assay ls' shows what there is")
     return progress

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from pydantic import ValidationError
 from assay.errors import BlobExists, BlobMissing, MessageRefused
 from assay.execution.trial import Trial
 from assay.planning.frozen import read_header, read_plan
-from assay.records import ChunkMessage, Plan, Refusal
+from assay.records import ChunkMessage, Plan, Refusal, is_run_id
 from assay.storage import layout
 from assay.storage.base import Blobs
 from assay.suite.models import Suite
 
 KEPT_JOBS = 8
 SHOWN_CHARACTERS = 2_000
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def read_message(body: str) -> ChunkMessage:
         where = ".".join(str(part) for part in first["loc"]) or "the message"
         raise MessageRefused(f"not a chunk message: {where}: {first['msg']}") from None
     # Checked before the name becomes a part of blob paths.
-    if not _RUN.fullmatch(message.run):
+    if not is_run_id(message.run):
         raise MessageRefused(f"not a chunk message: {ascii(message.run)[:100]} is not a run's id")
     return message
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from assay.errors import BlobMissing
-from assay.records import Plan, Progress, RunHeader, Stage, Tally
+from assay.records import Plan, Progress, RunHeader, Stage, Tally, is_run_id
 from assay.storage import layout
 from assay.storage.base import Blobs
 
@@ -36,6 +36,8 @@ async def count_progress(blobs: Blobs, header: RunHeader, plan: Plan, stage: Sta
 
 async def read_progress(blobs: Blobs, run: str) -> Progress | None:
     """What was last written of a run, or None when there is no such run."""
+    if not is_run_id(run):
+        return None
     try:
         return Progress.model_validate_json(await blobs.read(layout.progress(run)))
     except BlobMissing:

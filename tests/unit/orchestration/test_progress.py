@@ -1,0 +1,27 @@
+"""Reading progress: what comes from outside names a run or nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay.orchestration.progress import list_progress, read_progress, write_progress
+from assay.records import Progress, Stage
+from assay.storage.memory import MemoryStorage
+
+
+@pytest.mark.parametrize("text", ["../inbox", "a/b", "", ".", "run id", "x" * 81, "rün"])
+async def test_what_cannot_be_a_run_is_never_looked_up(text: str) -> None:
+    """The id comes from a URL or a command line, and would become part of a path."""
+    storage = MemoryStorage()
+
+    assert await read_progress(storage, text) is None
+    assert storage.operations.total() == 0
+
+
+async def test_runs_are_listed_newest_first() -> None:
+    """Those that never began stand last."""
+    storage = MemoryStorage()
+    for name, began in (("a-0", None), ("b-1", "2026-01-01T00:00:00Z"), ("c-2", "2026-02-01T00:00:00Z")):
+        await write_progress(storage, Progress(run=name, stage=Stage.ASKING, started_at=began))
+
+    assert [one.run for one in await list_progress(storage)] == ["c-2", "b-1", "a-0"]
