@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
+from assay.cli.datasets import only_dataset, planned_locally
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console
 from assay.cli.suites import SuiteArgument
 from assay.errors import EXIT_USER, SuiteError, UserError
@@ -23,10 +23,7 @@ from assay.planning.estimate import (
     estimate_run,
     quota_complaints,
 )
-from assay.planning.plan import build_plan
-from assay.planning.preflight import check_columns
 from assay.registry import did_you_mean
-from assay.sources.tabular import READERS, open_source
 from assay.suite.models import Suite
 
 COLUMNS = ("experiment", "trials", "requests", "prompt tokens", "charged tokens", "likely USD", "highest USD")
@@ -87,7 +84,7 @@ def estimate(
     models = _models(model or [], checked)
     assumed = Assumptions(models, answer_tokens, rows or MAX_RENDERED_ROWS)
     written = str(folder / "suite.yaml")
-    made = _estimated(checked, text, written, file or _only_dataset(folder), assumed)
+    made = _estimated(checked, text, written, file or only_dataset(folder), assumed)
     complaints = quota_complaints(made, checked, text, written)
     if as_json:
         print_json({"ok": not complaints, "problems": complaints, **made.model_dump(mode="json")})
@@ -98,23 +95,11 @@ def estimate(
 
 
 def _estimated(suite: Suite, text: str, written: str, file: Path, assumed: Assumptions) -> Estimate:
-    source = open_source(file, file.name, suite.dataset.id)
-    if source.columns is not None:
-        check_columns(suite, text, source.columns, file.name, written)
-    with TemporaryDirectory(prefix="assay-") as scratch, progress_console().status(f"Reading {file.name}"):
-        planned = build_plan("estimate", suite, text, source, file.name, Path(scratch))
+    with (
+        progress_console().status(f"Reading {file.name}"),
+        planned_locally(suite, text, written, file) as planned,
+    ):
         return estimate_run(suite, planned, file.name, load_prices(), assumed)
-
-
-def _only_dataset(folder: Path) -> Path:
-    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS]
-    if len(found) == 1:
-        return found[0]
-    names = f"found {len(found)}: {', '.join(path.name for path in found)}" if found else "found none"
-    raise UserError(
-        f"{folder}: expected one dataset ({', '.join(READERS)}) beside the suite, {names}. "
-        "Name the file: assay estimate SUITE FILE"
-    )
 
 
 def _models(written: Sequence[str], suite: Suite) -> dict[str, str]:

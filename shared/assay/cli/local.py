@@ -11,18 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.cli.datasets import only_dataset
 from assay.cli.live import watch
 from assay.cli.runs import appeared
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console, wants_json
 from assay.errors import CheckFailed, UserError
 from assay.local.processes import is_running, terminated_as_interrupted
 from assay.local.stack import HOME, PUBLIC_KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
-from assay.orchestration.drops import drop_file, fetch_bundle, run_of, upload_suite
+from assay.orchestration.drops import drop_file, fetch_bundle, read_suite, run_of, upload_suite
 from assay.provenance.verification import verify_bundle
 from assay.records import Stage
 from assay.runtime import Runtime
 from assay.settings import Settings
-from assay.sources.tabular import READERS
 
 DEMO_FILE = "demo.json"
 
@@ -57,7 +57,8 @@ def demo(
     A demo that was interrupted is resumed; after one that has ended, a new run is started.
     """
     folder = suite or project_root() / "config" / "support-triage"
-    dataset = _dataset(folder)
+    read_suite(folder)  # what is wrong with it is said before anything is started
+    dataset = only_dataset(folder)
     with terminated_as_interrupted(), _stack(home, workers, [folder]) as stack:
         try:
             summary = asyncio.run(_demo(home, stack, folder, dataset))
@@ -187,13 +188,6 @@ def _show(summary: str, bundle: Path, public_key: Path) -> None:
     typer.echo("\nCheck it yourself:")
     typer.echo(f"  .venv/bin/assay verify {bundle} --key {public_key}")
     typer.echo(f"  openssl dgst -sha256 -verify {public_key} -signature {signature} {manifest}")
-
-
-def _dataset(folder: Path) -> Path:
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in READERS)
-    if len(found) != 1 or not (folder / "suite.yaml").is_file():
-        raise UserError(f"{folder}: expected a suite.yaml and one dataset beside it; found {len(found)} datasets")
-    return found[0]
 
 
 async def _deploy(home: Path, stack: Stack, folders: list[Path]) -> list[str]:

@@ -13,9 +13,9 @@ from assay.cli.connection import with_runtime
 from assay.cli.live import watch
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table, progress_console
 from assay.errors import BlobMissing, CheckFailed, UserError
-from assay.orchestration.drops import Drop, drop_file, find_refusal, run_of
+from assay.orchestration.drops import Drop, drop_file, find_refusal
 from assay.planning.frozen import read_header
-from assay.records import Progress, Refusal, Stage
+from assay.records import Progress, Refusal
 from assay.runtime import Runtime
 from assay.storage import layout
 
@@ -44,8 +44,9 @@ def submit(
     """Drop a dataset file; a run starts by itself. Prints the run's id."""
 
     async def work(runtime: Runtime) -> Progress:
-        await _say_if_known(runtime, suite, file, again)
         drop = await drop_file(runtime.storage, suite, file, again=secrets.token_hex(4) if again else "")
+        if drop.is_known:
+            progress_console().print("This content was run before with this suite; --again runs it once more.")
         progress = await appeared(runtime, drop)
         if not as_json:
             typer.echo(drop.run)
@@ -116,12 +117,6 @@ async def known_run(runtime: Runtime, run: str) -> Progress:
     if progress is None:
         raise UserError(f"there is no run '{run}'; 'assay ls' shows what there is")
     return progress
-
-
-async def _say_if_known(runtime: Runtime, suite: str, file: Path, again: bool) -> None:
-    known = await runtime.run(await run_of(runtime.storage, suite, file))
-    if known and known.stage is Stage.DONE and not again:
-        progress_console().print("This content was run before with this suite; --again runs it once more.")
 
 
 async def _watched(runtime: Runtime, run: str) -> Progress:

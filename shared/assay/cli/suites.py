@@ -1,18 +1,16 @@
 """`assay validate`, `assay deploy`, `assay schema`: suites, before they run."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from assay.cli.connection import with_runtime
+from assay.cli.datasets import datasets_beside, planned_locally
 from assay.cli.shown import JsonFlag, print_facts, print_json
 from assay.errors import UserError
 from assay.orchestration.drops import read_suite, upload_suite
-from assay.planning.plan import build_plan
-from assay.planning.preflight import check_columns, columns_used, primary_score
-from assay.sources.tabular import READERS, open_source
+from assay.planning.preflight import columns_used, primary_score
 from assay.suite.loading import schema
 from assay.suite.models import Suite
 
@@ -32,7 +30,7 @@ def validate(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
     """Check a suite and the datasets beside it, without asking a model. Exit code 2 when something is wrong."""
     folder = suite if suite.is_dir() else suite.parent
     checked, text = read_suite(folder)
-    datasets = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS]
+    datasets = datasets_beside(folder)
     facts = _facts(checked, [_examined(checked, text, path) for path in datasets])
     if as_json:
         print_json({"ok": True, **facts})
@@ -69,12 +67,8 @@ def show_schema(
 
 def _examined(suite: Suite, text: str, path: Path) -> str:
     """What a run would find in a dataset. Raises UserError when it could not start."""
-    source = open_source(path, path.name, suite.dataset.id)
-    if source.columns is not None:
-        check_columns(suite, text, source.columns, path.name, str(path.parent / "suite.yaml"))
-    with TemporaryDirectory() as folder:
-        plan = build_plan(suite.name, suite, text, source, path.name, Path(folder)).plan
-    return f"{path.name} ({plan.rows:,} rows, {plan.bad_rows:,} bad)"
+    with planned_locally(suite, text, str(path.parent / "suite.yaml"), path) as planned:
+        return f"{path.name} ({planned.plan.rows:,} rows, {planned.plan.bad_rows:,} bad)"
 
 
 def _facts(suite: Suite, datasets: list[str]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from assay.orchestration.ingest import AGAIN, file_digest, file_refusal_path, ru
 from assay.orchestration.progress import take_up
 from assay.planning.preflight import checked_suite
 from assay.provenance.manifest import SEAL_NAMES, path_fault
-from assay.records import Refusal
+from assay.records import Refusal, Stage
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Suite
@@ -18,11 +18,12 @@ from assay.suite.models import Suite
 
 @dataclass(frozen=True)
 class Drop:
-    """A file in the inbox, and the run that it starts."""
+    """A file in the inbox, and the run that it starts; `is_known` when that run has ended well before."""
 
     path: str
     etag: str
     run: str
+    is_known: bool = False
 
 
 def read_suite(folder: Path) -> tuple[Suite, str]:
@@ -51,9 +52,9 @@ async def drop_file(storage: Storage, suite: str, file: Path, again: str = "") -
     """
     path = layout.dropped(suite, unicodedata.normalize("NFC", file.name))
     run = await run_of(storage, suite, file, again)
-    await take_up(storage, run)
+    stage = await take_up(storage, run)
     etag = await storage.upload(path, file, metadata={AGAIN: again} if again else None)
-    return Drop(path, etag, run)
+    return Drop(path, etag, run, is_known=stage is Stage.DONE)
 
 
 async def run_of(storage: Storage, suite: str, file: Path, again: str = "") -> str:
