@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from assay.errors import ModelUnavailable
 from assay.llm.base import ChatAnswer, ChatModel, ChatRequest, ModelError
 from assay.llm.errors import LONGEST_WAIT_SECONDS, TAXONOMY, FailureKind
-from assay.quota.base import Charge, ChargeTooLarge, Limiter, Permit, PermitExpired
+from assay.quota.base import Charge, ChargeTooLarge, Limiter, Permit, PermitExpired, Throttling
 from assay.records import Attempt
 from assay.telemetry import Telemetry
 
@@ -181,7 +181,7 @@ def _settle(permit: Permit, error: ModelError) -> None:
     if not error.sent or not TAXONOMY[error.kind].charged:
         permit.refund()
     elif error.status == HTTPStatus.TOO_MANY_REQUESTS:
-        permit.throttled(error.retry_after_seconds)
+        permit.throttled(Throttling(error.retry_after_seconds))
 
 
 def _fields(attempt: Attempt) -> dict[str, object]:

@@ -4,7 +4,7 @@ A permit is granted locally, without a storage call; limiters differ in what sta
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from assay.errors import AssayError
 
@@ -15,13 +15,31 @@ class Quota:
 
     requests_per_minute: int
     tokens_per_minute: int
+    accounting: Literal["standard", "settled"] = "standard"
+    """Whether the service keeps the charge it made at arrival, or corrects it when it has answered (provisioned)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What the service will count for one request: estimated prompt tokens plus `max_tokens`."""
+    """What the service will count for one request: estimated prompt tokens plus `max_tokens`.
+
+    Charges of one `flow` (an experiment of a run) are granted in order; flows take turns by the tokens they were granted.
+    """
 
     tokens: int
+    flow: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttling:
+    """What the service said with a 429. Without an `axis` it did not say which limit was hit.
+
+    `is_capacity`: the service as a whole is busy, which says nothing of the deployment's limits.
+    """
+
+    retry_after_seconds: float | None = None
+    axis: Literal["requests", "tokens"] | None = None
+    is_capacity: bool = False
 
 
 class PermitExpired(AssayError):
@@ -33,7 +51,7 @@ class ChargeTooLarge(AssayError):
 
 
 class Permit(Protocol):
-    """Leave to send one request. Call `sent` right before it leaves and `throttled` after a 429.
+    """Leave to send one request. Call `sent` right before it leaves, then `throttled` after a 429 or `settle` at the end.
 
     `refund` instead of `sent`, or after it when the service did not count the request.
     """
@@ -46,8 +64,12 @@ class Permit(Protocol):
         """The service did not count it: gives the charge back."""
         ...
 
-    def throttled(self, retry_after_seconds: float | None) -> None:
+    def throttled(self, throttling: Throttling) -> None:
         """The service answered 429: slow down as the limiter sees fit."""
+        ...
+
+    def settle(self, tokens: int) -> None:
+        """The service answered, and so many tokens were used: credited only where the service credits them too."""
         ...
 
 
@@ -56,6 +78,14 @@ class Limiter(Protocol):
 
     async def acquire(self, charge: Charge) -> Permit:
         """Waits until the request may be sent. Raises ChargeTooLarge at once if that can never be."""
+        ...
+
+    def wait_seconds(self, charge: Charge) -> float:
+        """About how long `acquire` would take now, whoever waits already included; infinite when it can never be."""
+        ...
+
+    def announced(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
+        """What the service says the deployment grants now; None where it says nothing."""
         ...
 
     async def drain(self) -> None:

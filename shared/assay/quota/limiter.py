@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf
 
 from assay.errors import AssayError, StorageError
-from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Quota
+from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Quota, Throttling
 from assay.quota.bell import Bell, Sleep
 from assay.quota.bucket import BURST_SECONDS, HEADROOM, Bucket, Spending
 from assay.quota.leases import PartitionLeases, Tenure
@@ -112,6 +112,13 @@ class BlobLeaseLimiter:
         if not self._waiters and self._seconds_until_fits(charge) <= 0:
             return self._grant(charge)
         return await self._wait_for_turn(charge)
+
+    def wait_seconds(self, charge: Charge) -> float:
+        """Not yet with those who wait."""
+        return 0.0 if not self._waiters and self._seconds_until_fits(charge) <= 0 else 1.0
+
+    def announced(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
+        """Not adopted yet."""
 
     async def drain(self) -> None:
         """Refuses whoever waits, pays debts for at most five seconds, and releases every partition."""
@@ -266,5 +273,8 @@ class _LeasedPermit:
     def refund(self) -> None:
         self._limiter._refund(self._spending)
 
-    def throttled(self, retry_after_seconds: float | None) -> None:
-        self._limiter._slow_down(self._sent_at, retry_after_seconds)
+    def throttled(self, throttling: Throttling) -> None:
+        self._limiter._slow_down(self._sent_at, throttling.retry_after_seconds)
+
+    def settle(self, tokens: int) -> None:
+        """Not credited yet."""

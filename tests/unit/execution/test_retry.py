@@ -11,7 +11,7 @@ from assay.execution.retry import Exhausted, ask, decide_retry
 from assay.llm.base import ChatAnswer, ChatMessage, ChatRequest, ModelError
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.llm.scripted import Reply, ScriptedModel
-from assay.quota.base import Charge, ChargeTooLarge, PermitExpired
+from assay.quota.base import Charge, ChargeTooLarge, PermitExpired, Throttling
 from assay.records import Attempt
 from assay.telemetry import RecordingTelemetry
 
@@ -36,8 +36,11 @@ class CountingPermit:
     def refund(self) -> None:
         self._log.append("refund")
 
-    def throttled(self, retry_after_seconds: float | None) -> None:
-        self._log.append(f"throttled {retry_after_seconds}")
+    def throttled(self, throttling: Throttling) -> None:
+        self._log.append(f"throttled {throttling.retry_after_seconds}")
+
+    def settle(self, tokens: int) -> None:
+        self._log.append(f"settled {tokens}")
 
 
 class CountingLimiter:
@@ -54,6 +57,12 @@ class CountingLimiter:
         self._bench.now += SPENT_AT_ONCE
         self.expired_permits -= 1
         return CountingPermit(self._bench.permits, expired=self.expired_permits >= 0)
+
+    def wait_seconds(self, charge: Charge) -> float:
+        return SPENT_AT_ONCE
+
+    def announced(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
+        return
 
     async def drain(self) -> None:
         return

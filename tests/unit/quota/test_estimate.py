@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.llm.base import ChatMessage
-from assay.quota.base import Charge
+from assay.quota.base import Charge, Throttling
 from assay.quota.estimate import estimate_tokens
 from assay.quota.none import NoLimiter
 
@@ -18,7 +18,7 @@ async def test_no_limiter_grants_at_once_and_forgets() -> None:
     limiter = NoLimiter()
     permit = await limiter.acquire(Charge(10**9))
     permit.sent()
-    permit.throttled(3.0)
+    permit.throttled(Throttling(3.0))
     permit.refund()
     await limiter.drain()
     await limiter.acquire(Charge(1))

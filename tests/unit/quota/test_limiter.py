@@ -11,7 +11,7 @@ import pytest
 from virtual_time import Fleet, Worker, heaviest_window, run_virtually
 
 from assay.errors import StorageError
-from assay.quota.base import Charge, ChargeTooLarge, PermitExpired, Quota
+from assay.quota.base import Charge, ChargeTooLarge, PermitExpired, Quota, Throttling
 from assay.quota.bucket import BURST_SECONDS
 from assay.quota.leases import LEASE_SECONDS
 from assay.quota.limiter import LimiterDrained
@@ -279,7 +279,7 @@ def test_a_refusal_by_the_service_holds_everybody_back_as_long_as_it_asked() -> 
         worker = fleet.worker()
         permit = await worker.send(SMALL)
         refused = fleet.clock()
-        permit.throttled(5.0)
+        permit.throttled(Throttling(5.0))
         await worker.send(SMALL)
         assert fleet.clock() >= refused + 5.0
 
