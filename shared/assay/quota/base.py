@@ -23,7 +23,7 @@ class Quota:
 class Charge:
     """What the service will count for one request: estimated prompt tokens plus `max_tokens`.
 
-    Charges of one `flow` (an experiment of a run) are granted in order; flows take turns by the tokens they were granted.
+    Charges of one `flow` (an experiment of a run) are granted in order; flows take turns by tokens granted.
     """
 
     tokens: int
@@ -51,7 +51,7 @@ class ChargeTooLarge(AssayError):
 
 
 class Permit(Protocol):
-    """Leave to send one request. Call `sent` right before it leaves, then `throttled` after a 429 or `settle` at the end.
+    """Leave to send one request. `sent` right before it leaves, then `throttled` after a 429, `settle` after an answer.
 
     `refund` instead of `sent`, or after it when the service did not count the request.
     """
