@@ -14,6 +14,7 @@ AssayError
 │   │   └── LeaseLost        we no longer hold the lease that we wrote under
 │   ├── ModelError         one request without an answer (`llm/base.py`)
 │   └── ModelUnavailable   no answer from a model after all attempts
+├── RunStopped           nothing more may be asked in this run until a person lets it go on
 └── MessageRefused       a queue message that no retry can make readable; it goes to quarantine
 
 Errors that no command shows (of prompts, permits, the local host) are defined where they are raised.
@@ -80,6 +81,10 @@ class LeaseLost(StorageError):
 
 class ModelUnavailable(ServiceError):
     """No usable answer from a model after all attempts."""
+
+
+class RunStopped(AssayError):
+    """Nothing more may be asked in this run until a person lets it go on; the message says why, and how."""
 
 
 class MessageRefused(AssayError):

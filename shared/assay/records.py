@@ -84,6 +84,7 @@ class Attempt(Record):
     """One try at one model request. `wait_seconds` is what was waited after it before the next one."""
 
     number: int
+    deployment: str = ""
     error: str | None = None
     status: int | None = None
     request_id: str | None = None
@@ -91,7 +92,11 @@ class Attempt(Record):
 
 
 class Response(Record):
-    """A model's answer to one criterion."""
+    """A model's answer to one criterion. `deployment` is the one that answered, after fallbacks.
+
+    `discarded` are tokens of answers that were paid for and not used: cut by a limit of ours, or invalid. They are in
+    `cost_usd`. A `cached` response cost nothing now; its tokens and latency are those of the first time.
+    """
 
     criterion: str
     text: str
@@ -104,10 +109,27 @@ class Response(Record):
     latency_seconds: float
     quota_wait_seconds: float = 0.0
     attempts: tuple[Attempt, ...] = ()
+    refused: bool = False
+    discarded: Usage = Usage()
+    cached: bool = False
+    reruns: int = 0
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the answer ended at `max_tokens`."""
+        return self.finish_reason == "length"
+
+    @property
+    def billed(self) -> Usage:
+        """Tokens that this response was billed."""
+        return self.discarded if self.cached else self.usage + self.discarded
 
 
 class Failure(Record):
-    """Why a trial has no answer. `kind` is one of the error taxonomy (`llm/errors.py`), `prompt` or `poisoned`."""
+    """Why a trial has no answer. `kind` is one of the error taxonomy (`llm/errors.py`), `prompt` or `poisoned`.
+
+    `usage` and `cost_usd` are what its answers were billed, if there were any that could not be used.
+    """
 
     kind: str
     message: str
@@ -115,6 +137,8 @@ class Failure(Record):
     status: int | None = None
     request_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
+    usage: Usage = Usage()
+    cost_usd: Decimal | None = NO_COST
 
 
 class Score(Record):
@@ -138,12 +162,14 @@ class Outcome(Record):
 
     @property
     def cost_usd(self) -> Decimal:
-        """What the trial cost; responses without a known price count as nothing."""
-        return sum((r.cost_usd or NO_COST for r in self.responses), NO_COST)
+        """What the trial cost; answers without a known price count as nothing."""
+        of_failure = (self.failure.cost_usd if self.failure else None) or NO_COST
+        return sum((r.cost_usd or NO_COST for r in self.responses), of_failure)
 
     @property
     def usage(self) -> Usage:
-        return sum((r.usage for r in self.responses), Usage())
+        """Tokens that the trial was billed."""
+        return sum((r.billed for r in self.responses), self.failure.usage if self.failure else Usage())
 
 
 class DatasetReference(Record):
@@ -206,12 +232,13 @@ class Plan(Record):
 
 
 class Stage(StrEnum):
-    """Where a run stands; the last two are final."""
+    """Where a run stands. Done and failed are final; a stopped run waits for `assay resume`."""
 
     PLANNING = "planning"
     ASKING = "asking"
     EVALUATING = "evaluating"
     PUBLISHING = "publishing"
+    STOPPED = "stopped"
     DONE = "done"
     FAILED = "failed"
 
@@ -227,6 +254,8 @@ class Tally(Record):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: Decimal = NO_COST
+    cached: int = 0
+    reruns: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(**{name: getattr(self, name) + getattr(other, name) for name in Tally.model_fields})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from assay import __version__
 from assay.errors import StorageError, UserError
 from assay.execution.job import Jobs
-from assay.execution.trial import Ask, Trial
+from assay.execution.trial import Trial
 from assay.execution.worker import Worker
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest
@@ -27,7 +27,7 @@ from assay.orchestration.progress import list_progress, read_progress
 from assay.orchestration.steps import AskingSteps
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
-from assay.records import Attempt, Progress, Record
+from assay.records import Progress, Record, RunHeader
 from assay.settings import KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
 from assay.suite.models import Experiment, QuotaSettings, Suite
@@ -36,7 +36,8 @@ from assay.telemetry import LOGGER, LogTelemetry, Telemetry
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
-    from assay.llm.base import ChatAnswer, ChatModel, ChatRequest
+    from assay.llm.base import ChatModel
+    from assay.middleware.base import Ask
     from assay.provenance.signing import Signer
     from assay.quota.base import Limiter
     from assay.storage.base import Storage
@@ -128,42 +129,35 @@ class Runtime:
             if (made := self.__dict__.get(name)) is not None:
                 await made.close()
 
-    async def _trials_of(self, suite: Suite) -> dict[str, Trial]:
-        model = await self._chat_model()
-        return {experiment.name: self._trial(suite, experiment, model) for experiment in suite.experiments}
+    async def _trials_of(self, header: RunHeader) -> dict[str, Trial]:
+        suite, model = Suite.model_validate(header.suite), await self._chat_model()
+        return {one.name: self._trial(header.run, suite, one, model) for one in suite.experiments}
 
-    def _trial(self, suite: Suite, experiment: Experiment, model: "ChatModel") -> Trial:
-        from assay.llm.pricing import load_prices
-
+    def _trial(self, run: str, suite: Suite, experiment: Experiment, model: "ChatModel") -> Trial:
         return Trial(
+            run_id=run,
             experiment=experiment,
             prompts=compile_prompts(experiment),
             scorers=scorers_of(suite),
-            prices=load_prices(),
             request_timeout_seconds=suite.limits.request_timeout_seconds,
-            ask=self._ask(model, self._limiter(experiment.model.deployment, suite), suite),
+            ask=self._ask(suite, experiment, model),
         )
 
-    def _ask(self, model: "ChatModel", limiter: "Limiter", suite: Suite) -> Ask:
-        from assay.execution.retry import ask
-        from assay.quota.base import Charge
-        from assay.quota.estimate import estimate_tokens
+    def _ask(self, suite: Suite, experiment: Experiment, model: "ChatModel") -> "Ask":
+        from assay.execution.asking import Asker
+        from assay.execution.routes import Route
+        from assay.llm.pricing import load_prices
 
-        async def within_quota(request: "ChatRequest") -> "tuple[ChatAnswer, tuple[Attempt, ...], float]":
-            charge = Charge(estimate_tokens(request.messages) + request.max_tokens)
-            return await ask(
-                model,
-                limiter,
-                request,
-                charge,
-                attempts_limit=suite.limits.attempts,
-                clock=time.monotonic,
-                sleep=asyncio.sleep,
-                random=random.random,
-                telemetry=self.telemetry,
-            )
-
-        return within_quota
+        deployment = experiment.model.deployment
+        return Asker(
+            route=Route(deployment, deployment, model, self._limiter(deployment, suite)),
+            prices=load_prices(),
+            attempts_limit=suite.limits.attempts,
+            clock=time.monotonic,
+            sleep=asyncio.sleep,
+            random=random.random,
+            telemetry=self.telemetry,
+        )
 
     async def _chat_model(self) -> "ChatModel":
         """One client for all deployments of the endpoint."""

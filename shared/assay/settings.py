@@ -3,18 +3,29 @@
 Importing this module loads no Azure SDK; `credential` and `KeyVaultSecrets` load theirs when they are called.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -29,7 +40,8 @@ ENV_FILE = ".env"
 KEY_VAULT_PREFIX = "keyvault:"
 
 _LONGEST_SHOWN = 80
-_SECRET_VARIABLES = {"ASSAY_STORAGE", "AZURE_OPENAI_API_KEY"}
+_SECRET_VARIABLES = {"ASSAY_STORAGE", "AZURE_OPENAI_API_KEY", "ASSAY_ENDPOINTS", "CONTENT_SAFETY_KEY"}
+_ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 _CONNECTION_STRING = re.compile(r"(?i)(^|;)\s*(UseDevelopmentStorage=true|AccountName=|BlobEndpoint=)")
 _URL = re.compile(r"(https://[^/\s?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?)(/[^\s?#]*)?")
@@ -49,6 +61,15 @@ def _checked_connection_string(value: SecretStr) -> SecretStr:
     return value
 
 
+def _from_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("not JSON") from None
+
+
 def _variable(name: str, expected: str, default: Any = None, **limits: Any) -> Any:
     """A field that is read from the variable `name`; `expected` ends the sentence that refuses a value."""
     return Field(default, validation_alias=name, description=expected, **limits)
@@ -57,6 +78,39 @@ def _variable(name: str, expected: str, default: Any = None, **limits: Any) -> A
 Url = Annotated[str, AfterValidator(_checked_url)]
 ConnectionString = Annotated[SecretStr, AfterValidator(_checked_connection_string)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())]
+
+
+class Endpoint(BaseModel):
+    """One more Azure OpenAI resource. What is absent is taken from the AZURE_OPENAI_ variables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: Url
+    api_key: SecretStr | None = None
+    api_version: str | None = None
+
+
+class DeploymentQuota(BaseModel):
+    """What a deployment grants per minute, where a suite does not say it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_minute: int = Field(ge=1)
+    tokens_per_minute: int = Field(ge=1)
+    accounting: Literal["standard", "settled"] = "standard"
+
+
+def _endpoints(value: Any) -> Any:
+    """Endpoints by name; an address alone stands for an endpoint of that address."""
+    read = _from_json(value)
+    if not isinstance(read, Mapping) or not all(_ENDPOINT_NAME.fullmatch(str(name)) for name in read):
+        raise ValueError("not names with addresses")
+    return {name: {"url": one} if isinstance(one, str) else one for name, one in read.items()}
+
+
+Endpoints = Annotated[dict[str, Endpoint], NoDecode, BeforeValidator(_endpoints)]
+Quotas = Annotated[dict[str, DeploymentQuota], NoDecode, BeforeValidator(_from_json)]
+LimiterName = Literal["blob_lease", "window", "adaptive", "none"]
 
 
 class Settings(BaseSettings):
@@ -72,12 +126,25 @@ class Settings(BaseSettings):
     azure_openai_endpoint: Url | None = _variable("AZURE_OPENAI_ENDPOINT", _URL_EXPECTED)
     azure_openai_api_key: SecretStr | None = _variable("AZURE_OPENAI_API_KEY", "a key or keyvault:<secret-name>")
     azure_openai_api_version: str = _variable("AZURE_OPENAI_API_VERSION", "an API version", "2024-10-21")
+    endpoints: Endpoints = _variable("ASSAY_ENDPOINTS", 'JSON such as {"west": "https://..."}', {})
+    content_safety_endpoint: Url | None = _variable("CONTENT_SAFETY_ENDPOINT", _URL_EXPECTED)
+    content_safety_key: SecretStr | None = _variable("CONTENT_SAFETY_KEY", "a key or keyvault:<secret-name>")
     azure_client_id: str | None = _variable("AZURE_CLIENT_ID", "the client id of an identity")
     key_vault_url: Url | None = _variable("KEY_VAULT_URI", _URL_EXPECTED)
     worker_concurrency: int = _variable("ASSAY_WORKER_CONCURRENCY", "a whole number from 1 to 4096", 64, ge=1, le=4096)
     checkpoint_seconds: float = _variable("ASSAY_CHECKPOINT_SECONDS", "seconds from 0 to 60", 0.2, ge=0, le=60)
     queue_depth: int = _variable("ASSAY_QUEUE_DEPTH", "a whole number from 1 to 1000", 64, ge=1, le=1000)
-    limiter: Literal["blob_lease", "none"] = _variable("ASSAY_LIMITER", "'blob_lease' or 'none'", "blob_lease")
+    limiter: LimiterName = _variable("ASSAY_LIMITER", "'blob_lease', 'window', 'adaptive' or 'none'", "blob_lease")
+    quota: Quotas = _variable(
+        "ASSAY_QUOTA",
+        'JSON such as {"gpt-4o-mini": {"requests_per_minute": 600, "tokens_per_minute": 100000}}',
+        {},
+    )
+    prices_file: Path | None = _variable("ASSAY_PRICES", "the path of a price table in YAML")
+    redaction_patterns: str | None = _variable("ASSAY_REDACTION_PATTERNS", "regular expressions, one per line")
+    inject_failures: str | None = _variable(
+        "ASSAY_INJECT_FAILURES", "failures to inject, such as rate=0.05,kinds=429|500|timeout|malformed"
+    )
     signing_key_file: Path | None = _variable("ASSAY_SIGNING_KEY_FILE", "the path of a private key in PEM form")
     max_file_bytes: int = _variable("ASSAY_MAX_FILE_BYTES", "a whole number of bytes, 1 or more", 2 * 1024**3, ge=1)
     history_days: int = _variable("ASSAY_HISTORY_DAYS", "a whole number of days, 1 or more", 30, ge=1)

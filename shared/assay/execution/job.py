@@ -12,10 +12,9 @@ from pydantic import ValidationError
 from assay.errors import BlobExists, BlobMissing, MessageRefused
 from assay.execution.trial import Trial
 from assay.planning.frozen import read_header, read_plan
-from assay.records import ChunkMessage, Plan, Refusal, is_run_id
+from assay.records import ChunkMessage, Plan, Refusal, RunHeader, is_run_id
 from assay.storage import layout
 from assay.storage.base import Blobs
-from assay.suite.models import Suite
 
 KEPT_JOBS = 8
 SHOWN_CHARACTERS = 2_000
@@ -36,7 +35,7 @@ class Job:
 class Jobs:
     """The jobs of the runs that this process works on; the least recently used is forgotten."""
 
-    def __init__(self, blobs: Blobs, trials_of: Callable[[Suite], Awaitable[dict[str, Trial]]]) -> None:
+    def __init__(self, blobs: Blobs, trials_of: Callable[[RunHeader], Awaitable[dict[str, Trial]]]) -> None:
         self._blobs, self._trials_of = blobs, trials_of
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._reading = asyncio.Lock()
@@ -63,7 +62,7 @@ class Jobs:
             return
         plan = await self._read_plan(run)
         header = await read_header(self._blobs, run)
-        self._jobs[run] = Job(plan, await self._trials_of(Suite.model_validate(header.suite)))
+        self._jobs[run] = Job(plan, await self._trials_of(header))
         while len(self._jobs) > KEPT_JOBS:
             self._jobs.popitem(last=False)
 

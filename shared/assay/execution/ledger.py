@@ -186,18 +186,22 @@ def read_outcomes(lines: bytes) -> list[Outcome]:
 def tally(outcomes: Iterable[Outcome]) -> Tally:
     """Counts and sums over outcomes."""
     counts = dict.fromkeys(TrialStatus, 0)
-    trials = input_tokens = output_tokens = 0
+    trials = input_tokens = output_tokens = cached = reruns = 0
     cost = Decimal(0)
     for outcome in outcomes:
         counts[outcome.status] += 1
         usage = outcome.usage
         trials, cost = trials + 1, cost + outcome.cost_usd
         input_tokens, output_tokens = input_tokens + usage.input_tokens, output_tokens + usage.output_tokens
+        cached += sum(response.cached for response in outcome.responses)
+        reruns += sum(response.reruns for response in outcome.responses)
     return Tally(
         trials=trials,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cost_usd=cost,
+        cached=cached,
+        reruns=reruns,
         **{status.value: count for status, count in counts.items()},
     )
 

@@ -1,29 +1,25 @@
 """One trial: a row is put to every criterion of an experiment, the answers are scored, an outcome comes back."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from assay.execution.retry import Exhausted
-from assay.llm.base import ChatAnswer, ChatMessage, ChatRequest
+from assay.llm.base import ChatMessage, ChatRequest
 from assay.llm.errors import TAXONOMY
-from assay.llm.pricing import PriceTable
+from assay.middleware.base import Ask, Question, Unanswered
 from assay.planning.prompts import Prompt, PromptError
-from assay.records import Attempt, Failure, Outcome, Response, Row, Score, TrialStatus
+from assay.records import Failure, Outcome, Response, Row, Score, TrialStatus
 from assay.scoring.base import Scorer
 from assay.suite.models import Experiment
-
-Ask = Callable[[ChatRequest], Awaitable[tuple[ChatAnswer, tuple[Attempt, ...], float]]]
-"""Asks a model with quota and retries: the answer, its attempts, seconds waited for quota. Raises Exhausted."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """How every row of one experiment is tried; made once per run and process."""
 
+    run_id: str
     experiment: Experiment
     prompts: tuple[Prompt, ...]
     scorers: tuple[Scorer, ...]
-    prices: PriceTable
     request_timeout_seconds: float
     ask: Ask
 
@@ -37,24 +33,30 @@ class Trial:
                 return self._failed(
                     row, responses, Failure(kind="prompt", message=str(error), criterion=prompt.criterion)
                 )
-            except Exhausted as error:
+            except Unanswered as error:
                 return self._failed(row, responses, _failure(error, prompt.criterion))
         return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))
 
     async def _respond(self, prompt: Prompt, row: Row) -> Response:
-        answer, attempts, quota_wait = await self.ask(self._request(prompt.render(row.fields)))
+        request = self._request(prompt.render(row.fields))
+        reply = await self.ask(Question(self.run_id, self.experiment.name, prompt.criterion, row.row_id, request))
+        answer = reply.answer
         return Response(
             criterion=prompt.criterion,
             text=_storable(answer.text),
             finish_reason=answer.finish_reason,
             model=answer.model,
-            deployment=self.experiment.model.deployment,
+            deployment=reply.deployment,
             request_id=answer.request_id,
             usage=answer.usage,
-            cost_usd=self.prices.cost(answer.model, answer.usage),
+            cost_usd=reply.spent.cost_usd,
             latency_seconds=answer.latency_seconds,
-            quota_wait_seconds=quota_wait,
-            attempts=attempts,
+            quota_wait_seconds=reply.quota_wait_seconds,
+            attempts=reply.attempts,
+            refused=answer.refused,
+            discarded=reply.discarded.usage,
+            cached=reply.cached,
+            reruns=reply.reruns,
         )
 
     def _request(self, messages: tuple[ChatMessage, ...]) -> ChatRequest:
@@ -106,7 +108,7 @@ def _score(scorer: Scorer, row: Row, responses: Mapping[str, Response]) -> Score
     return score.model_copy(update={"reason": _storable(score.reason)}) if score.reason else score
 
 
-def _failure(error: Exhausted, criterion: str) -> Failure:
+def _failure(error: Unanswered, criterion: str) -> Failure:
     last = error.last
     return Failure(
         kind=last.kind,
@@ -115,6 +117,8 @@ def _failure(error: Exhausted, criterion: str) -> Failure:
         status=last.status,
         request_id=last.request_id,
         attempts=error.attempts,
+        usage=error.spent.usage,
+        cost_usd=error.spent.cost_usd,
     )
 
 

@@ -40,7 +40,7 @@ class RateLimitHeaders:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """One answer. `latency_seconds` runs from sending to the last byte."""
+    """One answer. `latency_seconds` runs from sending to the last byte. `refused`: the model declined to answer."""
 
     text: str
     finish_reason: str
@@ -49,12 +49,15 @@ class ChatAnswer:
     usage: Usage
     latency_seconds: float
     rate_limit: RateLimitHeaders = field(default_factory=RateLimitHeaders)
+    refused: bool = False
 
 
 class ModelError(ServiceError):
     """A request without a usable answer.
 
     `retry_after_seconds` is what the service asked for, if it did. `sent` is False when no byte can have reached it.
+    `axis` is the limit that a 429 hit, where it says so. `usage` is what an answer that cannot be used was billed, by
+    `model`.
     """
 
     def __init__(
@@ -67,6 +70,9 @@ class ModelError(ServiceError):
         retry_after_seconds: float | None = None,
         sent: bool = True,
         rate_limit: RateLimitHeaders | None = None,
+        axis: Literal["requests", "tokens"] | None = None,
+        usage: Usage | None = None,
+        model: str | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -75,6 +81,9 @@ class ModelError(ServiceError):
         self.retry_after_seconds = retry_after_seconds
         self.sent = sent
         self.rate_limit = rate_limit or RateLimitHeaders()
+        self.axis = axis
+        self.usage = usage or Usage()
+        self.model = model
 
 
 class ChatModel(Protocol):

@@ -159,7 +159,8 @@ def _unused(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> I
 def _idle_quotas(written: SuiteFile) -> Iterator[tuple[Path, str]]:
     """A quota under a mistyped name would leave the deployment without a limiter."""
     models = [written.defaults.model, *(experiment.model for experiment in written.experiments)]
-    asked = list(dict.fromkeys(model.deployment for model in models if model.deployment))
+    named = [(model.deployment, *(model.spread or ()), *(model.fallbacks or ())) for model in models]
+    asked = list(dict.fromkeys(deployment for names in named for deployment in names if deployment))
     for deployment in written.quota:
         if deployment not in asked:
             hint = did_you_mean(deployment, asked)

@@ -4,19 +4,23 @@
 """
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
 ITEM_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
+DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[a-z0-9][a-z0-9-]{0,39})?$"
 NAME_RULES = {
     SUITE_NAME: "2 to 40 lower-case letters, digits and dashes, with no dash at the start",
     ITEM_NAME: "1 to 40 letters, digits, dashes and underscores, with a letter or digit at the start",
+    DEPLOYMENT: "a deployment's name, or name@endpoint with one of the endpoints of ASSAY_ENDPOINTS",
 }
 
 SuiteName = Annotated[str, StringConstraints(pattern=SUITE_NAME)]
 ItemName = Annotated[str, StringConstraints(pattern=ITEM_NAME)]
+DeploymentName = Annotated[str, StringConstraints(pattern=DEPLOYMENT)]
 Template = Annotated[str, StringConstraints(min_length=1)]
 Whole = Annotated[int, Field(strict=True)]
 
@@ -56,12 +60,19 @@ class DatasetSettings(Strict):
 class ModelSettings(Strict):
     """Which deployment answers, and how."""
 
-    deployment: str = Field(min_length=1, description="Name of the Azure OpenAI deployment")
+    deployment: DeploymentName = Field(description="Name of the Azure OpenAI deployment, or name@endpoint")
+    spread: tuple[DeploymentName, ...] = Field((), description="More deployments of the same model, used all at once")
+    fallbacks: tuple[DeploymentName, ...] = Field((), description="Deployments to ask, in order, when those above fail")
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: Whole = Field(400, ge=1, description="Longest answer in tokens; the service charges it to the quota")
     seed: Whole | None = None
     json_answer: bool = Field(False, alias="json", description="Ask the service for a JSON object")
     stop: tuple[str, ...] = Field((), max_length=4)
+
+    @property
+    def deployments(self) -> tuple[str, ...]:
+        """Every deployment that may answer, in the order of preference."""
+        return tuple(dict.fromkeys((self.deployment, *self.spread, *self.fallbacks)))
 
 
 class Criterion(Strict):
@@ -82,8 +93,8 @@ class Experiment(Strict):
     criteria: tuple[Criterion, ...] = Field(min_length=1)
 
 
-class ScorerSettings(Strict):
-    """A row plugin and its options; a scorer's options stand beside `plugin` in the suite file."""
+class PluginSettings(Strict):
+    """A plugin and its options; the options stand beside `plugin` in the suite file."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -105,8 +116,23 @@ class Limits(Strict):
     """Bounds on messages, requests and attempts."""
 
     rows_per_message: int | Literal["auto"] = Field("auto", description="Rows per queue message; 1: one message a row")
-    request_timeout_seconds: float = Field(60, gt=0, le=600)
+    request_timeout_seconds: float = Field(60, gt=0, le=600, description="Longest wait for a whole answer")
+    connect_timeout_seconds: float = Field(10, gt=0, le=60, description="Longest wait for a connection")
+    read_timeout_seconds: float | None = Field(
+        None, gt=0, le=600, description="Longest silence of the service; absent: as long as the whole answer may take"
+    )
+    trial_timeout_seconds: float = Field(
+        1800, gt=0, le=86_400, description="Longest time for one trial, with all its criteria, waits and retries"
+    )
     attempts: Whole = Field(6, ge=1, le=20, description="Most tries of one model request")
+    budget_usd: Decimal | None = Field(None, gt=0, description="What the run may cost; absent: no budget")
+    budget: Literal["enforce", "soft"] = Field("enforce", description="Whether the budget stops the run or only warns")
+    adaptive_max_tokens: bool = Field(
+        True, description="Send a lower max_tokens where answers are known to be shorter; a cut answer is asked again"
+    )
+    limiter: Literal["blob_lease", "window", "adaptive", "none"] | None = Field(
+        None, description="How the quota is kept; absent: as ASSAY_LIMITER says"
+    )
 
     @field_validator("rows_per_message", mode="before")
     @classmethod
@@ -121,6 +147,9 @@ class QuotaSettings(Strict):
 
     requests_per_minute: Whole = Field(ge=1)
     tokens_per_minute: Whole = Field(ge=1)
+    accounting: Literal["standard", "settled"] = Field(
+        "standard", description="Whether the service keeps its first estimate, or settles by usage (provisioned)"
+    )
 
 
 class Suite(Strict):
@@ -131,7 +160,8 @@ class Suite(Strict):
     seed: Whole = 0
     dataset: DatasetSettings = DatasetSettings()
     experiments: tuple[Experiment, ...]
-    scorers: tuple[ScorerSettings, ...] = ()
+    scorers: tuple[PluginSettings, ...] = ()
+    middleware: tuple[PluginSettings, ...] = ()
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
     quota: dict[str, QuotaSettings] = Field(default_factory=dict)
@@ -154,7 +184,13 @@ class ModelFile(Strict):
 
     model_config = ConfigDict(populate_by_name=False)
 
-    deployment: str | None = Field(None, min_length=1, description="Name of the Azure OpenAI deployment")
+    deployment: DeploymentName | None = Field(None, description="Name of the Azure OpenAI deployment, or name@endpoint")
+    spread: tuple[DeploymentName, ...] | None = Field(
+        None, description="More deployments of the same model, used all at once"
+    )
+    fallbacks: tuple[DeploymentName, ...] | None = Field(
+        None, description="Deployments to ask, in order, when those above fail"
+    )
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: Whole | None = Field(
         None, ge=1, description="Longest answer in tokens; the service charges it to the quota"
@@ -199,7 +235,8 @@ class SuiteFile(Strict):
     dataset: DatasetSettings = DatasetSettings()
     defaults: DefaultsFile = DefaultsFile()
     experiments: tuple[ExperimentFile, ...] = Field(min_length=1)
-    scorers: tuple[ScorerSettings, ...] = ()
+    scorers: tuple[PluginSettings, ...] = ()
+    middleware: tuple[PluginSettings, ...] = Field((), description="What questions pass on their way to the model")
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
     quota: dict[str, QuotaSettings] = Field(default_factory=dict, description="Per deployment; absent: no rate limiter")

@@ -12,7 +12,7 @@ from worker_bench import EXPERIMENTS, NOW, Asked, begin_run, body_of, message_of
 from assay.errors import MessageRefused, StorageError
 from assay.execution.job import KEPT_JOBS, Jobs, quarantine_message, read_message
 from assay.execution.trial import Trial
-from assay.records import ChunkMessage, Refusal
+from assay.records import ChunkMessage, Refusal, RunHeader
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.suite.models import Suite
@@ -26,7 +26,8 @@ class Trials:
         self.made = 0
         self.error = error
 
-    async def __call__(self, of: Suite) -> dict[str, Trial]:
+    async def __call__(self, header: RunHeader) -> dict[str, Trial]:
+        of = Suite.model_validate(header.suite)
         self.made += 1
         await asyncio.sleep(0)
         if self.error:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pytest
 from worker_bench import Asked, chunk_rows, trial
 
-from assay.execution.retry import Exhausted
 from assay.llm.base import ChatRequest, ModelError
 from assay.llm.errors import FailureKind
+from assay.middleware.base import Unanswered
 from assay.records import Attempt, Response, Row, Score, TrialStatus
 from builders import experiment, suite
 
@@ -36,9 +36,9 @@ class Scorer:
         return Score(name=self.name, value=1.0, reason=self.reason)
 
 
-def exhausted(kind: FailureKind, message: str = "no", status: int | None = 500) -> Exhausted:
+def exhausted(kind: FailureKind, message: str = "no", status: int | None = 500) -> Unanswered:
     attempts = (Attempt(number=1, error=kind, status=status), Attempt(number=2, error=kind, status=status))
-    return Exhausted(ModelError(kind, message, status=status, request_id="req-7"), attempts)
+    return Unanswered(ModelError(kind, message, status=status, request_id="req-7"), attempts)
 
 
 def in_turn(*replies: Any) -> Asked:

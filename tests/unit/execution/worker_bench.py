@@ -12,11 +12,12 @@ from assay.execution.job import Jobs
 from assay.execution.ledger import read_outcomes
 from assay.execution.trial import Trial
 from assay.execution.worker import Worker
-from assay.llm.base import ChatAnswer, ChatRequest
+from assay.llm.base import ChatRequest
 from assay.llm.pricing import load_prices
 from assay.llm.scripted import scripted_answer
+from assay.middleware.base import Question, Reply, Spent
 from assay.planning.prompts import compile_prompts
-from assay.records import Attempt, ChunkMessage, Outcome, Plan, Row, RowRange
+from assay.records import Attempt, ChunkMessage, Outcome, Plan, Row, RowRange, RunHeader
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.storage.memory import MemoryStorage
@@ -45,7 +46,8 @@ class Asked:
         self.under_way = self.most_under_way = 0
         self._reply = reply or (lambda request: "{}")
 
-    async def __call__(self, request: ChatRequest) -> tuple[ChatAnswer, tuple[Attempt, ...], float]:
+    async def __call__(self, question: Question) -> Reply:
+        request = question.request
         self.rows.append(asked_row(request))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -55,7 +57,9 @@ class Asked:
             text = await reply if asyncio.iscoroutine(reply) else reply
         finally:
             self.under_way -= 1
-        return scripted_answer(text), (Attempt(number=1, status=200),), 0.0
+        answer = scripted_answer(text)
+        spent = Spent(answer.usage, load_prices().cost(answer.model, answer.usage))
+        return Reply(answer, request.deployment, (Attempt(number=1, status=200),), spent=spent)
 
 
 def asked_row(request: ChatRequest) -> str:
@@ -106,7 +110,7 @@ def body_of(plan: Plan, index: int = 0) -> str:
 
 def trial(ask: Any, of: Suite | None = None, experiment: str = "plain", scorers: Any = ()) -> Trial:
     found = (of or suite(EXPERIMENTS)).experiment(experiment)
-    return Trial(found, compile_prompts(found), tuple(scorers), load_prices(), 60.0, ask)
+    return Trial(RUN, found, compile_prompts(found), tuple(scorers), 60.0, ask)
 
 
 def worker(
@@ -114,7 +118,8 @@ def worker(
 ) -> Worker:
     """A worker as a fresh process would have it."""
 
-    async def trials_of(of: Suite) -> dict[str, Trial]:
+    async def trials_of(header: RunHeader) -> dict[str, Trial]:
+        of = Suite.model_validate(header.suite)
         return {one.name: trial(ask, of, one.name) for one in of.experiments}
 
     return Worker(

@@ -140,7 +140,7 @@ def hostile() -> Contents:
                 "name": name,
                 "description": HOSTILE,
                 "baseline": name == "plain",
-                "model": {"deployment": HOSTILE},
+                "model": {"deployment": "chat"},
                 "criteria": [{"name": "queue", "user": "x"}, {"name": "mood", "user": "x"}],
             }
             for name in ("plain", "other")

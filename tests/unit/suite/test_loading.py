@@ -59,7 +59,7 @@ class TestMeaning:
         (found,) = complaints(MINIMAL.replace("gpt-4o-mini}", "m, json_answer: true}"))
         assert found == (
             "demo/suite.yaml:4: unknown key 'json_answer'. "
-            "Known here: deployment, temperature, max_tokens, seed, json, stop"
+            "Known here: deployment, spread, fallbacks, temperature, max_tokens, seed, json, stop"
         )
 
     def test_criteria_take_missing_prompts_from_their_experiment_then_the_defaults(self):
@@ -125,7 +125,7 @@ class TestKeys:
             ),
             (
                 MINIMAL.replace("{deployment:", "{temprature: 0, deployment:"),
-                "4: unknown key 'temprature' (did you mean 'temperature'?). Known here: deployment, temperature, ",
+                "4: unknown key 'temprature' (did you mean 'temperature'?). Known here: deployment, spread, fallbacks, ",
             ),
             (
                 MINIMAL.replace("plain,", "plain, base_line: 1,"),

@@ -7,16 +7,20 @@ from collections.abc import Callable
 
 import pytest
 
-from assay.execution.retry import Exhausted, ask, decide_retry
+from assay.execution.asking import Asker
+from assay.execution.retry import decide_retry
+from assay.execution.routes import Route
 from assay.llm.base import ChatAnswer, ChatMessage, ChatRequest, ModelError
 from assay.llm.errors import TAXONOMY, FailureKind
+from assay.llm.pricing import load_prices
 from assay.llm.scripted import Reply, ScriptedModel
+from assay.middleware.base import Question, Unanswered
 from assay.quota.base import Charge, ChargeTooLarge, PermitExpired, Throttling
 from assay.records import Attempt
 from assay.telemetry import RecordingTelemetry
 
 REQUEST = ChatRequest("chat", (ChatMessage("user", "Hello?"),), max_tokens=10)
-CHARGE = Charge(tokens=20)
+QUESTION = Question("run-1", "plain", "answer", "T-0001", REQUEST)
 SPENT_AT_ONCE = 0.25
 
 
@@ -40,7 +44,7 @@ class CountingPermit:
         self._log.append(f"throttled {throttling.retry_after_seconds}")
 
     def settle(self, tokens: int) -> None:
-        self._log.append(f"settled {tokens}")
+        return
 
 
 class CountingLimiter:
@@ -85,17 +89,17 @@ class Bench:
     async def ask(
         self, attempts_limit: int = 10, random: Callable[[], float] = lambda: 1.0
     ) -> tuple[ChatAnswer, tuple[Attempt, ...], float]:
-        return await ask(
-            self.model,
-            self.limiter,
-            REQUEST,
-            CHARGE,
+        asker = Asker(
+            Route("chat", "chat", self.model, self.limiter),
+            load_prices(),
             attempts_limit=attempts_limit,
             clock=lambda: self.now,
             sleep=self.sleep,
             random=random,
             telemetry=self.telemetry,
         )
+        reply = await asker(QUESTION)
+        return reply.answer, reply.attempts, reply.quota_wait_seconds
 
 
 def failing(
@@ -109,7 +113,7 @@ async def test_an_answer_at_once_is_one_attempt_and_one_permit() -> None:
     bench = Bench("Hello.")
     answer, attempts, quota_wait = await bench.ask()
     assert answer.text == "Hello."
-    assert attempts == (Attempt(number=1, status=200, request_id="scripted"),)
+    assert attempts == (Attempt(number=1, deployment="chat", status=200, request_id="scripted"),)
     assert (bench.permits, bench.waits, quota_wait) == (["sent"], [], SPENT_AT_ONCE)
 
 
@@ -118,7 +122,9 @@ async def test_every_attempt_takes_its_own_permit_and_leaves_its_own_record() ->
     bench = Bench(failing(FailureKind.SERVER_ERROR, status=500), failing(FailureKind.TIMEOUT, status=408), "Hello.")
     _, attempts, quota_wait = await bench.ask()
     assert [attempt.error for attempt in attempts] == ["server_error", "timeout", None]
-    assert attempts[0] == Attempt(number=1, error="server_error", status=500, request_id="req-1", wait_seconds=1.0)
+    assert attempts[0] == Attempt(
+        number=1, deployment="chat", error="server_error", status=500, request_id="req-1", wait_seconds=1.0
+    )
     assert (bench.permits, quota_wait) == (["sent"] * 3, 3 * SPENT_AT_ONCE)
     assert bench.waits == [attempt.wait_seconds for attempt in attempts[:2]]
 
@@ -126,7 +132,7 @@ async def test_every_attempt_takes_its_own_permit_and_leaves_its_own_record() ->
 async def test_one_event_per_failed_attempt_and_one_at_the_end() -> None:
     """What happened can be read from the log alone."""
     bench = Bench(*[failing(FailureKind.CONNECTION_LOST)] * 3)
-    with pytest.raises(Exhausted):
+    with pytest.raises(Unanswered):
         await bench.ask()
     failed = bench.telemetry.named("model_attempt_failed")
     assert [event["number"] for event in failed] == [1, 2, 3]
@@ -140,7 +146,7 @@ async def test_every_kind_has_its_own_number_of_retries(kind: FailureKind) -> No
     """No more attempts than the table allows, whatever the caller's limit."""
     allowed = TAXONOMY[kind].retries + 1
     bench = Bench(*[failing(kind)] * (allowed + 1))
-    with pytest.raises(Exhausted) as caught:
+    with pytest.raises(Unanswered) as caught:
         await bench.ask(attempts_limit=100)
     assert len(bench.model.requests) == len(caught.value.attempts) == allowed
     assert caught.value.last.kind is kind
@@ -150,7 +156,7 @@ async def test_every_kind_has_its_own_number_of_retries(kind: FailureKind) -> No
 async def test_the_limit_of_attempts_holds_over_all_kinds() -> None:
     """Different failures do not add up to more than was allowed."""
     bench = Bench(failing(FailureKind.SERVER_ERROR), failing(FailureKind.TIMEOUT), failing(FailureKind.CONFLICT))
-    with pytest.raises(Exhausted, match="after 2 attempts; the last one failed as timeout"):
+    with pytest.raises(Unanswered, match="after 2 attempts; the last one failed as timeout"):
         await bench.ask(attempts_limit=2)
 
 
@@ -174,7 +180,7 @@ async def test_a_wait_asked_for_is_kept_to_within_a_tenth(asked: float, random: 
 async def test_a_wait_of_more_than_ten_minutes_is_not_waited_for() -> None:
     """The trial fails now, with a reason, rather than in an hour."""
     bench = Bench(failing(FailureKind.SERVICE_BUSY, status=503, wait=3600.0))
-    with pytest.raises(Exhausted):
+    with pytest.raises(Unanswered):
         await bench.ask()
     assert bench.waits == []
 
@@ -223,7 +229,7 @@ async def test_what_was_not_sent_is_refunded() -> None:
 async def test_what_the_service_does_not_count_is_refunded() -> None:
     """A refused key is answered before any counter."""
     bench = Bench(failing(FailureKind.FORBIDDEN, status=403))
-    with pytest.raises(Exhausted):
+    with pytest.raises(Unanswered):
         await bench.ask()
     assert bench.permits == ["sent", "refund"]
 
@@ -241,7 +247,7 @@ async def test_a_charge_above_the_limit_is_a_failed_attempt_without_a_request() 
     """It ends as `too_large`, like the service's own refusal would."""
     bench = Bench()
     bench.limiter.too_large = True
-    with pytest.raises(Exhausted) as caught:
+    with pytest.raises(Unanswered) as caught:
         await bench.ask()
     assert caught.value.last.kind is FailureKind.TOO_LARGE
     assert (bench.model.requests, bench.permits) == ([], [])
