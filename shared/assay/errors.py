@@ -12,6 +12,7 @@ AssayError
 │   │   ├── BlobExists
 │   │   ├── LeaseHeld        somebody else holds the lease
 │   │   └── LeaseLost        we no longer hold the lease that we wrote under
+│   │       └── LeaseBroken    somebody asks for the lease: it can be released, never renewed
 │   ├── ModelError         one request without an answer (`llm/base.py`)
 │   └── ModelUnavailable   no answer from a model after all attempts
 ├── RunStopped           nothing more may be asked in this run until a person lets it go on
@@ -77,6 +78,10 @@ class LeaseHeld(StorageError):
 
 class LeaseLost(StorageError):
     """The lease under which a write was made is not ours any more."""
+
+
+class LeaseBroken(LeaseLost):
+    """Somebody broke the lease: it is ours until it ends or is released, but cannot be renewed."""
 
 
 class ModelUnavailable(ServiceError):

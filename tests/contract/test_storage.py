@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 from azure.storage.queue import QueueServiceClient
 
-from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
+from assay.errors import BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
 from assay.local.azurite import Azurite
 from assay.storage.azure import AzureStorage
 from assay.storage.base import BlobEntry, Storage
@@ -413,6 +413,60 @@ class TestLeases:
         await storage.delete(f"{box}/a")
         await storage.release(f"{box}/a", lease)
 
+    async def test_a_broken_lease_runs_on_but_is_not_renewed(self, storage: Storage, box: str) -> None:
+        """Breaking without a period: nobody else gets it before its end, its holder hears of it when it renews."""
+        await storage.write(f"{box}/a", b"")
+        lease = await storage.acquire(f"{box}/a", 60)
+
+        left = await storage.break_lease(f"{box}/a")
+        assert 50 <= left <= 60
+        assert 50 <= await storage.break_lease(f"{box}/a") <= 60
+        with pytest.raises(LeaseBroken):
+            await storage.renew(f"{box}/a", lease)
+        with pytest.raises(LeaseHeld):
+            await storage.acquire(f"{box}/a", 15)
+        with pytest.raises(LeaseLost):
+            await storage.write(f"{box}/a", b"new", overwrite=True)
+
+    async def test_releasing_a_broken_lease_frees_the_blob_at_once(self, storage: Storage, box: str) -> None:
+        """The holder need not wait for the end; a stranger's release changes nothing."""
+        await storage.write(f"{box}/a", b"")
+        lease = await storage.acquire(f"{box}/a", 60)
+        await storage.break_lease(f"{box}/a")
+
+        await storage.release(f"{box}/a", STRANGER)
+        with pytest.raises(LeaseHeld):
+            await storage.acquire(f"{box}/a", 15)
+        await storage.release(f"{box}/a", lease)
+        again = await storage.acquire(f"{box}/a", 15)
+
+        await storage.renew(f"{box}/a", again)
+
+    async def test_breaking_what_nobody_holds_is_fine(self, storage: Storage, box: str) -> None:
+        """Nothing to wait for: without a lease, a blob or a container."""
+        assert await storage.break_lease(f"{box}/a") == 0
+        await storage.write(f"{box}/a", b"")
+        assert await storage.break_lease(f"{box}/a") == 0
+        assert await storage.break_lease(f"{box}/b") == 0
+
+        lease = await storage.acquire(f"{box}/a", 15)
+        await storage.renew(f"{box}/a", lease)
+
+    async def test_a_listing_shows_the_states_of_leases(self, storage: Storage, box: str) -> None:
+        """Also `find` does."""
+        leases = {}
+        for name in ("broken", "free", "held", "released"):
+            await storage.write(f"{box}/{name}", b"")
+            leases[name] = await storage.acquire(f"{box}/{name}", 60) if name != "free" else ""
+        await storage.break_lease(f"{box}/broken")
+        await storage.release(f"{box}/released", leases["released"])
+
+        states = {entry.path.rpartition("/")[2]: entry.lease for entry in await entries(storage, f"{box}/")}
+        assert states == {"broken": "breaking", "free": "available", "held": "leased", "released": "available"}
+        found = await storage.find(f"{box}/held")
+        assert found is not None
+        assert found.lease == "leased"
+
     async def test_a_leased_blob_is_not_changed_without_the_lease(
         self, storage: Storage, box: str, tmp_path: Path
     ) -> None:
@@ -457,12 +511,20 @@ class TestLeases:
     async def test_a_lease_ends_by_itself(self, account: Account, box: str) -> None:
         """After its period others may write and lease, the holder may not append, and only one renewal still works."""
         storage = account.storage
-        for name in ("free", "renewed", "taken", "journal"):
+        names = ("free", "renewed", "taken", "journal", "broken")
+        for name in names:
             await storage.open_journal(f"{box}/{name}")
-        leases = {name: await storage.acquire(f"{box}/{name}", 15) for name in ("free", "renewed", "taken", "journal")}
+        leases = {name: await storage.acquire(f"{box}/{name}", 15) for name in names}
+        await storage.break_lease(f"{box}/broken")
 
         await account.let_leases_end()
 
+        states = {entry.path.rpartition("/")[2]: entry.lease for entry in await entries(storage, f"{box}/")}
+        assert (states["free"], states["broken"]) == ("expired", "broken")
+        with pytest.raises(LeaseBroken):
+            await storage.renew(f"{box}/broken", leases["broken"])
+        await storage.release(f"{box}/broken", leases["broken"])
+        await storage.acquire(f"{box}/broken", 15)
         await storage.write(f"{box}/free", b"new", overwrite=True)
         await storage.renew(f"{box}/renewed", leases["renewed"])
         await storage.append(f"{box}/renewed", b"x", lease=leases["renewed"])

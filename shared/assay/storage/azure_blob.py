@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
@@ -19,7 +19,7 @@ from assay.storage.azure_errors import (
     service_code,
     translated,
 )
-from assay.storage.base import BlobEntry
+from assay.storage.base import BlobEntry, LeaseState
 from assay.storage.rules import check_lease_seconds, checked_metadata, content_type, split_path, split_prefix
 
 _CONCURRENT_BLOCKS = 4
@@ -128,6 +128,12 @@ class AzureBlobs:
             except ResourceNotFoundError as error:
                 raise LeaseLost(f"renewing the lease of {path} failed: the blob is gone") from error
 
+    async def break_lease(self, path: str) -> float:
+        # Nothing to break, and nothing there, are answered with errors.
+        with suppress(BlobMissing, LeaseLost), translated(f"breaking the lease of {path}"):
+            return float(await BlobLeaseClient(self._blob(path)).break_lease())
+        return 0.0
+
     async def release(self, path: str, lease: str) -> None:
         with suppress(BlobMissing, LeaseLost), translated(f"releasing the lease of {path}"):
             await BlobLeaseClient(self._blob(path), lease_id=lease).release()
@@ -182,7 +188,8 @@ def _settings(path: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
 
 
 def _entry(path: str, blob: BlobProperties) -> BlobEntry:
-    return BlobEntry(path, blob.size, _etag(blob.etag), blob.last_modified, dict(blob.metadata or {}))
+    lease = cast(LeaseState, blob.lease.state or "available")
+    return BlobEntry(path, blob.size, _etag(blob.etag), blob.last_modified, dict(blob.metadata or {}), lease)
 
 
 def _etag(quoted: Any) -> str:

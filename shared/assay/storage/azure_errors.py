@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
 
-from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
+from assay.errors import BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
 
 CONTAINER_NOT_FOUND = "ContainerNotFound"
 INVALID_RANGE = "InvalidRange"
@@ -26,7 +26,8 @@ _BY_CODE: dict[str, type[StorageError]] = {
     "LeaseIdMismatchWithLeaseOperation": LeaseLost,
     "LeaseNotPresentWithBlobOperation": LeaseLost,
     "LeaseNotPresentWithLeaseOperation": LeaseLost,
-    "LeaseIsBrokenAndCannotBeRenewed": LeaseLost,
+    "LeaseIsBrokenAndCannotBeRenewed": LeaseBroken,
+    "LeaseAlreadyBroken": LeaseBroken,
 }
 _ADVICE = {
     401: "Check the credential of ASSAY_STORAGE.",

@@ -8,18 +8,24 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+LeaseState = Literal["available", "leased", "breaking", "broken", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
 class BlobEntry:
-    """What a listing knows of a blob. `path` includes the container; `etag` carries no quotes."""
+    """What a listing knows of a blob. `path` includes the container; `etag` carries no quotes.
+
+    `lease`: `leased` and `breaking` are held by somebody, the others are free to take.
+    """
 
     path: str
     size: int
     etag: str
     modified: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
+    lease: LeaseState = "available"
 
 
 class Blobs(Protocol):
@@ -75,7 +81,14 @@ class Leases(Protocol):
         ...
 
     async def renew(self, path: str, lease: str) -> None:
-        """Starts the same period anew. Raises LeaseLost."""
+        """Starts the same period anew. Raises LeaseBroken when somebody broke the lease, else LeaseLost."""
+        ...
+
+    async def break_lease(self, path: str) -> float:
+        """Lets whoever holds the lease keep it to its end, but not renew it; returns about the seconds until then.
+
+        Anybody may, without the lease's id. 0 when there is nothing to wait for; a second call changes nothing.
+        """
         ...
 
     async def release(self, path: str, lease: str) -> None:

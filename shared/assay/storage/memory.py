@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
-from assay.storage.base import BlobEntry
+from assay.errors import BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
+from assay.storage.base import BlobEntry, LeaseState
 from assay.storage.rules import MESSAGE_BYTES, check_lease_seconds, checked_metadata, split_path, split_prefix
 
 
@@ -21,6 +21,12 @@ class _Lease:
     id: str
     seconds: int
     ends_at: float
+    is_broken: bool = False
+
+    def state(self, now: float) -> LeaseState:
+        if self.is_broken:
+            return "breaking" if now < self.ends_at else "broken"
+        return "leased" if now < self.ends_at else "expired"
 
 
 @dataclass(slots=True)
@@ -133,7 +139,17 @@ class MemoryStorage:
         # As in Azure, an expired lease can be renewed as long as nobody took or changed the blob meanwhile.
         if held is None or held.id != lease:
             raise LeaseLost(f"renewing the lease of {path} failed: it is not ours")
+        if held.is_broken:
+            raise LeaseBroken(f"renewing the lease of {path} failed: somebody broke it")
         held.ends_at = self._clock() + held.seconds
+
+    async def break_lease(self, path: str) -> float:
+        await self._begin("break_lease")
+        held = self._lease_of(path)
+        if held is None:
+            return 0.0
+        held.is_broken = True
+        return max(0.0, held.ends_at - self._clock())
 
     async def release(self, path: str, lease: str) -> None:
         await self._begin("release")
@@ -195,7 +211,8 @@ class MemoryStorage:
 
     def _entry(self, path: str) -> BlobEntry:
         blob = self._blobs[path]
-        return BlobEntry(path, len(blob.content), blob.etag, blob.modified, dict(blob.metadata))
+        lease = blob.lease.state(self._clock()) if blob.lease is not None else "available"
+        return BlobEntry(path, len(blob.content), blob.etag, blob.modified, dict(blob.metadata), lease)
 
     def _below(self, prefix: str) -> Sequence[str]:
         container, start = split_prefix(prefix)
