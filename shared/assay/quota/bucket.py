@@ -1,6 +1,6 @@
 """A worker's bucket: what its share of a deployment's quota lets it send now, and if not now, when.
 
-Pure: the time comes in with every call and never runs backwards. Used by `limiter.py` alone.
+Pure: the time comes in with every call and never runs backwards. Used by `granting.py`.
 """
 
 from collections import deque
@@ -46,7 +46,7 @@ class _Window:
     seconds: float
     _sends: deque[_Entry] = field(default_factory=deque)
     _sent: float = 0.0
-    _rates: deque[tuple[float, float]] = field(default_factory=deque)
+    _shares: deque[tuple[float, float]] = field(default_factory=deque)
 
     def add(self, amount: float, now: float) -> _Entry:
         entry = _Entry(now, amount)
@@ -54,30 +54,39 @@ class _Window:
         self._sent += amount
         return entry
 
-    def remove(self, entry: _Entry) -> None:
+    def correct(self, entry: _Entry, amount: float) -> None:
+        """Makes one entry `amount`; it keeps its place in the window."""
         if self._sends and entry.at >= self._sends[0].at:
-            self._sent -= entry.amount
-        entry.amount = 0.0
+            self._sent += amount - entry.amount
+        entry.amount = amount
 
-    def earn_at(self, rate: float, now: float) -> None:
-        self._rates.append((now, rate))
+    def hold(self, share: float, now: float) -> None:
+        """From now on the share of the quota is this."""
+        self._shares.append((now, share))
 
-    def seconds_until_fits(self, amount: float, now: float) -> float:
-        """0 when the amount fits, else a time at which to look again: never too late, at times too early."""
+    def seconds_until_fits(self, amount: float, rate: float, now: float) -> float:
+        """0 when the amount fits, else a time at which to look again: never too late, at times too early.
+
+        `rate` is what the whole quota grants per second now: a service that changes its limit judges by the new one
+        what was sent under the old.
+        """
         self._forget(now)
-        earned = self._earned(now)
+        held = self._held_seconds(now)
+        earned = rate * held
         excess = self._sent + amount - earned - amount * (1 if earned < _FEW_CHARGES * amount else _OVERDRAFT)
         if excess <= _NOTHING:
             return 0.0
-        rate = self._rates[-1][1] if self._rates else 0.0
-        growing = rate > 0 and earned < rate * self.seconds - _NOTHING
-        return min(self._seconds_until_gone(excess, now), excess / rate if growing else inf)
+        share = self._shares[-1][1] if self._shares else 0.0
+        growing = share > 0 and held < share * self.seconds - _NOTHING
+        return min(self._seconds_until_gone(excess, now), excess / (rate * share) if growing else inf)
 
-    def _earned(self, now: float) -> float:
-        """The integral of the rate over the window."""
+    def _held_seconds(self, now: float) -> float:
+        """The integral of the share over the window."""
+        if len(self._shares) == 1 and self._shares[0][0] <= now - self.seconds:
+            return self._shares[0][1] * self.seconds
         total, until = 0.0, now
-        for since, rate in reversed(self._rates):
-            total += rate * max(0.0, until - max(since, now - self.seconds))
+        for since, share in reversed(self._shares):
+            total += share * max(0.0, until - max(since, now - self.seconds))
             until = min(until, since)
         return total
 
@@ -92,8 +101,8 @@ class _Window:
     def _forget(self, now: float) -> None:
         while self._sends and self._sends[0].at <= now - self.seconds - _EDGE_SECONDS + _NOTHING:
             self._sent -= self._sends.popleft().amount
-        while len(self._rates) > 1 and self._rates[1][0] <= now - self.seconds:
-            self._rates.popleft()
+        while len(self._shares) > 1 and self._shares[1][0] <= now - self.seconds:
+            self._shares.popleft()
 
 
 class Axis:
@@ -104,7 +113,8 @@ class Axis:
     """
 
     def __init__(self, per_minute: float, window_seconds: float, headroom: float) -> None:
-        self._full_rate = per_minute / 60 * (1 - headroom)
+        self._kept = 1 - headroom
+        self._full_rate = per_minute / 60
         self._share = 0.0
         self._factor = 1.0
         self._level = 0.0
@@ -123,12 +133,15 @@ class Axis:
             self._level = min(self._level, 0.0) - phase_seconds * self._rate
         elif share < before:
             self.forfeit(now + BURST_SECONDS)
-        self._window.earn_at(self._full_rate * share, now)
+        self._window.hold(share, now)
 
-    def set_factor(self, factor: float, now: float) -> None:
-        """From now on earns `factor` of its share."""
+    def set_pace(self, per_minute: float, factor: float, now: float) -> None:
+        """From now on the whole quota is so much, and the pace is `factor` of the share of it. Adds no level."""
+        if per_minute / 60 == self._full_rate and factor == self._factor:
+            return
         self.advance(now)
-        self._factor = factor
+        self._full_rate, self._factor = per_minute / 60, factor
+        self._level = min(self._level, BURST_SECONDS * self._rate)
 
     def forfeit(self, until: float) -> None:
         """Gives up what was saved and earns nothing before `until`; debt stays."""
@@ -146,15 +159,20 @@ class Axis:
         if self._rate <= 0:
             return inf
         until_paid = max(0.0, self._at - now) - min(0.0, self._level + _NOTHING) / self._rate
-        return max(until_paid, self._window.seconds_until_fits(amount, now))
+        return max(until_paid, self._window.seconds_until_fits(amount, self._full_rate, now))
+
+    def seconds_to_earn(self, amount: float) -> float:
+        """How long the whole of the amount takes at the present pace; at the whole quota's without a share."""
+        return amount / (self._rate or self._full_rate)
 
     def spend(self, amount: float, now: float) -> _Entry:
         self._level -= amount
         return self._window.add(amount, now)
 
-    def refund(self, entry: _Entry) -> None:
-        self._level = min(self._level + entry.amount, BURST_SECONDS * self._rate)
-        self._window.remove(entry)
+    def correct(self, entry: _Entry, amount: float) -> None:
+        """What was spent turned out to be `amount`."""
+        self._level = min(self._level + entry.amount - amount, BURST_SECONDS * self._rate)
+        self._window.correct(entry, amount)
 
     def seconds_in_debt(self, now: float) -> float:
         """How long the bucket earns until it owes nothing; 0 without a share, when it earns nothing."""
@@ -163,22 +181,28 @@ class Axis:
 
     @property
     def _rate(self) -> float:
-        return self._full_rate * self._share * self._factor
+        return self._full_rate * self._kept * self._share * self._factor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spending:
-    """What one permit took, to be given back once at most."""
+    """What one permit took, to be corrected once at most."""
 
     request: _Entry
     tokens: _Entry
+    is_final: bool = False
 
 
 class Bucket:
     """Both axes of a quota: a charge fits when it fits both."""
 
-    def __init__(self, quota: Quota, headroom: float = HEADROOM) -> None:
-        self._requests = Axis(quota.requests_per_minute, REQUESTS_WINDOW_SECONDS, headroom)
+    def __init__(
+        self,
+        quota: Quota,
+        headroom: float = HEADROOM,
+        request_window_seconds: float = REQUESTS_WINDOW_SECONDS,
+    ) -> None:
+        self._requests = Axis(quota.requests_per_minute, request_window_seconds, headroom)
         self._tokens = Axis(quota.tokens_per_minute, TOKENS_WINDOW_SECONDS, headroom)
         self._axes = (self._requests, self._tokens)
 
@@ -186,9 +210,10 @@ class Bucket:
         for axis in self._axes:
             axis.set_share(share, now, phase_seconds)
 
-    def set_factor(self, factor: float, now: float) -> None:
-        for axis in self._axes:
-            axis.set_factor(factor, now)
+    def set_pace(self, limits: tuple[float, float], factors: tuple[float, float], now: float) -> None:
+        """The whole quota's requests and tokens per minute from now on, and the part of the share of each to use."""
+        self._requests.set_pace(limits[0], factors[0], now)
+        self._tokens.set_pace(limits[1], factors[1], now)
 
     def forfeit(self, until: float) -> None:
         for axis in self._axes:
@@ -199,13 +224,24 @@ class Bucket:
         wait = max(self._requests.seconds_until_fits(1, now), self._tokens.seconds_until_fits(charge.tokens, now))
         return max(wait, _SHORTEST_WAIT_SECONDS) if wait > 0 else 0.0
 
+    def seconds_to_earn(self, requests: float, tokens: float) -> float:
+        """How long so much takes at the present pace; at the whole quota's without a share."""
+        return max(self._requests.seconds_to_earn(requests), self._tokens.seconds_to_earn(tokens))
+
     def spend(self, charge: Charge, now: float) -> Spending:
         return Spending(self._requests.spend(1, now), self._tokens.spend(charge.tokens, now))
 
     def refund(self, spending: Spending) -> None:
-        """A second call gives nothing back."""
-        self._requests.refund(spending.request)
-        self._tokens.refund(spending.tokens)
+        """Gives everything back. Without effect on what was refunded or settled before."""
+        if not spending.is_final:
+            self._requests.correct(spending.request, 0.0)
+            self.settle(spending, 0)
+
+    def settle(self, spending: Spending, tokens: int) -> None:
+        """So many tokens were counted in the end. Without effect on what was refunded or settled before."""
+        if not spending.is_final:
+            spending.is_final = True
+            self._tokens.correct(spending.tokens, tokens)
 
     def seconds_in_debt(self, now: float) -> float:
         return max(axis.seconds_in_debt(now) for axis in self._axes)

@@ -121,7 +121,7 @@ def test_a_forfeited_bucket_earns_nothing_before_its_time() -> None:
 def test_a_factor_slows_the_pace() -> None:
     """What was learned from refusals scales both axes."""
     bucket = bucket_with()
-    bucket.set_factor(0.5, 0.0)
+    bucket.set_pace((600, 600_000), (0.5, 0.5), 0.0)
     bucket.spend(SMALL, 0.0)
     assert bucket.seconds_until_fits(SMALL, 0.0) == pytest.approx(0.2, rel=1e-3)
 

@@ -332,7 +332,7 @@ def test_a_waiter_cancelled_in_the_moment_of_its_grant_gives_the_charge_back() -
         unlucky = asyncio.create_task(limiter.acquire(Charge(800_000)))
         await asyncio.sleep(1.0)
         permit.refund()
-        while limiter._waiters:  # noqa: ASYNC110 - there is no event: the moment of the grant is the point
+        while limiter._granting.has_waiters:  # noqa: ASYNC110 - there is no event: the moment of the grant is the point
             await asyncio.sleep(0)
         unlucky.cancel()
         before = fleet.clock()
