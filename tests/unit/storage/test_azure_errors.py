@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
-from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
+from assay.errors import BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
 from assay.storage.azure_errors import translate, translated
 
 
@@ -33,7 +33,7 @@ def answer(status: int, code: str = "", message: str = "No.\nRequestId:1\nTime:2
         (409, "LeaseIdMismatchWithLeaseOperation", LeaseLost),
         (412, "LeaseNotPresentWithBlobOperation", LeaseLost),
         (409, "LeaseNotPresentWithLeaseOperation", LeaseLost),
-        (409, "LeaseIsBrokenAndCannotBeRenewed", LeaseLost),
+        (409, "LeaseIsBrokenAndCannotBeRenewed", LeaseBroken),
         (503, "ServerBusy", StorageError),
         (409, "ContainerBeingDeleted", StorageError),
     ],
