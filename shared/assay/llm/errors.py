@@ -39,6 +39,9 @@ class FailureKind(StrEnum):
     ANSWER_FILTERED = "answer_filtered"
     TLS = "tls"
     CANCELLED = "cancelled"
+    PROMPT_SHIELDED = "prompt_shielded"
+    SHIELD_FAILED = "shield_failed"
+    AUDIT_FAILED = "audit_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,9 @@ TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.ANSWER_FILTERED: Rule(_NEVER, outcome=_BLOCKED),
     FailureKind.TLS: Rule(_NEVER, charged=False),
     FailureKind.CANCELLED: Rule(_NEVER),
+    FailureKind.PROMPT_SHIELDED: Rule(_NEVER, charged=False, outcome=_BLOCKED),
+    FailureKind.SHIELD_FAILED: Rule(_NEVER, charged=False),
+    FailureKind.AUDIT_FAILED: Rule(_NEVER, charged=False),
 }
 
 # A longer wait means that the request alone is above the deployment's limit (up to 86,400 seconds have been seen).
