@@ -586,6 +586,16 @@ class TestJournals:
 
         assert await storage.read(f"{box}/j") == b""
 
+    async def test_a_journal_that_nobody_leases_grows_without_a_lease(self, storage: Storage, box: str) -> None:
+        """For a journal of one writer; as soon as somebody leases it, only the holder appends."""
+        await storage.open_journal(f"{box}/j")
+        await storage.append(f"{box}/j", b"1\n")
+        await storage.acquire(f"{box}/j", 15)
+
+        with pytest.raises(LeaseLost):
+            await storage.append(f"{box}/j", b"2\n")
+        assert await storage.read(f"{box}/j") == b"1\n"
+
     async def test_appending_to_what_is_missing_is_refused(self, storage: Storage, box: str) -> None:
         """BlobMissing, whether the container or only the journal is missing."""
         with pytest.raises(BlobMissing):

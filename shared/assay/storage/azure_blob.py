@@ -154,7 +154,7 @@ class AzureBlobs:
                 return False
         return True
 
-    async def append(self, path: str, content: bytes, *, lease: str) -> None:
+    async def append(self, path: str, content: bytes, *, lease: str | None = None) -> None:
         if not content:  # a block of no bytes does not exist
             return
         with translated(f"appending to {path}"):

@@ -103,8 +103,11 @@ class Journals(Protocol):
         """Creates an empty journal if absent; True when it was created, False when it was there."""
         ...
 
-    async def append(self, path: str, content: bytes, *, lease: str) -> None:
-        """Appends in one block. Raises LeaseLost when the lease is not ours any more, BlobMissing."""
+    async def append(self, path: str, content: bytes, *, lease: str | None = None) -> None:
+        """Appends in one block; a journal of one writer needs no lease.
+
+        Raises LeaseLost when the lease is not ours any more, or somebody has one and we named none; BlobMissing.
+        """
         ...
 
 

@@ -165,7 +165,7 @@ class MemoryStorage:
         self._blobs[path].is_journal = True
         return True
 
-    async def append(self, path: str, content: bytes, *, lease: str) -> None:
+    async def append(self, path: str, content: bytes, *, lease: str | None = None) -> None:
         await self._begin("append")
         if not content:
             return
