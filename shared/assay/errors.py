@@ -10,6 +10,7 @@ AssayError
 │   ├── StorageError
 │   │   ├── BlobMissing
 │   │   ├── BlobExists
+│   │   ├── BlobChanged      another version of the blob is there by now
 │   │   ├── LeaseHeld        somebody else holds the lease
 │   │   └── LeaseLost        we no longer hold the lease that we wrote under
 │   │       └── LeaseBroken    somebody asks for the lease: it can be released, never renewed
@@ -70,6 +71,10 @@ class BlobMissing(StorageError):
 
 class BlobExists(StorageError):
     """Create-if-absent found the blob present."""
+
+
+class BlobChanged(StorageError):
+    """Another version of the blob is there than the one to be replaced."""
 
 
 class LeaseHeld(StorageError):

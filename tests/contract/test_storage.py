@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 from azure.storage.queue import QueueServiceClient
 
-from assay.errors import BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
+from assay.errors import BlobChanged, BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
 from assay.local.azurite import Azurite
 from assay.storage.azure import AzureStorage
 from assay.storage.base import BlobEntry, Storage
@@ -97,6 +97,48 @@ async def entries(storage: Storage, prefix: str) -> list[BlobEntry]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+class TestReplacing:
+    async def test_the_version_that_was_read_is_replaced(self, storage: Storage, box: str) -> None:
+        """A read gives the etag that belongs to its bytes, and a write under it comes through."""
+        written = await storage.write(f"{box}/a.json", b"1")
+        entry, content = await storage.read_version(f"{box}/a.json")
+
+        replaced = await storage.replace(f"{box}/a.json", b"2", etag=entry.etag)
+
+        assert (entry.etag, content) == (written, b"1")
+        later, content = await storage.read_version(f"{box}/a.json")
+        assert (later.etag, content) == (replaced, b"2")
+        assert replaced != written
+
+    async def test_a_version_that_is_gone_is_not_replaced(self, storage: Storage, box: str) -> None:
+        """Of two who read the same version only the first one writes."""
+        first = await storage.write(f"{box}/a", b"1")
+        await storage.replace(f"{box}/a", b"2", etag=first)
+
+        with pytest.raises(BlobChanged):
+            await storage.replace(f"{box}/a", b"3", etag=first)
+        assert await storage.read(f"{box}/a") == b"2"
+
+    async def test_of_many_at_once_one_replaces(self, storage: Storage, box: str) -> None:
+        """Concurrent writes over one version let exactly one through."""
+        first = await storage.write(f"{box}/a", b"0")
+
+        writes = [storage.replace(f"{box}/a", str(number).encode(), etag=first) for number in range(8)]
+        ended = await asyncio.gather(*writes, return_exceptions=True)
+
+        assert sum(isinstance(end, str) for end in ended) == 1
+        assert sum(isinstance(end, BlobChanged) for end in ended) == 7
+
+    async def test_what_is_missing_is_neither_read_nor_replaced(self, storage: Storage, box: str) -> None:
+        """Without a blob, or without a container, there is nothing to replace."""
+        for _ in ("no container", "no blob"):
+            with pytest.raises(BlobMissing):
+                await storage.read_version(f"{box}/a")
+            with pytest.raises(BlobMissing):
+                await storage.replace(f"{box}/a", b"1", etag="0x1")
+            await storage.write(f"{box}/other", b"", overwrite=True)
 
 
 class TestBlobs:
@@ -600,7 +642,7 @@ class TestJournals:
         """BlobMissing, whether the container or only the journal is missing."""
         with pytest.raises(BlobMissing):
             await storage.append(f"{box}/j", b"x", lease=STRANGER)
-        await storage.write(f"{box}/other", b"")
+        await storage.write(f"{box}/other", b"", overwrite=True)
         with pytest.raises(BlobMissing):
             await storage.append(f"{box}/j", b"x", lease=STRANGER)
 

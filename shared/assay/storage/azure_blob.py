@@ -11,8 +11,9 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob import BlobProperties, ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobPrefix, BlobServiceClient
 
-from assay.errors import BlobExists, BlobMissing, LeaseLost
+from assay.errors import BlobChanged, BlobExists, BlobMissing, LeaseLost
 from assay.storage.azure_errors import (
+    CONDITION_NOT_MET,
     CONTAINER_NOT_FOUND,
     INVALID_RANGE,
     LEASE_ID_MISSING,
@@ -62,6 +63,25 @@ class AzureBlobs:
                 raise BlobExists(f"writing {path} failed: the blob exists and is leased") from error
         return _etag(answer["etag"])
 
+    async def read_version(self, path: str) -> tuple[BlobEntry, bytes]:
+        with translated(f"reading {path}"):
+            stream = await self._blob(path).download_blob(max_concurrency=_CONCURRENT_BLOCKS)
+            return _entry(path, stream.properties), await stream.readall()
+
+    async def replace(self, path: str, content: bytes, *, etag: str) -> str:
+        # Storage answers a condition on a missing blob as one that is not met, as it does for a changed blob.
+        with translated(f"replacing {path}"):
+            try:
+                answer = await self._blob(path).upload_blob(
+                    content, overwrite=True, **_only(etag), **_settings(path, None)
+                )
+            except HttpResponseError as error:
+                if service_code(error) != CONDITION_NOT_MET:
+                    raise
+                await self._blob(path).get_blob_properties()
+                raise BlobChanged(f"replacing {path} failed: its version is not {etag} any more") from error
+        return _etag(answer["etag"])
+
     async def find(self, path: str) -> BlobEntry | None:
         try:
             with translated(f"looking for {path}"):
@@ -89,9 +109,7 @@ class AzureBlobs:
             await self._blob(path).delete_blob(lease=lease)
 
     async def download(self, path: str, target: Path, *, etag: str | None = None) -> BlobEntry:
-        condition: dict[str, Any] = {}
-        if etag:
-            condition = {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified}
+        condition = _only(etag) if etag else {}
         part = target.with_name(f"{target.name}.part")
         with translated(f"downloading {path}"):
             stream = await self._blob(path).download_blob(max_concurrency=_CONCURRENT_BLOCKS, **condition)
@@ -178,6 +196,10 @@ class AzureBlobs:
 
 def _open(path: Path, mode: str) -> BinaryIO:
     return path.open(mode)  # type: ignore[return-value]
+
+
+def _only(etag: str) -> dict[str, Any]:
+    return {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified}
 
 
 def _settings(path: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:

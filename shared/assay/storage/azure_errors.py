@@ -8,6 +8,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestE
 from assay.errors import BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
 
 CONTAINER_NOT_FOUND = "ContainerNotFound"
+CONDITION_NOT_MET = "ConditionNotMet"
 INVALID_RANGE = "InvalidRange"
 LEASE_ID_MISSING = "LeaseIdMissing"
 
@@ -16,7 +17,7 @@ _BY_CODE: dict[str, type[StorageError]] = {
     "BlobNotFound": BlobMissing,
     CONTAINER_NOT_FOUND: BlobMissing,
     # Reads are conditional on an etag only, so the version that was asked for is gone.
-    "ConditionNotMet": BlobMissing,
+    CONDITION_NOT_MET: BlobMissing,
     "BlobAlreadyExists": BlobExists,
     "LeaseAlreadyPresent": LeaseHeld,
     "LeaseIsBreakingAndCannotBeAcquired": LeaseHeld,

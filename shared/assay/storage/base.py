@@ -44,6 +44,17 @@ class Blobs(Protocol):
         """
         ...
 
+    async def read_version(self, path: str) -> tuple[BlobEntry, bytes]:
+        """The whole blob and the entry that belongs to exactly these bytes. Raises BlobMissing."""
+        ...
+
+    async def replace(self, path: str, content: bytes, *, etag: str) -> str:
+        """Writes over the version with this etag only, and returns the new one; metadata is not kept.
+
+        Raises BlobChanged when another version is there, BlobMissing.
+        """
+        ...
+
     async def find(self, path: str) -> BlobEntry | None:
         """The blob's entry with its metadata, or None when blob or container is missing."""
         ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from assay.errors import BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
+from assay.errors import BlobChanged, BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
 from assay.storage.base import BlobEntry, LeaseState
 from assay.storage.rules import MESSAGE_BYTES, check_lease_seconds, checked_metadata, split_path, split_prefix
 
@@ -89,6 +89,17 @@ class MemoryStorage:
         if path in self._blobs and not overwrite:
             raise BlobExists(f"writing {path} failed: the blob exists")
         return self._put(path, content, metadata)
+
+    async def read_version(self, path: str) -> tuple[BlobEntry, bytes]:
+        await self._begin("read_version")
+        content = self._get(path).content
+        return self._entry(path), content
+
+    async def replace(self, path: str, content: bytes, *, etag: str) -> str:
+        await self._begin("replace")
+        if self._get(path).etag != etag:
+            raise BlobChanged(f"replacing {path} failed: its version is not {etag} any more")
+        return self._put(path, content, None)
 
     async def find(self, path: str) -> BlobEntry | None:
         await self._begin("find")
