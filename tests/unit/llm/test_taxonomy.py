@@ -143,7 +143,7 @@ def test_an_endpoint_that_cannot_be_reached_for_half_a_minute_costs_no_trial() -
 def test_filtered_content_blocks_the_trial_and_is_never_asked_again() -> None:
     """The filter is deterministic, and its verdict is an outcome of its own."""
     blocked = {kind for kind, rule in TAXONOMY.items() if rule.outcome is TrialStatus.BLOCKED}
-    assert blocked == {FailureKind.CONTENT_FILTER, FailureKind.ANSWER_FILTERED}
+    assert blocked == {FailureKind.CONTENT_FILTER, FailureKind.ANSWER_FILTERED, FailureKind.PROMPT_SHIELDED}
     assert all(TAXONOMY[kind].retries == 0 for kind in blocked)
 
 
