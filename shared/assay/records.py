@@ -183,7 +183,10 @@ class DatasetReference(Record):
 
 
 class RunHeader(Record):
-    """What a run is, frozen when it begins. `suite` is resolved, `suite_source` the text as written."""
+    """What a run is, frozen when it begins. `suite` is resolved, `suite_source` the text as written.
+
+    `over_budget`: it may begin although it would likely cost more than its budget.
+    """
 
     run: str
     suite_name: str
@@ -193,6 +196,7 @@ class RunHeader(Record):
     dataset: DatasetReference
     seed: int
     created_at: datetime
+    over_budget: bool = False
     versions: dict[str, str] = Field(default_factory=dict)
 
 

@@ -63,6 +63,11 @@ class ModelSettings(Strict):
     deployment: DeploymentName = Field(description="Name of the Azure OpenAI deployment, or name@endpoint")
     spread: tuple[DeploymentName, ...] = Field((), description="More deployments of the same model, used all at once")
     fallbacks: tuple[DeploymentName, ...] = Field((), description="Deployments to ask, in order, when those above fail")
+    priced_as: str | None = Field(
+        None,
+        min_length=1,
+        description="Model whose price budgets and estimates take; absent: the one that the deployment is named for",
+    )
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: Whole = Field(400, ge=1, description="Longest answer in tokens; the service charges it to the quota")
     seed: Whole | None = None
@@ -73,6 +78,10 @@ class ModelSettings(Strict):
     def deployments(self) -> tuple[str, ...]:
         """Every deployment that may answer, in the order of preference."""
         return tuple(dict.fromkeys((self.deployment, *self.spread, *self.fallbacks)))
+
+    def priced_as_of(self, deployment: str) -> str | None:
+        """The model whose price one of the deployments has; None: the one it is named for, as a fallback always is."""
+        return self.priced_as if deployment in (self.deployment, *self.spread) else None
 
 
 class Criterion(Strict):
@@ -190,6 +199,11 @@ class ModelFile(Strict):
     )
     fallbacks: tuple[DeploymentName, ...] | None = Field(
         None, description="Deployments to ask, in order, when those above fail"
+    )
+    priced_as: str | None = Field(
+        None,
+        min_length=1,
+        description="Model whose price budgets and estimates take; absent: the one that the deployment is named for",
     )
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: Whole | None = Field(
