@@ -3,6 +3,7 @@
 Called by the emulated model, faults and filler answers of the Azure OpenAI emulator.
 """
 
+import math
 from hashlib import blake2b
 from statistics import NormalDist
 
@@ -25,3 +26,8 @@ def pick(count: int, seed: int, *purpose: str | int) -> int:
 def normal(seed: int, *purpose: str | int) -> float:
     """A draw from the standard normal distribution, drawn like `uniform`."""
     return _STANDARD_NORMAL.inv_cdf(uniform(seed, *purpose))
+
+
+def log_normal(median: float, sigma: float, seed: int, *purpose: str | int) -> float:
+    """A log-normal draw with the given median and sigma of the logarithm; the median itself when either is 0."""
+    return median if median == 0 or sigma == 0 else median * math.exp(sigma * normal(seed, *purpose))

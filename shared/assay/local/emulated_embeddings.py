@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from hashlib import blake2b, shake_256
 from typing import Any
 
-from assay.local.emulator_bodies import Refusal, invalid_request
-from assay.local.emulator_config import Deployment
+from assay.local.emulator_deployment import Deployment
+from assay.local.emulator_refusals import Refusal, invalid_request
 from assay.local.emulator_requests import count_tokens
 
 KNOWN_PARAMETERS = frozenset({"input", "model", "dimensions", "encoding_format", "user", "input_type"})

@@ -3,14 +3,9 @@
 Called by `openai_emulator` for each admitted request. Both depend on content and attempt, so a run is reproducible.
 """
 
-import math
-from typing import Literal
-
-from assay.local.emulated_draws import normal, uniform
-from assay.local.emulator_config import Faults, FaultShares, Latency
-
-Fault = Literal["error_500", "error_503", "timeout", "dropped", "malformed"]
-FAULTS: tuple[Fault, ...] = ("error_500", "error_503", "timeout", "dropped", "malformed")
+from assay.local.emulated_draws import log_normal, uniform
+from assay.local.emulator_deployment import Latency
+from assay.local.emulator_mishaps import Fault, Faults, FaultShares
 
 
 def choose_fault(faults: Faults, seed: int, digest: str, attempt: int) -> Fault | None:
@@ -25,18 +20,22 @@ def choose_scheduled_fault(shares: FaultShares, seed: int, digest: str, attempt:
     return _draw(shares, seed, digest, attempt, "scheduled fault")
 
 
+def choose_told_fault(shares: FaultShares, seed: int, digest: str, attempt: int) -> Fault | None:
+    """Like `choose_scheduled_fault`, for shares that were told at run time."""
+    return _draw(shares, seed, digest, attempt, "told fault")
+
+
 def _draw(shares: FaultShares, seed: int, digest: str, attempt: int, purpose: str) -> Fault | None:
+    if not shares.played:
+        return None
     left = uniform(seed, digest, attempt, purpose)
-    for name in FAULTS:
-        share: float = getattr(shares, name)
+    for kind, share in shares.played:
         left -= share
         if left < 0:
-            return name
+            return kind
     return None
 
 
 def latency_seconds(latency: Latency, seed: int, digest: str, attempt: int) -> float:
     """A log-normal answer time with the given median; the median itself when sigma is 0."""
-    if latency.median == 0 or latency.sigma == 0:
-        return latency.median / 1000
-    return latency.median / 1000 * math.exp(latency.sigma * normal(seed, digest, attempt, "latency"))
+    return log_normal(latency.median, latency.sigma, seed, digest, attempt, "latency") / 1000

@@ -7,15 +7,19 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 from assay.local.emulated_draws import normal, pick, uniform
 from assay.local.emulated_filler import filler_answer
 from assay.local.emulated_truths import Truth, read_truths
 from assay.local.emulator_config import EmulatorConfig, EmulatorFile, EmulatorScript, NumberRange, SkillRule, Task
+from assay.local.emulator_deployment import Pattern, TokenCount
+from assay.local.emulator_mishaps import Fault, Verdicts
 from assay.local.emulator_requests import ChatRequest
 
 PLACEHOLDER = "ANSWER"
 UNKNOWN_LABEL = "unknown"
+VERDICTS = cast(tuple[Fault, ...], tuple(Verdicts.model_fields))
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,10 @@ class Match:
     rule: SkillRule | None = None
     key: str | None = None
 
-    def answer(self, chat: ChatRequest) -> str:
-        """The model's text before any token limit cuts it."""
+    def answer(self, chat: ChatRequest, filler_tokens: TokenCount | None = None) -> str:
+        """The model's text before any token limit cuts it. `filler_tokens`: its length when no task is known."""
         if self.task is None or self.rule is None or self.key is None:
-            return filler_answer(chat, self.script.seed)
+            return filler_answer(chat, self.script.seed, filler_tokens)
         truth = self.task.truths[self.key]
         if self.task.task.kind == "label":
             said = _label(self.task.labels, self.rule, truth, self.script.seed, chat.digest)
@@ -78,7 +82,8 @@ class EmulatedModel:
             for script in scripts
             for task in script.content.tasks
         ]
-        self._filters = [pattern for script in scripts for pattern in script.content.faults.content_filter]
+        contents = [script.content for script in scripts]
+        self._patterns = {kind: _patterns(kind, contents) for kind in VERDICTS}
 
     def match(self, chat: ChatRequest) -> Match:
         """The first task, in file order, that knows the request's row; without one, the first file's filler answers."""
@@ -88,9 +93,27 @@ class EmulatedModel:
                 return Match(script, task, rule, key)
         return Match(self._default)
 
-    def is_filtered(self, chat: ChatRequest) -> bool:
-        """Whether a prompt is one of those that the content filter always refuses."""
-        return any(pattern.search(text) for pattern in self._filters for text in chat.texts)
+    def verdict(self, chat: ChatRequest, match: Match) -> Fault | None:
+        """What is said of this content at every attempt: by the patterns of all files, or by the shares of its own."""
+        for kind in VERDICTS:
+            if any(pattern.search(text) for pattern in self._patterns[kind] for text in chat.texts):
+                return kind
+        return _drawn_verdict(match.script, chat.digest)
+
+
+def _patterns(kind: Fault, contents: list[EmulatorFile]) -> list[Pattern]:
+    found = [pattern for content in contents for pattern in getattr(content.verdicts, kind).patterns]
+    if kind == "prompt_filtered":
+        found += [pattern for content in contents for pattern in content.faults.content_filter]
+    return found
+
+
+def _drawn_verdict(script: EmulatorFile, digest: str) -> Fault | None:
+    for kind in VERDICTS:
+        share: float = getattr(script.verdicts, kind).share
+        if share and uniform(script.seed, digest, kind) < share:
+            return kind
+    return None
 
 
 def _label(labels: tuple[str, ...], rule: SkillRule, truth: Truth, seed: int, digest: str) -> str:

@@ -13,6 +13,11 @@ NEVER_FITS_SECONDS = 86_400.0
 """What the service says when one request is larger than the whole limit."""
 
 Axis = Literal["requests", "tokens"]
+CountRejected = Literal["none", "requests", "both"]
+"""Which windows a rejected request fills."""
+
+LimitPair = tuple[int | None, int | None]
+"""Requests and tokens a minute; None is no limit."""
 
 
 @dataclass(slots=True)
@@ -79,6 +84,8 @@ class AxisState:
     limit_per_minute: int
     remaining: int
     reset_seconds: float
+    limit_per_window: int
+    window_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +116,24 @@ class DeploymentQuota:
         tokens_per_minute: int | None,
         *,
         request_window_seconds: float = 10.0,
-        rejected_count: bool = False,
+        count_rejected: CountRejected = "none",
     ) -> None:
         self._request_window_seconds = request_window_seconds
-        self._rejected_count = rejected_count
+        self._count_rejected = count_rejected
         self._requests = SlidingWindow(request_window_seconds, math.inf)
         self._tokens = SlidingWindow(TOKEN_WINDOW_SECONDS, math.inf)
         self._cut, self._cut_told = 1.0, True
         self.set_limits(requests_per_minute, tokens_per_minute)
 
-    def set_limits(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        """Change the limits from now on; what was charged before stays charged. None takes a limit away."""
-        self._requests_per_minute = requests_per_minute
-        self._tokens_per_minute = tokens_per_minute
+    def set_limits(
+        self, requests_per_minute: int | None, tokens_per_minute: int | None, told: LimitPair | None = None
+    ) -> None:
+        """Change the limits from now on; what was charged before stays charged. None takes a limit away.
+
+        `told`: the limits that the verdicts' states go on to tell in place of the new ones.
+        """
+        self._limits = requests_per_minute, tokens_per_minute
+        self._told_limits = self._limits if told is None else told
         self._apply()
 
     def set_cut(self, factor: float, told: bool = True) -> None:
@@ -133,7 +145,7 @@ class DeploymentQuota:
     def ask(self, now: float, charge: int) -> QuotaVerdict:
         """Judge one request of `charge` tokens at `now` (monotonic seconds); an admitted one is charged to both axes.
 
-        A rejected request is charged nothing, or one request when the quota was made with `rejected_count`.
+        A rejected request is charged nothing, or to the windows that the quota was made to fill with rejected ones.
         """
         request_wait = self._requests.wait_seconds(now, 1)
         token_wait = self._tokens.wait_seconds(now, charge)
@@ -141,8 +153,10 @@ class DeploymentQuota:
         if wait == 0:
             self._requests.add(now, 1)
             return self._verdict(now, None, 0.0, self._tokens.add(now, charge))
-        if self._rejected_count:
+        if self._count_rejected != "none":
             self._requests.add(now, 1)
+        if self._count_rejected == "both":
+            self._tokens.add(now, charge)
         return self._verdict(now, "requests" if request_wait >= token_wait else "tokens", wait)
 
     def settle(self, now: float, charge: Charge, tokens: int) -> None:
@@ -150,21 +164,18 @@ class DeploymentQuota:
         self._tokens.correct(now, charge, tokens)
 
     def _apply(self) -> None:
-        self._requests.limit = self._request_limit(self._cut)
-        self._tokens.limit = self._token_limit(self._cut)
+        self._requests.limit, self._tokens.limit = self._windows(self._limits, self._cut)
         told = self._cut if self._cut_told else 1.0
-        self._told_request_limit, self._told_token_limit = self._request_limit(told), self._token_limit(told)
-        self._told_requests_per_minute = limit_in_force(self._requests_per_minute, told)
-        self._told_tokens_per_minute = limit_in_force(self._tokens_per_minute, told)
+        self._told_request_limit, self._told_token_limit = self._windows(self._told_limits, told)
+        self._told_requests_per_minute = limit_in_force(self._told_limits[0], told)
+        self._told_tokens_per_minute = limit_in_force(self._told_limits[1], told)
 
-    def _request_limit(self, factor: float) -> float:
-        limit = limit_in_force(self._requests_per_minute, factor)
+    def _windows(self, limits: LimitPair, factor: float) -> tuple[float, float]:
+        """What the two windows may hold."""
+        requests, tokens = (limit_in_force(limit, factor) for limit in limits)
         # A window that cannot hold one request would refuse everything for ever.
-        return math.inf if limit is None else max(1.0, limit * self._request_window_seconds / 60)
-
-    def _token_limit(self, factor: float) -> float:
-        limit = limit_in_force(self._tokens_per_minute, factor)
-        return math.inf if limit is None else limit
+        fitting = math.inf if requests is None else max(1.0, requests * self._request_window_seconds / 60)
+        return fitting, math.inf if tokens is None else tokens
 
     def _verdict(self, now: float, refused_by: Axis | None, wait: float, charge: Charge | None = None) -> QuotaVerdict:
         request_wait = wait if refused_by == "requests" else 0.0
@@ -187,4 +198,4 @@ def _axis_state(
     if per_minute is None:
         return None
     remaining = max(0, math.floor(limit - window.used(now)))
-    return AxisState(per_minute, remaining, wait or window.empty_in_seconds(now))
+    return AxisState(per_minute, remaining, wait or window.empty_in_seconds(now), math.floor(limit), window.seconds)

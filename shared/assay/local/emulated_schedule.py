@@ -6,8 +6,7 @@ Called by `openai_emulator`; what is in force does not depend on requests, so ev
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from assay.local.emulated_faults import FAULTS
-from assay.local.emulator_config import FaultShares, ScheduleEntry
+from assay.local.emulator_mishaps import FAULTS, FaultShares, ScheduleEntry
 
 
 @dataclass(frozen=True, slots=True)

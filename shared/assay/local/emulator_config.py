@@ -3,61 +3,63 @@
 Called by `openai_emulator` at start; nothing here runs per request.
 """
 
-import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from assay.errors import SuiteError
+from assay.local.emulator_deployment import Deployment, HeaderRules, Latency, Pattern, Share, Strict, TokenCount
+from assay.local.emulator_mishaps import (
+    ContentSafety,
+    Faults,
+    FaultShares,
+    ScheduleEntry,
+    Verdict,
+    Verdicts,
+)
 from assay.suite.yaml_text import read_yaml
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Pattern = re.Pattern[str]
+__all__ = [
+    "DEFAULT_REGION",
+    "AnswerFile",
+    "ContentSafety",
+    "Deployment",
+    "EmulatorConfig",
+    "EmulatorFile",
+    "EmulatorScript",
+    "FaultShares",
+    "Faults",
+    "HeaderRules",
+    "Latency",
+    "NumberRange",
+    "Region",
+    "ScheduleEntry",
+    "SkillRule",
+    "Task",
+    "TokenCount",
+    "Verdict",
+    "Verdicts",
+    "load_emulator_config",
+    "merge_scripts",
+]
+
+DEFAULT_REGION = "default"
+"""The region of the deployments at a file's top level, served without a path prefix."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Latency(_Strict):
-    """Log-normal answer times: the median in milliseconds, and the sigma of the logarithm (0: always the median)."""
-
-    median: NonNegativeFloat = 0.0
-    sigma: NonNegativeFloat = 0.0
-
-
-class Deployment(_Strict):
-    """One emulated deployment. Without limits it has no quota.
-
-    `accounting`: whether the token charge stays what it was at arrival (`standard`) or is corrected to the actual usage
-    when the answer is sent (`settled`, as provisioned throughput does).
-    """
-
-    model: str
-    requests_per_minute: PositiveInt | None = None
-    tokens_per_minute: PositiveInt | None = None
-    latency_ms: Latency = Latency()
-    context_tokens: PositiveInt = 128_000
-    max_output_tokens: PositiveInt = 16_384
-    accounting: Literal["standard", "settled"] = "standard"
-    embedding_dimensions: Annotated[int, Field(ge=1, le=8192)] = 1536
-
-
-class AnswerFile(_Strict):
+class AnswerFile(Strict):
     """The true answers: a CSV or JSON-lines file beside the emulator file, and which of its columns mean what."""
 
     file: str
@@ -66,12 +68,12 @@ class AnswerFile(_Strict):
     difficulty: str | None = None
 
 
-class NumberRange(_Strict):
+class NumberRange(Strict):
     minimum: float
     maximum: float
 
 
-class SkillRule(_Strict):
+class SkillRule(Strict):
     """How good the model is when `when` is found in a message (absent: always) and `deployment` (absent: any) answers.
 
     Labels: the probability of the right one on easy and on hard rows. Numbers: bias and noise (standard deviation).
@@ -95,7 +97,7 @@ class SkillRule(_Strict):
         return deployment == self.deployment or (isinstance(self.deployment, list) and deployment in self.deployment)
 
 
-class Task(_Strict):
+class Task(Strict):
     """A task whose true answers are known. `reply` is what the model says, with ANSWER for the label or number."""
 
     name: str
@@ -117,63 +119,33 @@ class Task(_Strict):
         return self
 
 
-class FaultShares(_Strict):
-    """Shares of admitted requests that go wrong, by kind."""
+class Region(Strict):
+    """An endpoint of its own below `/regions/NAME`: deployments, key, and faults in place of the file's shares."""
 
-    error_500: Share = 0.0
-    error_503: Share = 0.0
-    timeout: Share = 0.0
-    dropped: Share = 0.0
-    malformed: Share = 0.0
-
-    @model_validator(mode="after")
-    def _check_shares(self) -> Self:
-        total = self.error_500 + self.error_503 + self.timeout + self.dropped + self.malformed
-        if total > 1 + 1e-9:
-            raise ValueError(f"the shares add up to {total:g}; expected at most 1")
-        return self
+    deployments: dict[str, Deployment] = Field(default_factory=dict)
+    key: str | None = None
+    faults: Faults | None = None
 
 
-class Faults(FaultShares):
-    """Shares of requests that go wrong, drawn by content and attempt; and prompts that the filter always refuses.
-
-    `first_attempts` spares the later ones: with 1, the second attempt at the same content is never faulted.
-    """
-
-    first_attempts: PositiveInt | None = None
-    content_filter: list[Pattern] = []
-
-
-class ScheduleEntry(FaultShares):
-    """What happens from `from_seconds` until just before `to_seconds` after the server's start, at every deployment.
-
-    Shares of faults; `quota_factor`, what is left of each limit, and whether `headers_tell` the smaller limits; `down`:
-    every request is dropped without an answer and without a charge. Entries at the same time add up.
-    """
-
-    from_seconds: NonNegativeFloat = 0.0
-    to_seconds: PositiveFloat = math.inf
-    quota_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
-    headers_tell: bool = True
-    down: bool = False
-
-    @model_validator(mode="after")
-    def _check_times(self) -> Self:
-        if self.to_seconds <= self.from_seconds:
-            raise ValueError(
-                f"to_seconds is {self.to_seconds:g}; expected more than from_seconds, {self.from_seconds:g}"
-            )
-        return self
-
-
-class EmulatorFile(_Strict):
+class EmulatorFile(Strict):
     """The content of one `emulator.yaml`."""
 
     seed: int = 0
-    deployments: dict[str, Deployment] = {}
-    tasks: list[Task] = []
+    deployments: dict[str, Deployment] = Field(default_factory=dict)
+    regions: dict[str, Region] = Field(default_factory=dict)
+    tasks: list[Task] = Field(default_factory=list)
     faults: Faults = Faults()
-    schedule: list[ScheduleEntry] = []
+    verdicts: Verdicts = Verdicts()
+    content_safety: ContentSafety = ContentSafety()
+    schedule: list[ScheduleEntry] = Field(default_factory=list)
+
+    @field_validator("regions")
+    @classmethod
+    def _check_regions(cls, regions: dict[str, Region]) -> dict[str, Region]:
+        bad = [name for name in regions if name == DEFAULT_REGION or not re.fullmatch(r"[A-Za-z0-9._-]+", name)]
+        if bad:
+            raise ValueError(f"{bad[0]!r} cannot name a region; expected letters, digits, '.', '_', '-'; not 'default'")
+        return regions
 
 
 @dataclass(frozen=True)
@@ -186,10 +158,11 @@ class EmulatorScript:
 
 @dataclass(frozen=True)
 class EmulatorConfig:
-    """What one emulator serves: the deployments of all files, and each file's own seed, tasks and faults."""
+    """What one emulator serves: deployments and regions of all files, and each file's own seed, tasks and faults."""
 
     deployments: dict[str, Deployment]
     scripts: tuple[EmulatorScript, ...]
+    regions: Mapping[str, Region] = field(default_factory=dict)
 
 
 def load_emulator_config(paths: Iterable[Path]) -> EmulatorConfig:
@@ -198,18 +171,29 @@ def load_emulator_config(paths: Iterable[Path]) -> EmulatorConfig:
 
 
 def merge_scripts(scripts: Sequence[EmulatorScript]) -> EmulatorConfig:
-    """Join files into one config. Raises SuiteError when two of them define a deployment differently."""
+    """Join files into one config. Raises SuiteError when two of them define a deployment or region differently."""
     deployments: dict[str, Deployment] = {}
-    origins: dict[str, Path] = {}
+    regions: dict[str, Region] = {}
+    origins: dict[tuple[str, str], Path] = {}
     for script in scripts:
-        for name, deployment in script.content.deployments.items():
-            if deployments.setdefault(name, deployment) != deployment:
-                raise SuiteError(
-                    f"{script.path}: deployment {name!r} differs from the one in {origins[name]}. "
-                    "Files that one emulator serves must agree on it; make them equal, or rename one."
-                )
-            origins.setdefault(name, script.path)
-    return EmulatorConfig(deployments, tuple(scripts))
+        _join(deployments, script.content.deployments, "deployment", script.path, origins)
+        _join(regions, script.content.regions, "region", script.path, origins)
+    return EmulatorConfig(deployments, tuple(scripts), regions)
+
+
+_Part = TypeVar("_Part", Deployment, Region)
+
+
+def _join(
+    known: dict[str, _Part], more: Mapping[str, _Part], kind: str, path: Path, origins: dict[tuple[str, str], Path]
+) -> None:
+    for name, part in more.items():
+        if known.setdefault(name, part) != part:
+            raise SuiteError(
+                f"{path}: {kind} {name!r} differs from the one in {origins[kind, name]}. "
+                "Files that one emulator serves must agree on it; make them equal, or rename one."
+            )
+        origins.setdefault((kind, name), path)
 
 
 def _read_file(path: Path) -> EmulatorFile:

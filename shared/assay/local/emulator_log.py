@@ -12,15 +12,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from assay.local.emulated_bill import Billed
+
 
 @dataclass(slots=True)
 class Arrival:
-    """One request as the log knows it. Fields are filled in as the request is understood; None is not known."""
+    """One request as the log knows it. Fields are filled in as the request is understood; None is not known.
+
+    `worker` is what the request says in the header `x-assay-worker`. `charge` counts against the quota; `billed` is
+    set when an answer, or a refusal that costs money, was made, whether or not anybody got it.
+    """
 
     id: int
     t: float
     wall: float
+    region: str | None = None
     deployment: str | None = None
+    worker: str | None = None
     task: str | None = None
     rule: str | None = None
     key: str | None = None
@@ -28,19 +36,33 @@ class Arrival:
     attempt: int | None = None
     charge: int | None = None
     client: str | None = None
+    prompt_tokens: int = 0
+    billed: Billed | None = None
 
     def fields(self) -> dict[str, Any]:
-        names = ("id", "deployment", "task", "rule", "key", "content", "attempt", "charge", "client")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "id": self.id,
+            "region": self.region,
+            "deployment": self.deployment,
+            "worker": self.worker,
+            "task": self.task,
+            "rule": self.rule,
+            "key": self.key,
+            "content": self.content,
+            "attempt": self.attempt,
+            "charge": self.charge,
+            "client": self.client,
+        }
 
 
 class ArrivalLog:
     """Counts arrivals, and appends two lines for each to `path` if there is one.
 
     `{"event": "received", "t", "wall", ...}` before anything is waited for, and `{"event": "answered", "t", "wall",
-    "received_t", "status", "verdict", "sent", ...}` after the answer was written. `t` is the system's monotonic clock,
-    `wall` Unix time, both in seconds; `status` is null when nothing was answered; `sent` is false when the caller had
-    left or was never to be answered. A content that is received and never answered was in flight when the log ended.
+    "received_t", "status", "verdict", "sent", "billed", ...}` after the answer was written. `t` is the system's
+    monotonic clock, `wall` Unix time, both in seconds; `status` is null when nothing was answered; `sent` is false when
+    the caller had left or was never to be answered; `billed` is null, or prompt, cached prompt and completion tokens. A
+    content that is received and never answered was in flight when the log ended.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -89,7 +111,7 @@ class ArrivalLog:
         if status == 200 and arrival.content is not None:
             self._completions[arrival.content] += 1
         times = {"t": time.monotonic(), "wall": time.time(), "received_t": arrival.t}
-        outcome = {"status": status, "verdict": verdict, "sent": sent}
+        outcome = {"status": status, "verdict": verdict, "sent": sent, "billed": arrival.billed}
         self._write({"event": "answered", **times, **arrival.fields(), **outcome})
 
     def stats(self) -> dict[str, Any]:

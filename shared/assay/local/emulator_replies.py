@@ -11,18 +11,31 @@ from typing import Literal
 
 from aiohttp import web
 
-from assay.local.emulated_faults import Fault
-from assay.local.emulator_bodies import Refusal, server_error, unavailable
+from assay.local.emulator_mishaps import Fault
+from assay.local.emulator_refusals import (
+    CAPACITY_RETRY_SECONDS,
+    at_capacity,
+    bad_gateway,
+    content_filtered,
+    insufficient_quota,
+    server_error,
+    timed_out,
+    unavailable,
+)
 
 CLIENT_POLL_SECONDS = 0.05
 CLIENT_LEFT_STATUS = 499
+PROMPT_BILLED = frozenset({"error_408", "prompt_filtered", "content_filter", "context_length_exceeded"})
+"""Verdicts of refusals that cost the prompt, as the service's page on managing costs says: 400 for the content filter
+or the input limit, and 408. Nothing else that is refused is billed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What to send, after which delay, and how the exchange ends. With `events` it is a stream and `body` is empty.
 
-    `before_sending` is called after the delay, unless the caller has left or gets nothing.
+    `when_made` is called after the delay, unless the reply is a timeout: from then on the answer costs money.
+    `before_sending` is called next, unless the caller has left or gets nothing.
     """
 
     status: int
@@ -33,6 +46,7 @@ class Reply:
     events: Sequence[bytes] | None = None
     ending: Literal["sent", "timeout", "dropped"] = "sent"
     before_sending: Callable[[], None] | None = None
+    when_made: Callable[[], None] | None = None
 
     @property
     def sent_status(self) -> int | None:
@@ -40,16 +54,42 @@ class Reply:
         return self.status if self.ending == "sent" else None
 
 
-def with_fault(reply: Reply, fault: Fault | None) -> Reply:
-    """The reply that the caller gets in place of the good one."""
-    if fault is None:
-        return reply
+def with_fault(reply: Reply, fault: Fault | None, prompt_made: Callable[[], None] | None = None) -> Reply:
+    """The reply that the caller gets in place of the good one; faults of the text leave it as it is.
+
+    `prompt_made` is called in place of the reply's own `when_made` where only the prompt was processed.
+    """
+    if fault is None or fault in _IN_THE_TEXT:
+        return reply if fault is None else replace(reply, verdict=fault)
     if fault == "malformed":
         return _broken_off(reply)
-    if fault == "timeout" or fault == "dropped":
+    if fault == "timeout":
+        return replace(reply, verdict=fault, ending=fault, when_made=None)
+    if fault == "dropped":
         return replace(reply, verdict=fault, ending=fault)
-    refusal: Refusal = server_error(reply.headers["apim-request-id"]) if fault == "error_500" else unavailable()
-    return replace(reply, status=refusal.status, verdict=fault, body=refusal.body(), events=None, before_sending=None)
+    refusal = server_error(reply.headers["apim-request-id"]) if fault == "error_500" else _REFUSALS[fault]()
+    retry = {"retry-after": str(CAPACITY_RETRY_SECONDS)} if fault == "error_429" else {}
+    return replace(
+        reply,
+        status=refusal.status,
+        verdict=refusal.verdict,
+        body=refusal.body(),
+        headers=reply.headers | retry,
+        events=None,
+        before_sending=None,
+        when_made=prompt_made if fault in PROMPT_BILLED else None,
+    )
+
+
+_IN_THE_TEXT = frozenset({"empty", "invalid_json", "refused", "answer_filtered", "filter_error"})
+_REFUSALS = {
+    "error_408": timed_out,
+    "error_429": at_capacity,
+    "error_502": bad_gateway,
+    "error_503": unavailable,
+    "insufficient_quota": insufficient_quota,
+    "prompt_filtered": content_filtered,
+}
 
 
 async def carry_out(request: web.Request, reply: Reply, hang_seconds: float) -> tuple[web.StreamResponse, bool]:
@@ -61,6 +101,8 @@ async def carry_out(request: web.Request, reply: Reply, hang_seconds: float) -> 
         await _wait_until_left(request, hang_seconds)
     elif reply.delay_seconds:
         await asyncio.sleep(reply.delay_seconds)
+    if reply.when_made is not None:
+        reply.when_made()
     if reply.ending != "sent":
         _drop_connection(request)
     if _has_left(request):

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from assay.local.emulator_bodies import Refusal, invalid_request
-from assay.local.emulator_config import Deployment
+from assay.local.emulator_deployment import Deployment
+from assay.local.emulator_refusals import invalid_request, wrong_type
+from assay.local.emulator_schemas import check_json_schema
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 UNSET_MAX_TOKENS_CHARGE = 640
 """What was measured on the service as the completion's part of the charge when a request sets no limit."""
@@ -39,6 +41,7 @@ NUMBER_RANGES = {
     "presence_penalty": (-2, 2),
     "frequency_penalty": (-2, 2),
 }
+REASONING_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class ChatRequest:
 
 def count_tokens(characters: int, messages: int = 0) -> int:
     """The emulator's only tokeniser: a quarter of the characters, rounded up, and four tokens for each message."""
-    return math.ceil(characters / 4) + TOKENS_PER_MESSAGE * messages
+    return math.ceil(characters / CHARACTERS_PER_TOKEN) + TOKENS_PER_MESSAGE * messages
 
 
 def parse_body(raw: bytes) -> dict[str, Any]:
@@ -79,6 +82,8 @@ def parse_body(raw: bytes) -> dict[str, Any]:
 def read_chat_request(body: Mapping[str, Any], name: str, deployment: Deployment) -> ChatRequest:
     """Check `body` for the deployment called `name`. Raises Refusal (400) with the service's own error codes."""
     _check_parameters(body)
+    if deployment.reasoning is not None:
+        _check_reasoning_parameters(body)
     messages = body.get("messages")
     texts = _texts_of(messages)
     response_format = _response_format(body, texts)
@@ -125,9 +130,28 @@ def _check_parameters(body: Mapping[str, Any]) -> None:
         )
 
 
+def _check_reasoning_parameters(body: Mapping[str, Any]) -> None:
+    """Reasoning models refuse the old token limit, and any sampling but the default one."""
+    if body.get("max_tokens") is not None:
+        raise invalid_request(
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
+            "instead.",
+            "max_tokens",
+            "unsupported_parameter",
+        )
+    for name, only in REASONING_DEFAULTS.items():
+        if body.get(name) not in (None, only):
+            raise invalid_request(
+                f"Unsupported value: '{name}' does not support {body[name]} with this model. Only the default "
+                f"({only}) value is supported.",
+                name,
+                "unsupported_value",
+            )
+
+
 def _check_number(name: str, value: object, minimum: int, maximum: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(name, "a decimal", value)
+        raise wrong_type(name, "a decimal", value)
     if minimum <= value <= maximum:
         return
     side, sign, bound = ("below", ">=", minimum) if value < minimum else ("above", "<=", maximum)
@@ -145,7 +169,7 @@ def _texts_of(messages: object) -> tuple[str, ...]:
     if messages is None:
         raise invalid_request("Missing required parameter: 'messages'.", "messages", "missing_required_parameter")
     if not isinstance(messages, list):
-        raise _wrong_type("messages", "an array of objects", messages)
+        raise wrong_type("messages", "an array of objects", messages)
     if not messages:
         raise invalid_request(
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
@@ -157,7 +181,7 @@ def _texts_of(messages: object) -> tuple[str, ...]:
 
 def _text_of(message: object, place: str) -> str:
     if not isinstance(message, dict):
-        raise _wrong_type(place, "an object", message)
+        raise wrong_type(place, "an object", message)
     role = message.get("role")
     if role is None:
         raise invalid_request(
@@ -176,7 +200,7 @@ def _text_of(message: object, place: str) -> str:
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     if content is None and role == "assistant":
         return ""
-    raise _wrong_type(f"{place}.content", "a string or an array of objects", content)
+    raise wrong_type(f"{place}.content", "a string or an array of objects", content)
 
 
 def _response_format(body: Mapping[str, Any], texts: tuple[str, ...]) -> Mapping[str, Any]:
@@ -184,7 +208,7 @@ def _response_format(body: Mapping[str, Any], texts: tuple[str, ...]) -> Mapping
     if wanted is None:
         return {}
     if not isinstance(wanted, dict):
-        raise _wrong_type("response_format", "an object", wanted)
+        raise wrong_type("response_format", "an object", wanted)
     kind = wanted.get("type")
     if kind not in ("text", "json_object", "json_schema"):
         raise invalid_request(
@@ -198,18 +222,8 @@ def _response_format(body: Mapping[str, Any], texts: tuple[str, ...]) -> Mapping
             "messages",
         )
     if kind == "json_schema":
-        _check_json_schema(wanted.get("json_schema"))
+        check_json_schema(wanted.get("json_schema"))
     return wanted
-
-
-def _check_json_schema(json_schema: object) -> None:
-    place = "response_format.json_schema"
-    if json_schema is None:
-        raise invalid_request(f"Missing required parameter: '{place}'.", place, "missing_required_parameter")
-    if not isinstance(json_schema, dict):
-        raise _wrong_type(place, "an object", json_schema)
-    if not isinstance(json_schema.get("schema", {}), dict):
-        raise _wrong_type(f"{place}.schema", "an object", json_schema["schema"])
 
 
 def _include_usage(body: Mapping[str, Any]) -> bool:
@@ -220,7 +234,7 @@ def _include_usage(body: Mapping[str, Any]) -> bool:
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         raise invalid_request(message, "stream_options")
     if not isinstance(options, dict):
-        raise _wrong_type("stream_options", "an object", options)
+        raise wrong_type("stream_options", "an object", options)
     return bool(options.get("include_usage"))
 
 
@@ -236,7 +250,7 @@ def _max_tokens(body: Mapping[str, Any], deployment: Deployment) -> int | None:
         )
     name, value = given[0], body[given[0]]
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong_type(name, "an integer", value)
+        raise wrong_type(name, "an integer", value)
     if value < 1:
         raise invalid_request(
             f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {value} instead.",
@@ -251,17 +265,6 @@ def _max_tokens(body: Mapping[str, Any], deployment: Deployment) -> int | None:
             "invalid_value",
         )
     return value
-
-
-def _wrong_type(name: str, expected: str, value: object) -> Refusal:
-    return invalid_request(
-        f"Invalid type for '{name}': expected {expected}, but got {_json_type(value)} instead.", name, "invalid_type"
-    )
-
-
-def _json_type(value: object) -> str:
-    names = {bool: "a boolean", int: "an integer", float: "a decimal", str: "a string", list: "an array"}
-    return "null" if value is None else names.get(type(value), "an object")
 
 
 def _digest(name: str, body: Mapping[str, Any]) -> str:

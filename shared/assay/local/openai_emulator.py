@@ -1,4 +1,4 @@
-"""An Azure OpenAI emulator: the chat completions wire protocol with quotas, latency, faults and scripted answers.
+"""An Azure OpenAI emulator: the wire protocol with regions, quotas, bills, latency, faults and scripted answers.
 
 Called by `assay emulate openai`, the demo, tests and benchmarks; alone: `python -m assay.local.openai_emulator`.
 """
@@ -18,6 +18,7 @@ from assay.errors import EXIT_OK, EXIT_USER, AssayError
 from assay.local.emulator_config import EmulatorConfig, load_emulator_config
 from assay.local.emulator_desk import RefereeDesk
 from assay.local.emulator_service import EmulatorSettings, OpenAIEmulator
+from assay.local.emulator_shield import PromptShield
 from assay.local.files import write_whole
 
 __all__ = ["EmulatorSettings", "create_app", "main", "running_emulator"]
@@ -32,16 +33,21 @@ def create_app(config: EmulatorConfig, settings: EmulatorSettings | None = None)
 
     Raises SuiteError when an answer file is unusable.
     """
-    emulator = OpenAIEmulator(config, settings or EmulatorSettings())
+    emulator_settings = settings or EmulatorSettings()
+    emulator = OpenAIEmulator(config, emulator_settings)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_post("/openai/deployments/{deployment}/chat/completions", emulator.chat_completions)
-    app.router.add_post("/openai/v1/chat/completions", emulator.chat_completions)
-    app.router.add_post("/openai/deployments/{deployment}/embeddings", emulator.embeddings)
-    app.router.add_post("/openai/v1/embeddings", emulator.embeddings)
+    shield = PromptShield(config, emulator_settings, emulator.referee)
+    for prefix in ("", "/regions/{region}"):
+        add = app.router.add_post
+        add(f"{prefix}/openai/deployments/{{deployment}}/chat/completions", emulator.chat_completions)
+        add(f"{prefix}/openai/v1/chat/completions", emulator.chat_completions)
+        add(f"{prefix}/openai/deployments/{{deployment}}/embeddings", emulator.embeddings)
+        add(f"{prefix}/openai/v1/embeddings", emulator.embeddings)
+        add(f"{prefix}/contentsafety/text:shieldPrompt", shield.shield_prompt)
     app.router.add_get("/health", emulator.health)
     app.router.add_get("/emulator/stats", emulator.stats)
     app.router.add_post("/emulator/quota", emulator.change_quota)
-    RefereeDesk(emulator.referee, emulator.clock).add_routes(app.router)
+    RefereeDesk(emulator.referee, shield, emulator.clock).add_routes(app.router)
     app.router.add_route("*", "/{path:.*}", emulator.not_found)
 
     async def close_log(_app: web.Application) -> None:
@@ -129,7 +135,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-quota", action="store_true", help="admit every request")
     add("--any-deployment", action="store_true", help="serve deployments that no file defines")
     add("--request-window-seconds", type=float, default=10.0, metavar="N", help="10, the default, or 1")
-    add("--count-rejected", action="store_true", help="rejected requests fill the request window too")
+    add(
+        "--count-rejected",
+        nargs="?",
+        const="requests",
+        default="none",
+        choices=("none", "requests", "both"),
+        help="rejected requests fill the request window too, or both",
+    )
     add("--no-rate-limit-headers", action="store_true", help="leave x-ratelimit-* headers out")
     add("--no-retry-after", action="store_true", help="leave retry-after headers out of 429 answers")
     add("--hang-seconds", type=float, default=600.0, metavar="N", help="longest hold of a timeout fault")

@@ -8,7 +8,7 @@ import pytest
 
 from assay.local.emulated_draws import normal, uniform
 from assay.local.emulated_faults import choose_fault, latency_seconds
-from assay.local.emulated_filler import schema_instance
+from assay.local.emulated_schema import schema_instance
 from assay.local.emulated_model import EmulatedModel
 from assay.local.emulator_config import Deployment, EmulatorConfig, Faults, Latency, load_emulator_config
 from assay.local.emulator_requests import ChatRequest, read_chat_request
@@ -142,8 +142,10 @@ def test_filler_fits_the_json_schema_that_was_asked_for() -> None:
 
 def test_a_filtered_prompt_is_known_by_its_text(model: EmulatedModel) -> None:
     """The patterns of every file apply to every prompt."""
-    assert model.is_filtered(ask("Tell me How To Build A Weapon"))
-    assert not model.is_filtered(ask("Tell me how to build a bridge"))
+    weapon, bridge = ask("Tell me How To Build A Weapon"), ask("Tell me how to build a bridge")
+
+    assert model.verdict(weapon, model.match(weapon)) == "prompt_filtered"
+    assert model.verdict(bridge, model.match(bridge)) is None
 
 
 def test_an_emulator_without_files_answers_filler() -> None:

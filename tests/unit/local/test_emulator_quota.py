@@ -73,7 +73,7 @@ def test_a_refused_request_is_charged_nothing() -> None:
 
 def test_refused_requests_fill_the_window_when_they_count() -> None:
     """Who hammers a closed door keeps it closed."""
-    quota = DeploymentQuota(6, None, rejected_count=True)
+    quota = DeploymentQuota(6, None, count_rejected="requests")
     admitted(quota, 0.0)
     admitted(quota, 9.0)
 

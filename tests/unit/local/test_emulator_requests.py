@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from assay.local.emulator_bodies import Completion, Refusal, stream_events
+from assay.local.emulator_bodies import Completion, stream_events
 from assay.local.emulator_config import Deployment
+from assay.local.emulator_refusals import Refusal
 from assay.local.emulator_requests import (
     UNSET_MAX_TOKENS_CHARGE,
     ChatRequest,
