@@ -6,7 +6,7 @@ Fields bound with `bound` (run, experiment, chunk) are on every event below it, 
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,6 +15,10 @@ from typing import Any, Protocol, TextIO
 
 _fields: ContextVar[dict[str, Any]] = ContextVar("assay_fields", default={})  # noqa: B039 - never mutated, only replaced
 LOGGER = "assay"
+Redact = Callable[[str], str]
+"""Takes secrets and personal data out of a text; `middleware/redaction.py` has one."""
+
+_PLAIN = (int, float, bool, type(None))
 
 
 class Telemetry(Protocol):
@@ -45,10 +49,11 @@ def bound_fields() -> dict[str, Any]:
 
 
 class LogTelemetry:
-    """Writes events to the `assay` logger, each record's message an `Event`."""
+    """Writes events to the `assay` logger, each record's message an `Event`; with `redact`, of redacted fields."""
 
-    def __init__(self, logger: logging.Logger | None = None) -> None:
+    def __init__(self, logger: logging.Logger | None = None, redact: Redact | None = None) -> None:
         self._logger = logger or logging.getLogger(LOGGER)
+        self._redact = redact
 
     def event(self, name: str, **fields: Any) -> None:
         self._log(logging.INFO, name, fields)
@@ -58,7 +63,21 @@ class LogTelemetry:
 
     def _log(self, level: int, name: str, fields: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, Event(name, {**bound_fields(), **fields}))
+            known = {**_fields.get(), **fields}
+            self._logger.log(level, Event(name, redacted(known, self._redact) if self._redact else known))
+
+
+def redacted(value: Any, redact: Redact) -> Any:
+    """The value with every text in it redacted. What JSON does not know becomes text, and is redacted as that."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, Mapping):
+        return {name: redacted(one, redact) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(one, redact) for one in value]
+    return redact(str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +118,14 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             **event.fields,
         }
-        if record.exc_info:
+        if record.exc_text:
+            line["traceback"] = record.exc_text
+        elif record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+_FORMATTER = logging.Formatter()
 
 
 def log_as_json(stream: TextIO | None = None, level: int = logging.INFO) -> None:
@@ -112,3 +136,35 @@ def log_as_json(stream: TextIO | None = None, level: int = logging.INFO) -> None
     root.handlers = [target]
     root.setLevel(logging.WARNING)
     logging.getLogger(LOGGER).setLevel(level)
+
+
+def redact_logs(redact: Redact) -> Callable[[], None]:
+    """Redacts messages and tracebacks of all log records of this process, whoever makes them and whoever shows them.
+
+    A second call replaces the first one's `redact`. Returns what takes it back. Events are `LogTelemetry`'s to redact.
+    """
+    plain = getattr(logging.getLogRecordFactory(), "plain", logging.getLogRecordFactory())
+
+    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        return _redacted_record(plain(*args, **kwargs), redact)
+
+    record.plain = plain  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(record)
+    return lambda: logging.setLogRecordFactory(plain)
+
+
+def _redacted_record(record: logging.LogRecord, redact: Redact) -> logging.LogRecord:
+    if not isinstance(record.msg, Event):
+        record.msg, record.args = redact(_message_of(record)), None
+    if record.exc_info:
+        record.exc_text, record.exc_info = redact(_FORMATTER.formatException(record.exc_info)), None
+    if record.stack_info:
+        record.stack_info = redact(record.stack_info)
+    return record
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # logging reports such a record when it is shown; here it must not stop its maker
+        return f"{record.msg} (its arguments do not fit: {type(error).__name__})"
