@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,6 +139,7 @@ async def test_the_request_is_azures_wire_format(service: Service, model: AzureO
 
 async def test_given_parameters_are_sent(service: Service, model: AzureOpenAIChat) -> None:
     """Temperature, seed, stop and the JSON format arrive, zero included."""
+    service.answer = service.reply(completion(content="{}"))
     await model.complete(
         ChatRequest("chat", REQUEST.messages, max_tokens=5, temperature=0.0, seed=0, json=True, stop=("END",))
     )
@@ -195,14 +197,16 @@ async def test_a_filtered_answer_is_a_failure(service: Service, model: AzureOpen
 
 
 @pytest.mark.parametrize("body", ['{"choices": []}', "<html>Hello</html>", '{"choices"', "[]", "null"])
-async def test_an_answer_that_is_no_completion_is_invalid(service: Service, model: AzureOpenAIChat, body: str) -> None:
+async def test_an_answer_that_is_no_completion_is_malformed(
+    service: Service, model: AzureOpenAIChat, body: str
+) -> None:
     """Anything may stand between us and the service and answer 200."""
 
     async def answer(request: web.Request, body_in: dict[str, Any]) -> web.StreamResponse:
         return web.Response(text=body, content_type="application/json")
 
     service.answer = answer
-    assert (await failure(model)).kind is FailureKind.INVALID_ANSWER
+    assert (await failure(model)).kind is FailureKind.MALFORMED_ANSWER
 
 
 async def test_a_body_that_is_no_json_is_classified_by_status(service: Service, model: AzureOpenAIChat) -> None:
@@ -234,6 +238,57 @@ async def test_a_model_that_wants_max_completion_tokens_is_learned_once(
     await model.complete(REQUEST)
     assert ["max_tokens" in body for body in service.bodies] == [True, False, False]
     assert service.bodies[2]["max_completion_tokens"] == 20
+
+
+async def test_a_refused_token_is_forgotten_so_that_the_next_attempt_gets_a_new_one(service: Service) -> None:
+    """A provider caches; only the service knows that its token is no good any more."""
+    tokens, forgotten = ["stale", "fresh"], []
+
+    async def provider() -> str:
+        return tokens[0]
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        is_stale = request.headers["Authorization"] == "Bearer stale"
+        return await service.reply({"error": {"code": "401"}} if is_stale else completion(), 401 if is_stale else 200)(
+            request, body
+        )
+
+    def forget() -> None:
+        forgotten.append(tokens.pop(0))
+
+    service.answer = answer
+    async with model_of(service.endpoint, api_key=None, token_provider=provider, forget_token=forget) as model:
+        error = await failure(model)
+        await model.complete(REQUEST)
+    assert (error.kind, forgotten) == (FailureKind.UNAUTHORIZED, ["stale"])
+
+
+async def test_a_silent_service_is_not_waited_for_as_long_as_a_slow_answer(
+    service: Service, model: AzureOpenAIChat
+) -> None:
+    """The limit on silence is its own, and shorter than the one on the whole request."""
+    released = asyncio.Event()
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        await released.wait()
+        return web.json_response(completion())
+
+    service.answer = answer
+    error = await failure(model, replace(REQUEST, timeout_seconds=60.0, read_timeout_seconds=0.05))
+    released.set()
+    assert (error.kind, error.sent) == (FailureKind.READ_TIMEOUT, True)
+
+
+async def test_a_429_names_its_limit_and_what_the_deployment_grants(service: Service, model: AzureOpenAIChat) -> None:
+    """The limiter hears of both."""
+    headers = {
+        "x-ratelimit-type": "Tokens",
+        "x-ratelimit-limit-requests": "20",
+        "x-ratelimit-renewalperiod-requests": "10",
+    }
+    service.answer = service.reply({"error": {"code": "429", "message": ""}}, 429, headers)
+    error = await failure(model)
+    assert (error.axis, error.rate_limit.limit_requests) == ("tokens", 120)
 
 
 async def test_other_bad_requests_are_not_asked_again(service: Service, model: AzureOpenAIChat) -> None:

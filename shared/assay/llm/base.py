@@ -16,7 +16,10 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request to one deployment. `max_tokens` bounds the answer; `json` asks for a JSON object."""
+    """One request to one deployment. `max_tokens` bounds the answer; `json` asks for a JSON object.
+
+    `timeout_seconds` bounds the whole request, `read_timeout_seconds` the silence of the service within it.
+    """
 
     deployment: str
     messages: tuple[ChatMessage, ...]
@@ -26,11 +29,13 @@ class ChatRequest:
     json: bool = False
     stop: tuple[str, ...] = ()
     timeout_seconds: float = 60.0
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitHeaders:
-    """What the service said of the deployment's limits; every value may be missing."""
+    """What the service said of the deployment's limits, per minute, and what is left; every value may be missing."""
 
     limit_requests: int | None = None
     limit_tokens: int | None = None
@@ -40,7 +45,10 @@ class RateLimitHeaders:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """One answer. `latency_seconds` runs from sending to the last byte. `refused`: the model declined to answer."""
+    """One answer. `latency_seconds` runs from sending to the last byte. `refused`: the model declined to answer.
+
+    `unfiltered`: the service could not ask its content filter and let the answer through.
+    """
 
     text: str
     finish_reason: str
@@ -50,6 +58,12 @@ class ChatAnswer:
     latency_seconds: float
     rate_limit: RateLimitHeaders = field(default_factory=RateLimitHeaders)
     refused: bool = False
+    unfiltered: bool = False
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it ended at `max_tokens`."""
+        return self.finish_reason == "length"
 
 
 class ModelError(ServiceError):

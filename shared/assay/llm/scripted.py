@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from assay.llm.answers import usable
 from assay.llm.base import ChatAnswer, ChatRequest, ModelError
 from assay.records import Usage
 
@@ -21,12 +22,15 @@ class ScriptedModel:
         self.closed = False
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
-        """The script's reply to this request. Raises its ModelErrors, and LookupError past the script's end."""
+        """The script's reply to this request, judged as every adapter judges answers.
+
+        Raises its ModelErrors, those of answers that cannot be used, and LookupError past the script's end.
+        """
         self.requests.append(request)
         reply = self._reply(request)
         if isinstance(reply, ModelError):
             raise reply
-        return scripted_answer(reply) if isinstance(reply, str) else reply
+        return usable(scripted_answer(reply) if isinstance(reply, str) else reply, request)
 
     async def close(self) -> None:
         self.closed = True

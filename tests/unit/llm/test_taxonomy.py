@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.llm.errors import LONGEST_WAIT_SECONDS, TAXONOMY, FailureKind, classify, retry_after_seconds
+from assay.llm.errors import LONGEST_WAIT_SECONDS, TAXONOMY, FailureKind
+from assay.llm.refusals import classify, exhausted_axis, per_minute, retry_after_seconds
 from assay.records import TrialStatus
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -31,8 +32,8 @@ ANSWERS = [
     (429, "429", RATE_LIMIT_TEXT, {}, FailureKind.RATE_LIMITED),
     (429, "RateLimitReached", "Your requests have been limited.", {}, FailureKind.RATE_LIMITED),
     (429, None, "", {}, FailureKind.RATE_LIMITED),
-    (429, "429", CAPACITY_TEXT, {"retry-after": "3"}, FailureKind.SERVICE_BUSY),
-    (429, "NoCapacity", "The system is currently experiencing high demand.", {}, FailureKind.SERVICE_BUSY),
+    (429, "429", CAPACITY_TEXT, {"retry-after": "3"}, FailureKind.AT_CAPACITY),
+    (429, "NoCapacity", "The system is currently experiencing high demand.", {}, FailureKind.AT_CAPACITY),
     (429, "insufficient_quota", "You exceeded your current quota.", {}, FailureKind.QUOTA_EXHAUSTED),
     (429, "429", RATE_LIMIT_TEXT, {"retry-after": "86400"}, FailureKind.TOO_LARGE),
     (429, "429", RATE_LIMIT_TEXT, {"retry-after": "600"}, FailureKind.RATE_LIMITED),
@@ -69,7 +70,7 @@ ANSWERS = [
     (503, "ServiceUnavailable", "", {}, FailureKind.SERVICE_BUSY),
     (504, None, "", {}, FailureKind.GATEWAY_ERROR),
     (529, None, "", {}, FailureKind.SERVER_ERROR),
-    (302, None, "", {}, FailureKind.INVALID_ANSWER),
+    (302, None, "", {}, FailureKind.MALFORMED_ANSWER),
 ]
 
 WAITS = [
@@ -111,6 +112,43 @@ def test_an_error_answer_has_one_kind(
 def test_the_most_precise_wait_is_used(headers: dict[str, str], message: str, seconds: float | None) -> None:
     """Milliseconds before seconds before resets before text; values of zero and below are ignored."""
     assert retry_after_seconds(headers, message, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "limit"),
+    [
+        ({"x-ratelimit-limit-requests": "600"}, 600),
+        ({"x-ratelimit-limit-requests": "20", "x-ratelimit-renewalperiod-requests": "10"}, 120),
+        ({"x-ratelimit-limit-requests": "600", "x-ratelimit-renewalperiod-requests": "60"}, 600),
+        ({"x-ratelimit-limit-requests": "600", "x-ratelimit-renewalperiod-requests": "0"}, 600),
+        ({"x-ratelimit-limit-requests": "-1"}, None),
+        ({"x-ratelimit-limit-requests": "0"}, None),
+        ({"x-ratelimit-limit-requests": "many"}, None),
+        ({"x-ratelimit-limit-tokens": "600"}, None),
+        ({}, None),
+    ],
+)
+def test_announced_limits_are_per_minute_and_positive(headers: dict[str, str], limit: int | None) -> None:
+    """Some deployments state the limit of a shorter window; nothing at or below zero is a limit."""
+    assert per_minute(headers, "requests") == limit
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "axis"),
+    [
+        ({"x-ratelimit-type": "Tokens"}, CALL_LIMIT_TEXT, "tokens"),
+        ({}, RATE_LIMIT_TEXT, "tokens"),
+        ({}, CALL_LIMIT_TEXT, "requests"),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-remaining-tokens": "9"}, "", "requests"),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-remaining-tokens": "0"}, "", None),
+        ({}, "", None),
+    ],
+)
+def test_the_limit_that_was_hit_is_named_where_the_service_says_it(
+    headers: dict[str, str], message: str, axis: str | None
+) -> None:
+    """Header, text, then what is left; both or neither say nothing."""
+    assert exhausted_axis(headers, message) == axis
 
 
 @given(st.text(), st.text(), st.text())

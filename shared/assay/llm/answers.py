@@ -1,0 +1,102 @@
+"""Tells answers apart: complete, truncated, refused, cut by the content filter, empty, not the JSON that was asked for.
+
+Adapters read chat completions here, in whatever way they got them. Pure.
+"""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from assay.llm.base import ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
+from assay.llm.errors import FailureKind
+from assay.records import Usage
+
+_SHOWN_CHARACTERS = 80
+_CUT_BY_FILTER = "content_filter"
+
+
+def read_answer(
+    body: bytes,
+    request: ChatRequest,
+    *,
+    request_id: str | None = None,
+    latency_seconds: float = 0.0,
+    rate_limit: RateLimitHeaders | None = None,
+) -> ChatAnswer:
+    """The answer in a chat completion's body. Raises ModelError for one that cannot be used.
+
+    Truncated answers and refusals are answers. What a filtered or invalid one was billed is in the error.
+    Protocol: https://learn.microsoft.com/azure/ai-services/openai/reference#chat-completions
+    """
+    try:
+        content = json.loads(body)
+        choice = content["choices"][0]
+        message = choice["message"]
+        answer = ChatAnswer(
+            text=message.get("content") or message.get("refusal") or "",
+            finish_reason=choice["finish_reason"] or "",
+            model=content["model"],
+            request_id=request_id,
+            usage=_usage(content.get("usage") or {}),
+            latency_seconds=latency_seconds,
+            rate_limit=rate_limit or RateLimitHeaders(),
+            refused=bool(message.get("refusal")),
+            unfiltered=_is_unfiltered(choice.get("content_filter_results") or {}),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        found = body[:_SHOWN_CHARACTERS].decode("utf-8", "replace")
+        what = f"The answer is not a chat completion: {type(error).__name__}: {error}; it begins with {found!r}"
+        raise ModelError(
+            FailureKind.MALFORMED_ANSWER, what, status=HTTPStatus.OK, request_id=request_id, rate_limit=rate_limit
+        ) from error
+    return usable(answer, request)
+
+
+def usable(answer: ChatAnswer, request: ChatRequest) -> ChatAnswer:
+    """The answer itself. Raises ModelError when it is cut by the content filter, empty, or not the JSON asked for.
+
+    What is truncated or a refusal cannot be expected to be JSON.
+    """
+    if answer.finish_reason == _CUT_BY_FILTER:
+        raise _unusable(FailureKind.ANSWER_FILTERED, "The content filter cut the answer off", answer)
+    if answer.refused or answer.truncated:
+        return answer
+    if not answer.text.strip():
+        raise _unusable(FailureKind.INVALID_ANSWER, "The answer is empty", answer)
+    if request.json and not _is_json_object(answer.text):
+        found = repr(answer.text[:_SHOWN_CHARACTERS])
+        raise _unusable(FailureKind.INVALID_ANSWER, f"Expected a JSON object; the answer begins with {found}", answer)
+    return answer
+
+
+def _unusable(kind: FailureKind, what: str, answer: ChatAnswer) -> ModelError:
+    return ModelError(
+        kind,
+        what,
+        status=HTTPStatus.OK,
+        request_id=answer.request_id,
+        rate_limit=answer.rate_limit,
+        usage=answer.usage,
+        model=answer.model,
+    )
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_unfiltered(results: dict[str, Any]) -> bool:
+    """With a verdict per category, or the error of a filter that could not be asked."""
+    return "error" in results
+
+
+def _usage(counts: dict[str, Any]) -> Usage:
+    details = counts.get("prompt_tokens_details") or {}
+    return Usage(
+        input_tokens=counts.get("prompt_tokens", 0),
+        cached_input_tokens=details.get("cached_tokens") or 0,
+        output_tokens=counts.get("completion_tokens", 0),
+    )
