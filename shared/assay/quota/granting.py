@@ -51,7 +51,7 @@ class Granting:
     its flow loses nothing by it, and nobody is overtaken.
 
     `ground(now)` is asked before every look at the bucket and gives what a permit granted now would stand on, None
-    when nothing is held. `demanded` is called whenever a permit is granted.
+    when nothing is held. `demanded` is told every charge that is granted.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Granting:
         quota: Quota,
         *,
         ground: Callable[[float], Ground | None],
-        demanded: Callable[[], None],
+        demanded: Callable[[Charge], None],
         telemetry: Telemetry,
         clock: Callable[[], float],
         sleep: Sleep,
@@ -218,7 +218,7 @@ class Granting:
         return self._bucket.seconds_until_fits(charge, now)
 
     def _grant(self, charge: Charge) -> Permit:
-        self._demanded()
+        self._demanded(charge)
         now = self._clock()
         ground = self._ground(now)
         assert ground is not None, "nothing fits a bucket without a share"

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 
-from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
+from assay.errors import BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
 from assay.storage.base import Storage
 
 LEASE_SECONDS = 33
@@ -31,10 +31,15 @@ class Tenure:
     lease: str
     deadline: float
     renew_at: float
+    is_broken: bool = False
 
 
 class PartitionLeases:
-    """Takes, renews and releases partitions. `changed(share, at)` is told of every change, in order of time."""
+    """Takes, renews and releases partitions. `changed(share, at)` is told of every change, in order of time.
+
+    Renewals take turns: with three partitions one is renewed every 22/3 seconds. So a worker hears soon that somebody
+    broke one of its leases, and others can tell when: `renewal_order` and `next_turn` say so.
+    """
 
     def __init__(
         self, storage: Storage, prefix: str, count: int, clock: Callable[[], float], changed: ShareChanged
@@ -46,15 +51,32 @@ class PartitionLeases:
         self._changed = changed
         self._held: dict[int, Tenure] = {}
         self._first_deadline = inf
+        self._turn_at = inf
+
+    def use(self, prefix: str, count: int) -> None:
+        """From now on these are the partitions. Only while none is held."""
+        assert not self._held, "partitions of the former cut are still held"
+        self._prefix, self.count = prefix, count
 
     @property
     def held(self) -> tuple[int, ...]:
-        """The partitions held, in the order they were taken; drop what has expired first."""
+        """The partitions held, in the order in which they are renewed; drop what has expired first."""
         return tuple(self._held)
 
     @property
+    def broken(self) -> int:
+        """How many of those held cannot be renewed any more, because others asked for them."""
+        return sum(tenure.is_broken for tenure in self._held.values())
+
+    @property
+    def next_turn(self) -> float:
+        """When the first of `held` is renewed; the others follow in equal steps."""
+        return self._turn_at
+
+    @property
     def next_renewal(self) -> float:
-        return min((tenure.renew_at for tenure in self._held.values()), default=inf)
+        renewable = [tenure.renew_at for tenure in self._held.values()]
+        return min(self._turn_at, *renewable) if renewable else inf
 
     def longest_tenure(self) -> Tenure | None:
         """The tenure with the latest deadline: what a permit granted now stands on."""
@@ -80,13 +102,29 @@ class PartitionLeases:
 
     async def renew_due(self, now: float) -> None:
         """Renews what is due. A lost one is dropped at once; after a failure it is tried again in two seconds."""
-        await _all(self._renew(tenure) for tenure in list(self._held.values()) if tenure.renew_at <= now)
+        due = [tenure for tenure in self._held.values() if tenure.renew_at <= now]
+        if self._held and now >= self._turn_at:
+            due += self._whose_turn(due)
+        await _all(self._renew(tenure) for tenure in due)
+
+    def heard_of_breaks(self, indices: Iterable[int]) -> None:
+        """Others broke the leases of these, as a listing shows."""
+        for index in indices:
+            if index in self._held:
+                self._mark_broken(self._held[index])
+
+    async def ring(self, index: int) -> float:
+        """Asks whoever holds a partition for it, by breaking its lease; returns the seconds until it ends by itself."""
+        return await self._storage.break_lease(self._path(index))
 
     def retire(self, number: int) -> list[Tenure]:
-        """Stops spending from the `number` partitions taken last, so that they can be released once they are cool."""
+        """Stops spending from `number` partitions, so that they can be released once they are cool.
+
+        Broken ones go first, then those with the earliest deadline: permits stand on the latest.
+        """
         now = self._clock()
         self.drop_expired(now)
-        retired = list(self._held.values())[max(0, len(self._held) - number) :]
+        retired = sorted(self._held.values(), key=lambda each: (not each.is_broken, each.deadline))[:number]
         for tenure in retired:
             self._end(tenure, now)
         return retired
@@ -108,7 +146,9 @@ class PartitionLeases:
             await self._release(tenure)
             return False
         self.drop_expired(now)
+        first_turn = self._turn_at if self._held else inf
         self._held[index] = tenure
+        self._turn_at = min(first_turn, now + self._step_seconds)
         self._announce(now)
         return True
 
@@ -133,6 +173,8 @@ class PartitionLeases:
             return
         try:
             await self._storage.renew(self._path(tenure.index), tenure.lease)
+        except LeaseBroken:
+            self._mark_broken(tenure)
         except (LeaseLost, BlobMissing):
             self._lose(tenure)
         except StorageError:
@@ -148,11 +190,24 @@ class PartitionLeases:
             return
         tenure.deadline = before + LEASE_SECONDS - GUARD_SECONDS
         tenure.renew_at = before + RENEWAL_SECONDS
+        self._held[tenure.index] = self._held.pop(tenure.index)  # to the end of the turns
         self._first_deadline = min(each.deadline for each in self._held.values())
 
     async def _release(self, tenure: Tenure) -> bool:
         await self._storage.release(self._path(tenure.index), tenure.lease)
         return True
+
+    def _whose_turn(self, due: list[Tenure]) -> list[Tenure]:
+        self._turn_at += self._step_seconds
+        first = next((tenure for tenure in self._held.values() if not tenure.is_broken), None)
+        return [] if first is None or first in due else [first]
+
+    @property
+    def _step_seconds(self) -> float:
+        return RENEWAL_SECONDS / len(self._held)
+
+    def _mark_broken(self, tenure: Tenure) -> None:
+        tenure.is_broken, tenure.renew_at = True, inf
 
     def _lose(self, tenure: Tenure) -> None:
         now = self._clock()

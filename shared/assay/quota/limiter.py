@@ -14,6 +14,7 @@ from assay.errors import StorageError
 from assay.quota.base import Charge, Permit, Quota
 from assay.quota.bell import Sleep
 from assay.quota.bucket import BURST_SECONDS, HEADROOM, REQUESTS_WINDOW_SECONDS
+from assay.quota.demand import Demand
 from assay.quota.granting import Granting, LimiterDrained
 from assay.quota.leases import PartitionLeases, Tenure
 from assay.quota.shares import MEAN_CHARGE_TOKENS, partition_count
@@ -76,12 +77,14 @@ class BlobLeaseLimiter:
         )
         self._sharing = Sharing(
             self._leases,
-            Tickets(storage, prefix, worker),
+            Tickets(storage, prefix, worker, clock, self.facts),
+            Demand(quota),
             waiting=lambda: self._granting.has_waiters,
             clock=clock,
             sleep=sleep,
             random=random,
             telemetry=telemetry,
+            debt_seconds=self._granting.seconds_in_debt,
         )
         self._share: asyncio.Task[None] | None = None
         self._drained = False
@@ -160,8 +163,8 @@ class BlobLeaseLimiter:
         self._leases.drop_expired(now)
         return self._leases.longest_tenure()
 
-    def _demanded(self) -> None:
-        self._sharing.demand()
+    def _demanded(self, charge: Charge) -> None:
+        self._sharing.demand(charge)
 
     def _share_changed(self, share: float, at: float) -> None:
         self._granting.set_share(share, at, phase_seconds=LONGEST_PHASE_SECONDS * self._random())

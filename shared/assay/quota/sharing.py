@@ -1,57 +1,93 @@
 """Keeps a worker's fair share of a deployment's partitions: takes, renews, gives back, and lets go when idle.
 
-Run in the background by `limiter.py`. It decides by the tickets of the other workers, once per renewal.
+Run in the background by `limiter.py`. It decides by what one listing shows: the states of the leases, and the tickets
+of the workers. Whoever is short asks for a part of somebody's surplus (`doorbell.py`).
 """
 
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 
+from assay.quota.base import Charge
 from assay.quota.bell import Bell, Sleep
-from assay.quota.leases import GUARD_SECONDS, RENEWAL_SECONDS, PartitionLeases
-from assay.quota.shares import FairShare, fair_share
-from assay.quota.tickets import Tickets
+from assay.quota.demand import Demand
+from assay.quota.doorbell import Doorbell, claim
+from assay.quota.leases import GUARD_SECONDS, PartitionLeases
+from assay.quota.parking import Parking
+from assay.quota.shares import Claim, FairShare, fair_share
+from assay.quota.tickets import WAITING_TICKET_SECONDS, Board, Ticket, Tickets
 from assay.telemetry import Telemetry
 
-IDLE_SECONDS = 60.0
-
-# After its first partition a worker waits this long for the tickets of those who begin with it.
-SETTLING_SECONDS = 1.0
+# A worker waits this long for the tickets of those who begin with it, before it divides what is there.
+SETTLING_SECONDS = 0.75
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 8.0
 _AFTER_FAILURE_SECONDS = 2.0
 
+# All workers together look once in so many seconds for partitions that nobody holds: seldom where these are few.
+_LOOKS_TIMES_PARTITIONS, _SHORTEST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 135.0, 10.0, 20.0
+_CONTENT_SECONDS = 60.0
+_SOMEBODY_DIED_SECONDS = 5.0
+_TICKET_REFRESH_SECONDS = 150.0
+
+# A surplus is let go when it lasts, half of it at a time.
+_SURPLUS = 1.5
+_SURPLUS_SECONDS = 20.0
+
+# From a worker's last renewal to the end of its lease pass 11 seconds at least: shorter debts are earned by then.
+_SHORT_DEBT_SECONDS = 10.0
+
 
 class Sharing:
-    """One worker's part in sharing a quota. `waiting` says whether requests wait for permits."""
+    """One worker's part in sharing a quota. `waiting` says whether requests wait for permits.
+
+    `debt_seconds(now)` says how long the bucket has to earn until it owes nothing.
+    """
 
     def __init__(
         self,
         leases: PartitionLeases,
         tickets: Tickets,
+        demand: Demand,
         *,
         waiting: Callable[[], bool],
         clock: Callable[[], float],
         sleep: Sleep,
         random: Callable[[], float],
         telemetry: Telemetry,
+        debt_seconds: Callable[[float], float],
     ) -> None:
         self._leases = leases
         self._tickets = tickets
+        self._demand = demand
+        self._doorbell = Doorbell(leases, tickets.worker)
+        self._parking = Parking()
         self._waiting = waiting
         self._clock = clock
         self._sleep = sleep
         self._random = random
         self._telemetry = telemetry
+        self._debt_seconds = debt_seconds
         self._bell = Bell(sleep)
-        self._demand_at = -inf
         self._review_at = inf
         self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._has_settled = False
+        self._is_content = False
+        self._held_since = 0.0
+        self._surplus_since = inf
+        self._owes_much = False
         self._stopping = False
 
-    def demand(self) -> None:
-        """A request wants a permit, or got one."""
-        self._demand_at = self._clock()
+    def demand(self, charge: Charge | None = None) -> None:
+        """A request wants a permit, or, with its charge, is granted one."""
+        now = self._clock()
+        self._demand.wanted(now)
+        if charge is not None:
+            self._note_grant(charge, now)
+        was_short_at = self._demand.short_at
+        self._demand.watch(self._waiting(), now)
         if self._review_at == inf:
-            self._review_at = self._demand_at
+            self._review_at = now
+            self._bell.ring()
+        elif self._is_content and was_short_at == inf > self._demand.short_at:
             self._bell.ring()
 
     async def run(self) -> None:
@@ -67,8 +103,15 @@ class Sharing:
     async def leave(self) -> None:
         """Releases everything and withdraws the ticket. Raises StorageError; leases expire by themselves."""
         self._review_at = inf
+        self._begin_anew()
         await self._leases.release(self._leases.retire(self._leases.count))
         await self._tickets.withdraw()
+
+    def _note_grant(self, charge: Charge, now: float) -> None:
+        seconds = self._demand.granted(charge, now)
+        if seconds * self._leases.count > _SHORT_DEBT_SECONDS * max(1, len(self._leases.held)):
+            self._owes_much = True
+            self._bell.ring()
 
     async def _round(self) -> float:
         """One look at everything; returns the seconds until the next."""
@@ -81,60 +124,181 @@ class Sharing:
 
     async def _work(self) -> None:
         now = self._clock()
-        lost = self._leases.drop_expired(now)
-        if lost:
-            self._telemetry.problem("quota_leases_expired", partitions=lost)
+        self._drop_expired(now)
         if self._review_at == inf:
             return
-        if self._is_idle(now):
+        self._demand.watch(self._waiting(), now)
+        if now >= self._demand.idle_at:
             await self.leave()
             return
         await self._leases.renew_due(now)
-        if now >= self._review_at:
+        await self._write_debt(now)
+        await self._let_surplus_go(now)
+        if now >= self._review_at or self._leases.broken or self._is_short(now):
             await self._review()
 
-    def _is_idle(self, now: float) -> bool:
-        return not self._waiting() and now >= self._demand_at + IDLE_SECONDS
+    def _drop_expired(self, now: float) -> None:
+        lost = self._leases.drop_expired(now)
+        if lost:
+            self._telemetry.problem("quota_leases_expired", partitions=lost)
+            self._review_at = min(self._review_at, now)
+        if lost and not self._leases.held:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """As a worker that joins: it must see who else does before it takes its share."""
+        self._has_settled = self._is_content = False
+        self._surplus_since = inf
+        self._parking.end()
+
+    def _is_short(self, now: float) -> bool:
+        return self._is_content and now >= self._demand.short_at
 
     def _next_at(self) -> float:
         if self._review_at == inf:
             return inf
-        idle_at = inf if self._waiting() else self._demand_at + IDLE_SECONDS
-        return min(self._leases.next_renewal, self._review_at, idle_at)
+        short_at = self._demand.short_at if self._is_content else inf
+        return min(self._leases.next_renewal, self._review_at, self._demand.idle_at, short_at)
+
+    async def _write_debt(self, now: float) -> None:
+        """A debt that outlasts our leases, should we die, must be known to whoever takes them."""
+        if self._owes_much:
+            self._owes_much = False
+            if self._debt_seconds(now) > _SHORT_DEBT_SECONDS:
+                await self._post(self._wants(now))
+
+    async def _let_surplus_go(self, now: float) -> None:
+        held, wants = len(self._leases.held), self._wants(now)
+        self._surplus_since = min(self._surplus_since, now) if held > _SURPLUS * wants else inf
+        if now < self._surplus_since + _SURPLUS_SECONDS:
+            return
+        self._surplus_since = inf
+        await self._give_back(ceil((held - wants) / 2))
+        await self._post(wants)
 
     async def _review(self) -> None:
-        before = len(self._leases.held)
-        await self._tickets.post(before)
-        others = await self._tickets.others()
-        share = fair_share(self._leases.count, before, others)
-        await self._move_towards(share)
+        now = self._clock()
+        wants, before = self._wants(now), len(self._leases.held)
+        if self._must_post(wants):
+            await self._post(wants)
+        board = await self._tickets.look()
+        self._leases.heard_of_breaks(board.breaking())
+        share = fair_share(self._leases.count, Claim(before, wants), [claim(each) for each in self._others(board)])
+        await self._move_towards(share, board, wants)
+        self._review_at = self._clock() + await self._seconds_until_review(share, board, wants)
         after = len(self._leases.held)
-        self._review_at = self._clock() + self._seconds_until_review(before, after, share)
         if after != before:
-            self._telemetry.event("quota_share", held=after, partitions=self._leases.count, workers=len(others) + 1)
-            await self._tickets.post(after)
+            workers = len(self._others(board)) + 1
+            self._telemetry.event("quota_share", held=after, partitions=self._leases.count, workers=workers)
+            await self._post(wants)
 
-    async def _move_towards(self, share: FairShare) -> None:
-        held = self._leases.held
-        if len(held) > share.keep:
-            await self._give_back(len(held) - share.keep)
-        elif len(held) < share.take_to and share.free:
+    async def _move_towards(self, share: FairShare, board: Board, wants: int) -> None:
+        held = len(self._leases.held)
+        surplus = max(held - share.keep, self._leases.broken)
+        if surplus > 0:
+            await self._give_back(surplus)
+            return
+        await self._take(share, board, wants)
+        now, held = self._clock(), len(self._leases.held)
+        if not self._has_settled or self._doorbell.next_answer(now) < inf:
+            return
+        if held < share.due:
+            await self._doorbell.ask_for_share(board, Claim(held, wants), now)
+        elif held == 0:
+            await self._doorbell.ask(self._parking.whose_turn_ends(self._others(board), board.now, now), board, now)
+
+    async def _take(self, share: FairShare, board: Board, wants: int) -> None:
+        held, free = len(self._leases.held), board.free(self._leases.count)
+        limit = share.take_to
+        if self._has_settled and not share.is_contested:
+            limit = max(limit, min(wants, held + len(board.abandoned(self._leases.count))))
+        if not self._has_settled:
             # One first: whoever begins together must see each other's tickets before they divide the rest.
-            wanted = share.take_to - len(held) if held else 1
-            others = [index for index in range(self._leases.count) if index not in held]
-            await self._leases.take(sorted(others, key=lambda _: self._random()), wanted)
+            limit = min(limit, 1)
+        if free and held < limit:
+            first = self._doorbell.asked
+            await self._leases.take(sorted(free, key=lambda index: (index not in first, self._random())), limit - held)
+            self._held_since = self._clock() if held == 0 else self._held_since
 
     async def _give_back(self, number: int) -> None:
         retired = self._leases.retire(number)
         await self._sleep(GUARD_SECONDS)  # what a bucket may have saved up, see BURST_SECONDS
         await self._leases.release(retired)
 
-    def _seconds_until_review(self, before: int, after: int, share: FairShare) -> float:
-        if before == 0 and after > 0:
-            return SETTLING_SECONDS * (0.75 + 0.5 * self._random())
-        if after >= share.due:
-            self._pause_seconds = _FIRST_PAUSE_SECONDS
-            return RENEWAL_SECONDS
-        pause = self._pause_seconds = _FIRST_PAUSE_SECONDS if after != before else self._pause_seconds
+    async def _seconds_until_review(self, share: FairShare, board: Board, wants: int) -> float:
+        now, held = self._clock(), len(self._leases.held)
+        self._is_content = False
+        if not self._has_settled:
+            self._has_settled = True
+            return SETTLING_SECONDS * self._spread()
+        if held == 0 and share.due == 0:
+            return await self._park(now)
+        self._parking.end()
+        if held < max(1, share.due):
+            return self._seconds_of_patience(now)
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        if board.dying:
+            return _SOMEBODY_DIED_SECONDS * self._spread()
+        if held >= min(wants, self._leases.count):
+            self._is_content = held < self._leases.count
+            return _CONTENT_SECONDS * self._spread()
+        return self._seconds_until_look(board, now)
+
+    async def _park(self, now: float) -> float:
+        answer = self._doorbell.next_answer(now)
+        if answer < inf:
+            return answer - now
+        if not self._parking.is_parked:
+            await self._tickets.withdraw()
+        return self._parking.stay(now, self._random())
+
+    def _seconds_of_patience(self, now: float) -> float:
+        """Until somebody may have given us what we asked for; without that, longer each time."""
+        answer = self._doorbell.next_answer(now)
+        if answer < inf:
+            return answer - now
+        pause = self._pause_seconds
         self._pause_seconds = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        return pause * (0.75 + 0.5 * self._random())
+        return pause * self._spread()
+
+    def _seconds_until_look(self, board: Board, now: float) -> float:
+        """Until it is our turn to look for the whole fleet, by storage's time and the workers' names."""
+        names = sorted({self._tickets.worker, *(each.worker for each in self._others(board))})
+        step = _LOOKS_TIMES_PARTITIONS / self._leases.count
+        step = min(max(step, _SHORTEST_LOOK_SECONDS), _LONGEST_LOOK_SECONDS)
+        storage_now = self._tickets.storage_seconds(now) or now
+        wait = (names.index(self._tickets.worker) * step - storage_now) % (len(names) * step)
+        return wait if wait > step / 2 else wait + len(names) * step
+
+    def _must_post(self, wants: int) -> bool:
+        said, held = self._tickets.said, set(self._leases.held)
+        if self._parking.is_parked and not held:
+            return False
+        if said is None or set(said.turns) != held or (wants > said.wants and len(held) < wants):
+            return True
+        return self._tickets.seconds_since_said >= (_TICKET_REFRESH_SECONDS if held else WAITING_TICKET_SECONDS)
+
+    async def _post(self, wants: int) -> None:
+        now, held = self._clock(), self._leases.held
+        debt = self._debt_seconds(now)
+        await self._tickets.post(
+            Ticket(
+                self._tickets.worker,
+                said_at=0.0,
+                turns=held,
+                wants=wants,
+                turn_seconds=max(0.0, self._leases.next_turn - now) if held else 0.0,
+                held_seconds=now - self._held_since if held else 0.0,
+                debt_seconds=debt if debt > _SHORT_DEBT_SECONDS else 0.0,
+            )
+        )
+
+    def _wants(self, now: float) -> int:
+        return self._demand.partitions(self._leases.count, len(self._leases.held), now)
+
+    def _others(self, board: Board) -> list[Ticket]:
+        return board.others(self._tickets.worker)
+
+    def _spread(self) -> float:
+        """Around 1, so that workers do not act in step."""
+        return 0.75 + 0.5 * self._random()

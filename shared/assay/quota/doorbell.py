@@ -1,0 +1,76 @@
+"""Asks other workers for partitions: breaks a lease of somebody with a surplus, who hears of it when it renews.
+
+Used by `sharing.py`. A holder renews one of its partitions every few seconds and its ticket tells which one when, so it
+is asked by breaking the lease that it renews next; it then looks for itself how much it has to give.
+"""
+
+from collections.abc import Sequence
+from math import inf
+
+from assay.quota.leases import GUARD_SECONDS, PartitionLeases
+from assay.quota.shares import Claim, deal, fair_level
+from assay.quota.tickets import Board, Ticket
+
+# After its renewal a holder looks, cools down and releases; then it is worth looking.
+ANSWER_SECONDS = GUARD_SECONDS + 0.3
+
+# A lease that is renewed sooner may be renewed before it is broken, and then not again for a whole turn.
+TOO_SOON_SECONDS = 0.8
+
+
+class Doorbell:
+    """What one worker asked others for, and when it may expect to get it."""
+
+    def __init__(self, leases: PartitionLeases, worker: str) -> None:
+        self._leases = leases
+        self._worker = worker
+        self._answers_at: list[float] = []
+        self.asked: set[int] = set()
+
+    def next_answer(self, now: float) -> float:
+        """When to look for what was asked for; infinite when nothing is expected any more."""
+        self._answers_at = [at for at in self._answers_at if at > now]
+        return min(self._answers_at, default=inf)
+
+    async def ask_for_share(self, board: Board, mine: Claim, now: float) -> None:
+        """Rings at the holders that a fair deal assigns to this worker. Raises StorageError."""
+        others = board.others(self._worker)
+        level = fair_level(self._leases.count, [mine, *map(claim, others)])
+        lacking = {ticket.worker: min(ticket.wants, level) - len(ticket.held) for ticket in others}
+        lacking[self._worker] = min(mine.wants, level) - mine.held
+        surplus = [(each.worker, len(each.held) - min(each.wants, level)) for each in _by_turn(others, board)]
+        chosen = deal(surplus, {worker: lack for worker, lack in lacking.items() if lack > 0})
+        holders = chosen.get(self._worker, set())
+        await self.ask([ticket for ticket in others if ticket.worker in holders], board, now)
+
+    async def ask(self, holders: Sequence[Ticket], board: Board, now: float) -> None:
+        """Rings at each of these. Raises StorageError."""
+        self.asked, self._answers_at = set(), []
+        for holder in holders:
+            turn = _turn(holder, board)
+            if turn is None:
+                continue
+            index, seconds = turn
+            if board.states.get(index) != "breaking":
+                await self._leases.ring(index)
+            self.asked.add(index)
+            self._answers_at.append(now + seconds + ANSWER_SECONDS)
+
+
+def claim(ticket: Ticket) -> Claim:
+    return Claim(len(ticket.held), ticket.wants)
+
+
+def _by_turn(tickets: Sequence[Ticket], board: Board) -> list[Ticket]:
+    """Those who hold something, whoever renews next first."""
+    turns = {ticket.worker: _turn(ticket, board) for ticket in tickets}
+    at = {worker: turn[1] for worker, turn in turns.items() if turn is not None}
+    return sorted((each for each in tickets if each.worker in at), key=lambda each: at[each.worker])
+
+
+def _turn(ticket: Ticket, board: Board) -> tuple[int, float] | None:
+    """The partition to break, and the seconds until its renewal: one that somebody broke already, else the next."""
+    turns = ticket.turns_from(board.now + TOO_SOON_SECONDS)
+    broken = [(index, at) for index, at in turns if board.states.get(index) == "breaking"]
+    index, at = next(iter(broken or turns), (-1, inf))
+    return None if index < 0 else (index, at - board.now)
