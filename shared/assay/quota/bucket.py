@@ -5,7 +5,7 @@ Pure: the time comes in with every call and never runs backwards. Used by `grant
 
 from collections import deque
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, sqrt
 
 from assay.quota.base import Charge, Quota
 
@@ -16,15 +16,45 @@ TOKENS_WINDOW_SECONDS = 60.0
 # over begins to earn only after the last owner's savings have left every window.
 BURST_SECONDS = 1.5
 
-# Of the quota, kept back for clocks and estimates that are not exact.
-HEADROOM = 0.01
+# A saved-up level is worth at least so many charges: whole charges never leave a window as evenly as they are earned.
+_BURST_CHARGES = 2.0
 
-# The service sees our requests with jitter: what left its window at our end may still be in it at the service's.
-_EDGE_SECONDS = 0.15
+# Of the quota, kept back for clocks that are not exact.
+HEADROOM = 0.002
+
+# The service sees our requests with jitter: what left its window at our end may still be in it at the service's. Of
+# tokens one late request may fill the window by itself; late requests have a margin of their own.
+_REQUESTS_EDGE_SECONDS, _TOKENS_EDGE_SECONDS = 0.05, 0.2
 
 # Below so many charges per window, whole charges fit too badly into it: pacing alone keeps the window, one debt off.
-_FEW_CHARGES = 12
-_OVERDRAFT = 0.2
+_FEW_CHARGES = 6
+
+# Whole charges leave a rest of every window unused, half a charge on average. Workers whose rests vary by themselves
+# may each use some of it: all rests together are hardly ever less than their mean by so many charges times the root
+# of the workers.
+_MEAN_REST, _REST_DEVIATION = 0.5, 0.6
+
+# Estimates are off by chance; so many standard deviations of their sum over a window are kept back.
+_DEVIATIONS = 2.5
+
+# Late requests are kept back for up to this part of the quota: in a small window one is rarer than it is dear.
+_MOST_LATE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """What is kept back of a quota because not everything is exact.
+
+    `headroom` is a part of the quota, `stragglers` so many late requests in each window of requests, and
+    `estimate_error` the standard deviation of one request's estimated tokens, as a part of them.
+    """
+
+    headroom: float = HEADROOM
+    stragglers: float = 1.0
+    estimate_error: float = 0.02
+
+
+EXACT = Margins(0.0, 0.0, 0.0)
 
 # Levels and times are sums of many floats; what is this near to zero is zero.
 _NOTHING = 1e-6
@@ -44,6 +74,8 @@ class _Window:
     """What was sent and what was earned in the last `seconds`."""
 
     seconds: float
+    edge_seconds: float
+    estimate_error: float = 0.0
     _sends: deque[_Entry] = field(default_factory=deque)
     _sent: float = 0.0
     _shares: deque[tuple[float, float]] = field(default_factory=deque)
@@ -73,12 +105,24 @@ class _Window:
         self._forget(now)
         held = self._held_seconds(now)
         earned = rate * held
-        excess = self._sent + amount - earned - amount * (1 if earned < _FEW_CHARGES * amount else _OVERDRAFT)
+        share = self._shares[-1][1] if self._shares else 0.0
+        excess = self._sent + amount - earned - self._overdraft(amount, earned, rate, share)
         if excess <= _NOTHING:
             return 0.0
-        share = self._shares[-1][1] if self._shares else 0.0
         growing = share > 0 and held < share * self.seconds - _NOTHING
         return min(self._seconds_until_gone(excess, now), excess / (rate * share) if growing else inf)
+
+    def mean(self, otherwise: float) -> float:
+        """The mean charge in the window."""
+        return self._sent / len(self._sends) if self._sends else otherwise
+
+    def _overdraft(self, amount: float, earned: float, rate: float, share: float) -> float:
+        """What may be sent beyond what was earned; below zero when something must be kept back."""
+        if earned < _FEW_CHARGES * amount or share <= 0:
+            return amount
+        mean = self.mean(amount)
+        unused = max(0.0, _MEAN_REST - _REST_DEVIATION * sqrt(share)) * mean
+        return unused - _DEVIATIONS * self.estimate_error * sqrt(rate * self.seconds * mean) * share
 
     def _held_seconds(self, now: float) -> float:
         """The integral of the share over the window."""
@@ -95,11 +139,11 @@ class _Window:
         for entry in self._sends:
             gone += entry.amount
             if gone >= amount - _NOTHING:
-                return max(0.0, entry.at + self.seconds + _EDGE_SECONDS - now)
+                return max(0.0, entry.at + self.seconds + self.edge_seconds - now)
         return inf
 
     def _forget(self, now: float) -> None:
-        while self._sends and self._sends[0].at <= now - self.seconds - _EDGE_SECONDS + _NOTHING:
+        while self._sends and self._sends[0].at <= now - self.seconds - self.edge_seconds + _NOTHING:
             self._sent -= self._sends.popleft().amount
         while len(self._shares) > 1 and self._shares[1][0] <= now - self.seconds:
             self._shares.popleft()
@@ -112,14 +156,14 @@ class Axis:
     larger than the burst is never starved. Saved up it is at most `BURST_SECONDS` worth.
     """
 
-    def __init__(self, per_minute: float, window_seconds: float, headroom: float) -> None:
+    def __init__(self, per_minute: float, headroom: float, window: _Window) -> None:
         self._kept = 1 - headroom
         self._full_rate = per_minute / 60
         self._share = 0.0
         self._factor = 1.0
         self._level = 0.0
         self._at = 0.0
-        self._window = _Window(window_seconds)
+        self._window = window
 
     def set_share(self, share: float, now: float, phase_seconds: float) -> None:
         """From now on earns `share` of the quota. Growing adds no level.
@@ -141,7 +185,7 @@ class Axis:
             return
         self.advance(now)
         self._full_rate, self._factor = per_minute / 60, factor
-        self._level = min(self._level, BURST_SECONDS * self._rate)
+        self._level = min(self._level, self._burst)
 
     def forfeit(self, until: float) -> None:
         """Gives up what was saved and earns nothing before `until`; debt stays."""
@@ -150,7 +194,7 @@ class Axis:
 
     def advance(self, now: float) -> None:
         if now > self._at:
-            self._level = min(self._level + self._rate * (now - self._at), BURST_SECONDS * self._rate)
+            self._level = min(self._level + self._rate * (now - self._at), self._burst)
             self._at = now
 
     def seconds_until_fits(self, amount: float, now: float) -> float:
@@ -171,13 +215,17 @@ class Axis:
 
     def correct(self, entry: _Entry, amount: float) -> None:
         """What was spent turned out to be `amount`."""
-        self._level = min(self._level + entry.amount - amount, BURST_SECONDS * self._rate)
+        self._level = min(self._level + entry.amount - amount, self._burst)
         self._window.correct(entry, amount)
 
     def seconds_in_debt(self, now: float) -> float:
         """How long the bucket earns until it owes nothing; 0 without a share, when it earns nothing."""
         self.advance(now)
         return -min(0.0, self._level) / self._rate if self._rate > 0 else 0.0
+
+    @property
+    def _burst(self) -> float:
+        return max(BURST_SECONDS * self._rate, _BURST_CHARGES * self._window.mean(0.0))
 
     @property
     def _rate(self) -> float:
@@ -199,11 +247,15 @@ class Bucket:
     def __init__(
         self,
         quota: Quota,
-        headroom: float = HEADROOM,
+        margins: Margins = Margins(),
         request_window_seconds: float = REQUESTS_WINDOW_SECONDS,
     ) -> None:
-        self._requests = Axis(quota.requests_per_minute, request_window_seconds, headroom)
-        self._tokens = Axis(quota.tokens_per_minute, TOKENS_WINDOW_SECONDS, headroom)
+        requests = _Window(request_window_seconds, _REQUESTS_EDGE_SECONDS)
+        tokens = _Window(TOKENS_WINDOW_SECONDS, _TOKENS_EDGE_SECONDS, margins.estimate_error)
+        per_window = quota.requests_per_minute * request_window_seconds / 60
+        late = min(margins.stragglers / per_window, _MOST_LATE)
+        self._requests = Axis(quota.requests_per_minute, margins.headroom + late, requests)
+        self._tokens = Axis(quota.tokens_per_minute, margins.headroom, tokens)
         self._axes = (self._requests, self._tokens)
 
     def set_share(self, share: float, now: float, *, phase_seconds: float = 0.0) -> None:

@@ -16,7 +16,7 @@ from assay.errors import AssayError
 from assay.quota.announced import AnnouncedLimit
 from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Quota, Throttling
 from assay.quota.bell import Bell, Sleep
-from assay.quota.bucket import HEADROOM, REQUESTS_WINDOW_SECONDS, Bucket, Spending
+from assay.quota.bucket import HEADROOM, REQUESTS_WINDOW_SECONDS, Bucket, Margins, Spending
 from assay.quota.flows import Turns
 from assay.quota.throttle import PROBE_SECONDS, Throttle
 from assay.telemetry import Telemetry
@@ -73,7 +73,7 @@ class Granting:
         self._demanded = demanded
         self._telemetry = telemetry
         self._clock = clock
-        self._bucket = Bucket(quota, headroom, request_window_seconds)
+        self._bucket = Bucket(quota, Margins(headroom), request_window_seconds)
         self._throttle = Throttle()
         self._requests = AnnouncedLimit(quota.requests_per_minute)
         self._tokens = AnnouncedLimit(quota.tokens_per_minute)

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from virtual_time import heaviest_window
 
 from assay.quota.base import Charge, Quota
-from assay.quota.bucket import BURST_SECONDS, Bucket
+from assay.quota.bucket import BURST_SECONDS, EXACT, Bucket, Margins
 
 QUOTA = Quota(requests_per_minute=600, tokens_per_minute=600_000)  # 10 requests and 10,000 tokens per second
 SMALL = Charge(10)
 
 
 def bucket_with(share: float = 1.0, quota: Quota = QUOTA) -> Bucket:
-    bucket = Bucket(quota, headroom=0)
+    bucket = Bucket(quota, EXACT)
     bucket.set_share(share, 0.0)
     return bucket
 
@@ -102,7 +102,7 @@ def test_a_smaller_share_loses_its_savings() -> None:
 
 def test_workers_that_begin_together_begin_in_different_phases() -> None:
     """The phase is a debt in time, only for a bucket that held nothing."""
-    bucket = Bucket(QUOTA, headroom=0)
+    bucket = Bucket(QUOTA, EXACT)
     bucket.set_share(0.5, 0.0, phase_seconds=0.3)
     assert bucket.seconds_until_fits(SMALL, 0.0) == pytest.approx(0.3, rel=1e-3)
     bucket.set_share(1.0, 0.3, phase_seconds=0.3)
@@ -128,7 +128,7 @@ def test_a_factor_slows_the_pace() -> None:
 
 def test_headroom_is_kept_back() -> None:
     """The pace is a little below the quota."""
-    bucket = Bucket(QUOTA, headroom=0.01)
+    bucket = Bucket(QUOTA, Margins(headroom=0.01, stragglers=0.0))
     bucket.set_share(1.0, 0.0)
     bucket.spend(SMALL, 0.0)
     assert bucket.seconds_until_fits(SMALL, 0.0) == pytest.approx(0.1 / 0.99, rel=1e-3)
