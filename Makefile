@@ -12,7 +12,7 @@ UPGRADE ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit conformance lint format bench lock clean
+.PHONY: help setup demo test test-unit conformance lint format bench bench-quota lock clean
 
 help:  ## Show this help
 	@echo "Usage: make TARGET [PARAMETER=value ...]"
@@ -23,7 +23,7 @@ help:  ## Show this help
 	@echo "  PYTHON=...   the Python for .venv, 3.11 or newer (a change of version replaces .venv)"
 	@echo "  JOBS=$(JOBS)       test processes"
 	@echo "  COVERAGE=$(COVERAGE)  lowest branch coverage in percent that 'make test' accepts"
-	@echo "  ARGS='...'   further options for demo, test, test-unit and bench, such as ARGS='-k quota'"
+	@echo "  ARGS='...'   further options for demo, test, test-unit and the benches, such as ARGS='-k quota'"
 	@echo "  UPGRADE=1    let 'make lock' take newer versions"
 
 setup:  ## Prepare .venv and Azurite; does nothing when they are up to date
@@ -60,6 +60,9 @@ format: setup  ## Repair what can be repaired: imports, layout, line ends
 
 bench: setup  ## Measure speed; the figures land where the benchmark says
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-quota: setup  ## Measure how well a quota is used, half an hour; ARGS='A1 --quota S', ARGS=--full
+	$(BIN)/python -m tests.bench quota $(ARGS)
 
 lock: setup  ## Write the locked requirements anew from pyproject.toml
 	$(BIN)/python scripts/requirements.py lock $(if $(UPGRADE),--upgrade)

@@ -1,4 +1,7 @@
-"""Runs the benchmarks named on the command line, or all: `python -m tests.bench [imports] [run]`."""
+"""Runs the benchmarks named on the command line, or the quick ones: `python -m tests.bench [imports] [run]`.
+
+`python -m tests.bench quota ...` measures how well a quota is used, and has options of its own.
+"""
 
 import sys
 
@@ -8,10 +11,14 @@ BENCHMARKS = {"imports": imports.measure, "run": whole_run.measure}
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["quota"]:
+        from tests.bench.quota.command import main as measure_quota
+
+        measure_quota(sys.argv[2:])
     wanted = sys.argv[1:] or list(BENCHMARKS)
     unknown = [name for name in wanted if name not in BENCHMARKS]
     if unknown:
-        sys.exit(f"unknown benchmark: {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}")
+        sys.exit(f"unknown benchmark: {', '.join(unknown)}. There are: {', '.join([*BENCHMARKS, 'quota'])}")
     for name in wanted:
         print(f"## {name}", flush=True)
         for figure, value in BENCHMARKS[name]().items():

@@ -1,0 +1,112 @@
+"""`python -m tests.bench quota`: runs the chosen measurements, prints a JSON line for each, and a table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from assay.local.processes import terminated_as_interrupted
+
+from . import steady
+from .fleet import machine
+from .options import Options
+from .progress import expect, say
+from .results import Result, table
+from .stage import ROOT
+
+START_SECONDS = 6.0
+START_SECONDS_PER_WORKER = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One name on the command line. `seconds` is about how long it takes; None: one run per quota and workers."""
+
+    run: Callable[[Options], Iterator[Result]]
+    seconds: Callable[[Options], float]
+
+
+def _cells(options: Options) -> float:
+    """Every quota with every number of workers."""
+    starts = sum(START_SECONDS + START_SECONDS_PER_WORKER * workers for workers in options.workers)
+    return len(options.quotas) * (starts + len(options.workers) * options.seconds)
+
+
+MEASUREMENTS = {
+    "A1": Measurement(steady.steady, _cells),
+    "A1-80": Measurement(steady.open_load, _cells),
+    "A1-long": Measurement(steady.long_requests, lambda options: 2 * (options.seconds + START_SECONDS)),
+    "A2": Measurement(steady.request_bound, _cells),
+    "baselines": Measurement(steady.baselines, lambda options: len(options.baselines) * _cells(options)),
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Exits with 1 when a bound was missed, with 130 on Ctrl-C; whatever was started has ended by then."""
+    chosen = _parser().parse_args(arguments)
+    steps = _steps(chosen)
+    expect(sum(MEASUREMENTS[name].seconds(options) for name, options in steps))
+    results: list[Result] = []
+    with terminated_as_interrupted():
+        try:
+            for name, options in steps:
+                say(f"{name}: {MEASUREMENTS[name].run.__doc__}")
+                for result in MEASUREMENTS[name].run(options):
+                    results.append(result)
+                    print(result.as_json(), flush=True)
+        except KeyboardInterrupt:
+            say("interrupted")
+            _report(results, arguments)
+            sys.exit(130)
+    _report(results, arguments)
+    sys.exit(0 if all(result.is_kept for result in results) else 1)
+
+
+def _steps(chosen: argparse.Namespace) -> list[tuple[str, Options]]:
+    """What to run in which order, each with its own options."""
+    options = Options(
+        quotas=chosen.quota.split(","),
+        workers=[int(part) for part in chosen.workers.split(",")],
+        seconds=60 * chosen.minutes,
+        baselines=chosen.baselines.split(","),
+        is_full=chosen.full,
+    )
+    if chosen.measurements:
+        return [(name, options) for name in chosen.measurements]
+    if chosen.full:
+        return [(name, options) for name in MEASUREMENTS]
+    return _selection(options)
+
+
+def _selection(options: Options) -> list[tuple[str, Options]]:
+    """What `make bench-quota` runs: something of everything, in half an hour."""
+    small = replace(options, quotas=["S"], workers=[4])
+    return [("A1", options), ("A1-80", small), ("A2", small), ("baselines", small)]
+
+
+def _report(results: Sequence[Result], arguments: Sequence[str]) -> None:
+    if not results:
+        return
+    now = datetime.now(UTC)
+    head = f"`python -m tests.bench quota {' '.join(arguments)}`, {now:%Y-%m-%d %H:%M} UTC, {machine()}\n\n"
+    text = head + table(results)
+    target = ROOT / ".assay" / "bench" / f"quota-{now:%Y-%m-%d-%H%M%S}.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    print(text, flush=True)
+    say(f"written to {target.relative_to(ROOT)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench quota", description=__doc__)
+    add = parser.add_argument
+    add("measurements", nargs="*", choices=[*MEASUREMENTS, []], metavar="NAME", help=", ".join(MEASUREMENTS))
+    add("--minutes", type=float, default=1.5, help="length of each even run; the first half minute or more warms up")
+    add("--workers", default="1,4,16", help="numbers of worker processes")
+    add("--quota", default="S,L", help="S: 600 RPM, 100k TPM; L: 10,000 RPM, 2M TPM")
+    add("--baselines", default=",".join(steady.BASELINES), help="which of: " + ", ".join(steady.BASELINES))
+    add("--full", action="store_true", help="all measurements, with the lengths and repeats of the design")
+    return parser
