@@ -4,9 +4,16 @@ A standard deployment charges prompt + `max_tokens` and never corrects. It stand
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass, replace
 
-from assay.middleware.base import Ask, Question, Reply
+from assay.llm.errors import FailureKind
+from assay.middleware.answer_lengths import AnswerLengths, Length
+from assay.middleware.base import Ask, Question, Reply, Spent, Unanswered
+from assay.records import Attempt
 from assay.telemetry import Telemetry
+
+CAUSED_BY_LOW_LIMITS = frozenset({FailureKind.INVALID_REQUEST})
+"""Reasoning models refuse a request whose limit they reach before they begin to answer."""
 
 
 class AnswerLimits:
@@ -19,13 +26,138 @@ class AnswerLimits:
     def __init__(self, telemetry: Telemetry, charged: Collection[str]) -> None:
         self._telemetry = telemetry
         self._charged = frozenset(charged)
+        self._criteria: dict[tuple[str, str, str], _Criterion] = {}
 
     async def begin(self) -> None:
         """Nothing to prepare."""
 
     async def answer(self, question: Question, ask: Ask) -> Reply:
-        """The reply under the limit in force; one that the limit cut is asked for again at the suite's own."""
-        return await ask(question)
+        """The reply under the limit in force. One that this limit cut is asked for again at the suite's own.
+
+        Such a reply has one rerun, the attempts of both requests, and counts what the cut answer was billed as spent
+        and as discarded. Raises what `ask` raises; after a rerun, Unanswered with the attempts and the bill of both.
+        """
+        if question.request.deployment not in self._charged:
+            return await ask(question)
+        key = (question.run, question.experiment, question.criterion)
+        longest = question.request.max_tokens
+        criterion = self._criteria.setdefault(key, _Criterion(AnswerLengths(longest)))
+        return await _Asking(criterion, question, ask).reply()
 
     async def end(self) -> None:
         """Reports what the limits saved; a second call does nothing."""
+        for (_, experiment, criterion), one in self._criteria.items():
+            self._telemetry.event("answer_limit", experiment=experiment, criterion=criterion, **one.fields())
+        self._criteria.clear()
+
+
+@dataclass
+class _Criterion:
+    """One criterion's lengths, and what became of its questions."""
+
+    lengths: AnswerLengths
+    questions: int = 0
+    reruns: int = 0
+    tokens_saved: int = 0
+
+    def fields(self) -> dict[str, int | float]:
+        return {
+            "max_tokens": self.lengths.longest,
+            "limit": self.lengths.limit,
+            "questions": self.questions,
+            "reruns": self.reruns,
+            "rerun_share": round(self.reruns / max(1, self.questions), 4),
+            "tokens_saved": self.tokens_saved,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A request that came to nothing because of our limit: its attempts, its waiting and its bill."""
+
+    attempts: tuple[Attempt, ...]
+    quota_wait_seconds: float
+    spent: Spent
+    reruns: int = 0
+
+
+class _Asking:
+    """One question on its way."""
+
+    def __init__(self, criterion: _Criterion, question: Question, ask: Ask) -> None:
+        self._criterion = criterion
+        self._question = question
+        self._ask = ask
+        self._limit = min(criterion.lengths.limit, question.request.max_tokens)
+        self._length: Length | None = None
+        self._prompt_tokens = 0
+
+    async def reply(self) -> Reply:
+        lengths = self._criterion.lengths
+        cohort = lengths.asked()
+        try:
+            return await self._reply()
+        finally:
+            lengths.answered(cohort, self._length, self._prompt_tokens)
+
+    async def _reply(self) -> Reply:
+        longest = self._question.request.max_tokens
+        self._criterion.questions += 1
+        if self._limit >= longest:
+            return self._seen(await self._ask(self._question))
+        self._criterion.tokens_saved += longest - self._limit
+        cut = await self._ask_within_limit()
+        if isinstance(cut, Reply):
+            return cut
+        self._length = Length(self._limit, is_cut=True)
+        self._criterion.reruns += 1
+        self._criterion.tokens_saved -= self._prompt_tokens + longest
+        try:
+            return _joined(cut, self._seen(await self._ask(self._question)))
+        except Unanswered as error:
+            raise _joined_failure(cut, error) from error
+
+    async def _ask_within_limit(self) -> Reply | _Cut:
+        request = replace(self._question.request, max_tokens=self._limit)
+        try:
+            reply = await self._ask(replace(self._question, request=request))
+        except Unanswered as error:
+            if error.last.kind not in CAUSED_BY_LOW_LIMITS:
+                raise
+            return _Cut(error.attempts, error.quota_wait_seconds, error.spent)
+        if not reply.answer.truncated:
+            return self._seen(reply)
+        self._prompt_tokens = reply.answer.usage.input_tokens
+        return _Cut(reply.attempts, reply.quota_wait_seconds, reply.spent, reply.reruns)
+
+    def _seen(self, reply: Reply) -> Reply:
+        """Takes the answer's length in, unless it contradicts what the cut answer told: that one was longer."""
+        usage = reply.answer.usage
+        self._prompt_tokens = usage.input_tokens
+        if self._length is None or usage.output_tokens > self._length.tokens:
+            self._length = Length(usage.output_tokens, is_cut=reply.answer.truncated)
+        return reply
+
+
+def _joined(cut: _Cut, reply: Reply) -> Reply:
+    return replace(
+        reply,
+        attempts=_numbered(cut.attempts + reply.attempts),
+        quota_wait_seconds=cut.quota_wait_seconds + reply.quota_wait_seconds,
+        spent=cut.spent + reply.spent,
+        discarded=cut.spent + reply.discarded,
+        reruns=cut.reruns + reply.reruns + 1,
+    )
+
+
+def _joined_failure(cut: _Cut, error: Unanswered) -> Unanswered:
+    return Unanswered(
+        error.last,
+        _numbered(cut.attempts + error.attempts),
+        cut.quota_wait_seconds + error.quota_wait_seconds,
+        cut.spent + error.spent,
+    )
+
+
+def _numbered(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    return tuple(attempt.model_copy(update={"number": at}) for at, attempt in enumerate(attempts, start=1))
