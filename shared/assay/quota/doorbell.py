@@ -7,7 +7,7 @@ is asked by breaking the lease that it renews next; it then looks for itself how
 from collections.abc import Sequence
 from math import inf
 
-from assay.quota.leases import GUARD_SECONDS, PartitionLeases
+from assay.quota.leases import GUARD_SECONDS, LEASE_SECONDS, PartitionLeases
 from assay.quota.shares import Claim, deal, fair_level
 from assay.quota.tickets import Board, Ticket
 
@@ -16,6 +16,7 @@ ANSWER_SECONDS = GUARD_SECONDS + 0.3
 
 # A lease that is renewed sooner may be renewed before it is broken, and then not again for a whole turn.
 TOO_SOON_SECONDS = 0.8
+_JUST_RENEWED_SECONDS = 3.0
 
 
 class Doorbell:
@@ -47,14 +48,21 @@ class Doorbell:
         """Rings at each of these. Raises StorageError."""
         self.asked, self._answers_at = set(), []
         for holder in holders:
-            turn = _turn(holder, board)
-            if turn is None:
-                continue
-            index, seconds = turn
-            if board.states.get(index) != "breaking":
-                await self._leases.ring(index)
-            self.asked.add(index)
+            seconds = await self._ask_one(holder, board)
             self._answers_at.append(now + seconds + ANSWER_SECONDS)
+
+    async def _ask_one(self, holder: Ticket, board: Board) -> float:
+        """Rings once, or once more if the first lease turns out to be renewed already; returns when that is heard."""
+        seconds = 0.0
+        for index, at in _turns(holder, board)[:2]:
+            self.asked.add(index)
+            seconds = max(0.0, at - board.now)
+            if board.states.get(index) == "breaking":
+                break
+            since_renewal = LEASE_SECONDS - await self._leases.ring(index)
+            if since_renewal > _JUST_RENEWED_SECONDS:
+                break
+        return seconds
 
 
 def claim(ticket: Ticket) -> Claim:
@@ -63,14 +71,11 @@ def claim(ticket: Ticket) -> Claim:
 
 def _by_turn(tickets: Sequence[Ticket], board: Board) -> list[Ticket]:
     """Those who hold something, whoever renews next first."""
-    turns = {ticket.worker: _turn(ticket, board) for ticket in tickets}
-    at = {worker: turn[1] for worker, turn in turns.items() if turn is not None}
-    return sorted((each for each in tickets if each.worker in at), key=lambda each: at[each.worker])
+    return sorted((each for each in tickets if each.held), key=lambda each: _turns(each, board)[0][1])
 
 
-def _turn(ticket: Ticket, board: Board) -> tuple[int, float] | None:
-    """The partition to break, and the seconds until its renewal: one that somebody broke already, else the next."""
-    turns = ticket.turns_from(board.now + TOO_SOON_SECONDS)
-    broken = [(index, at) for index, at in turns if board.states.get(index) == "breaking"]
-    index, at = next(iter(broken or turns), (-1, inf))
-    return None if index < 0 else (index, at - board.now)
+def _turns(ticket: Ticket, board: Board) -> list[tuple[int, float]]:
+    """Which partitions it renews next, and when by storage's time; ones that somebody broke already go first."""
+    turns = ticket.turns_from(board.now - TOO_SOON_SECONDS)
+    broken = [turn for turn in turns if board.states.get(turn[0]) == "breaking"]
+    return broken or ticket.turns_from(board.now + TOO_SOON_SECONDS)

@@ -15,6 +15,9 @@ LEASE_SECONDS = 33
 RENEWAL_SECONDS = 22.0
 RENEWAL_RETRY_SECONDS = 2.0
 
+# Turns come a little late. Whoever misses his by more than this is renewed out of turn.
+_LATE_SECONDS = 1.0
+
 # The clocks of two machines may differ in speed, and a request may spend a moment in a socket after our last look.
 GUARD_SECONDS = 1.5
 
@@ -140,15 +143,13 @@ class PartitionLeases:
         except (LeaseHeld, BlobMissing):
             return False
         deadline = before + LEASE_SECONDS - GUARD_SECONDS
-        tenure = Tenure(index, lease, deadline, before + RENEWAL_SECONDS)
+        tenure = Tenure(index, lease, deadline, before + RENEWAL_SECONDS + _LATE_SECONDS)
         now = self._clock()
         if now >= deadline:
             await self._release(tenure)
             return False
         self.drop_expired(now)
-        first_turn = self._turn_at if self._held else inf
         self._held[index] = tenure
-        self._turn_at = min(first_turn, now + self._step_seconds)
         self._announce(now)
         return True
 
@@ -189,7 +190,7 @@ class PartitionLeases:
             await self._release(tenure)
             return
         tenure.deadline = before + LEASE_SECONDS - GUARD_SECONDS
-        tenure.renew_at = before + RENEWAL_SECONDS
+        tenure.renew_at = before + RENEWAL_SECONDS + _LATE_SECONDS
         self._held[tenure.index] = self._held.pop(tenure.index)  # to the end of the turns
         self._first_deadline = min(each.deadline for each in self._held.values())
 
@@ -201,6 +202,11 @@ class PartitionLeases:
         self._turn_at += self._step_seconds
         first = next((tenure for tenure in self._held.values() if not tenure.is_broken), None)
         return [] if first is None or first in due else [first]
+
+    def _first_turn(self) -> float:
+        """The latest time at which nobody's turn comes too late."""
+        due = enumerate(tenure.renew_at - _LATE_SECONDS for tenure in self._held.values())
+        return min((at - turn * self._step_seconds for turn, at in due), default=inf)
 
     @property
     def _step_seconds(self) -> float:
@@ -222,6 +228,7 @@ class PartitionLeases:
 
     def _announce(self, at: float) -> None:
         self._first_deadline = min((each.deadline for each in self._held.values()), default=inf)
+        self._turn_at = self._first_turn()
         self._changed(len(self._held) / self.count, at)
 
     def _path(self, index: int) -> str:

@@ -20,6 +20,7 @@ from assay.telemetry import Telemetry
 # A worker waits this long for the tickets of those who begin with it, before it divides what is there.
 SETTLING_SECONDS = 0.75
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 8.0
+_LONGEST_PATIENCE_SECONDS = 4.0
 _AFTER_FAILURE_SECONDS = 2.0
 
 # All workers together look once in so many seconds for partitions that nobody holds: seldom where these are few.
@@ -256,7 +257,7 @@ class Sharing:
         """Until somebody may have given us what we asked for; without that, longer each time."""
         answer = self._doorbell.next_answer(now)
         if answer < inf:
-            return answer - now
+            return min(answer - now, _LONGEST_PATIENCE_SECONDS)
         pause = self._pause_seconds
         self._pause_seconds = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         return pause * self._spread()
