@@ -6,6 +6,12 @@ Whoever sends a request reserves first; `NoBudget` is the default, `tranches.py`
 from decimal import Decimal
 from typing import Protocol
 
+from assay.errors import RunStopped
+
+
+class BudgetUsedUp(RunStopped):
+    """What is left of a run's budget is less than the highest cost of the next request."""
+
 
 class Reservation(Protocol):
     """Money set aside for one request. Exactly one of `settle` and `release` ends it; later calls do nothing."""
@@ -25,7 +31,7 @@ class Budget(Protocol):
     async def reserve(self, cost_usd: Decimal) -> Reservation:
         """Sets the highest cost of one request aside, without a storage call while money is at hand.
 
-        Raises RunStopped when the run has used its budget up.
+        Raises BudgetUsedUp when the run has used its budget up.
         """
         ...
 

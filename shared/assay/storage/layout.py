@@ -1,6 +1,7 @@
 """Where everything lies: one function per kind of blob. See ARCHITECTURE.md, "Storage layout"."""
 
 INBOX, SUITES, RUNS, QUARANTINE, BUNDLES, QUOTA = "inbox", "suites", "runs", "quarantine", "bundles", "quota"
+AUDIT = "audit"
 
 TRIALS_QUEUE, INGEST_QUEUE = "trials", "ingest"
 
@@ -29,6 +30,16 @@ def progress(run: str) -> str:
     return f"{RUNS}/{run}/progress.json"
 
 
+def budget(run: str) -> str:
+    """The account of a run's budget."""
+    return f"{RUNS}/{run}/budget.json"
+
+
+def stop(run: str) -> str:
+    """Why a run was stopped; there until it is resumed."""
+    return f"{RUNS}/{run}/stop.json"
+
+
 def outcomes(run: str) -> str:
     """The prefix of all outcomes of a run."""
     return f"{RUNS}/{run}/outcomes/"
@@ -40,6 +51,11 @@ def outcome(run: str, experiment: str, chunk: int) -> str:
 
 def checkpoint(run: str, experiment: str, chunk: int) -> str:
     return f"{RUNS}/{run}/checkpoints/{experiment}/{chunk:06d}.jsonl"
+
+
+def checkpoints(run: str) -> str:
+    """The prefix of the checkpoints of chunks under way."""
+    return f"{RUNS}/{run}/checkpoints/"
 
 
 def bad_rows(run: str) -> str:
@@ -72,3 +88,8 @@ def published(run: str) -> str:
 def receipt(run: str, sink: str) -> str:
     """What a sink answered when the bundle was published there."""
     return f"{RUNS}/{run}/receipts/{sink}.json"
+
+
+def audit_journal(run: str, worker: str, number: int) -> str:
+    """One worker's audit records of a run; the next number begins when a journal is full."""
+    return f"{AUDIT}/{run}/{worker}-{number}.jsonl"

@@ -1,0 +1,288 @@
+"""A budget shared by workers: never more is sent than may be paid, no call waits on storage, nothing is stranded."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+import pytest
+
+from assay.errors import RunStopped, StorageError
+from assay.quota.account import Account, read_account
+from assay.quota.budget import BudgetUsedUp
+from assay.quota.tranches import IDLE_SECONDS, PATIENCE_SECONDS, TrancheBudget
+from assay.records import NO_COST
+from assay.storage import layout
+from assay.storage.base import BlobEntry
+from assay.storage.memory import MemoryStorage
+from assay.telemetry import RecordingTelemetry
+from virtual_time import run_virtually
+
+RUN = "demo-1234567890"
+HIGHEST = Decimal("0.010")
+
+
+class Slow(MemoryStorage):
+    """Storage whose calls take a while, as over a network."""
+
+    async def read_version(self, path: str) -> tuple[BlobEntry, bytes]:
+        await asyncio.sleep(0.02)
+        return await super().read_version(path)
+
+    async def replace(self, path: str, content: bytes, *, etag: str) -> str:
+        await asyncio.sleep(0.02)
+        return await super().replace(path, content, etag=etag)
+
+
+class Fleet:
+    """Workers that share one budget; `billed` is what the service charged them."""
+
+    def __init__(self, limit: str, *, mode: str = "enforce", seed: int = 1) -> None:
+        self.storage, self.telemetry = Slow(), RecordingTelemetry()
+        self.limit, self.mode, self.random = Decimal(limit), mode, random.Random(seed)
+        self.billed, self.sent, self.longest_wait = NO_COST, 0, 0.0
+
+    def budget(self, name: str) -> TrancheBudget:
+        return TrancheBudget(
+            self.storage,
+            RUN,
+            name,
+            self.limit,
+            self.mode,  # type: ignore[arg-type]
+            asyncio.get_running_loop().time,
+            asyncio.sleep,
+            self.telemetry,
+        )
+
+    async def ask(self, budget: TrancheBudget, cost: Callable[[], Decimal] | None = None) -> None:
+        began = asyncio.get_running_loop().time()
+        reservation = await budget.reserve(HIGHEST)
+        self.longest_wait = max(self.longest_wait, asyncio.get_running_loop().time() - began)
+        self.sent += 1
+        paid = cost() if cost else HIGHEST * Decimal(str(round(self.random.uniform(0.1, 1.0), 3)))
+        self.billed += paid
+        await asyncio.sleep(self.random.uniform(0.2, 2.0))
+        reservation.settle(paid)
+
+    async def ask_until_stopped(self, budget: TrancheBudget, slots: int = 16, requests: int = 10**9) -> None:
+        left = requests
+
+        async def slot() -> None:
+            nonlocal left
+            while left > 0:
+                left -= 1
+                try:
+                    await self.ask(budget)
+                except RunStopped:
+                    return
+
+        await asyncio.gather(*(slot() for _ in range(slots)))
+
+    async def account(self) -> Account:
+        found = await read_account(self.storage, RUN)
+        assert found
+        return found
+
+    @property
+    def operations(self) -> int:
+        return sum(self.storage.operations.values())
+
+
+def played(fleet: Fleet, scenario: Callable[[], Awaitable[None]]) -> Fleet:
+    async def play() -> None:
+        await scenario()
+
+    run_virtually(play())
+    return fleet
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_sixteen_workers_spend_the_budget_and_not_a_cent_more(seed: int) -> None:
+    """The bill never exceeds the limit, and less than one request's highest cost is left over."""
+    fleet = Fleet("20", seed=seed)
+
+    async def scenario() -> None:
+        budgets = [fleet.budget(f"w{number}") for number in range(16)]
+        await asyncio.gather(*(fleet.ask_until_stopped(one) for one in budgets))
+
+    played(fleet, scenario)
+
+    assert fleet.limit - HIGHEST < fleet.billed <= fleet.limit
+
+
+def test_while_money_is_left_storage_is_hardly_asked_and_never_waited_for() -> None:
+    """A long run makes at most one storage call in fifty requests, and only its first requests wait."""
+    fleet = Fleet("2000")
+
+    async def scenario() -> None:
+        budgets = [fleet.budget(f"w{number}") for number in range(16)]
+        await asyncio.gather(*(fleet.ask_until_stopped(one, requests=300) for one in budgets))
+        fleet.longest_wait = 0.0
+        await asyncio.gather(*(fleet.ask_until_stopped(one, requests=3_000) for one in budgets))
+
+    played(fleet, scenario)
+
+    assert fleet.longest_wait == 0.0
+    assert fleet.operations <= 0.02 * fleet.sent
+
+
+def test_what_is_not_needed_any_more_is_given_back() -> None:
+    """A worker that has nothing to ask holds nothing after a while, and others can spend all of it."""
+    fleet = Fleet("1")
+
+    async def scenario() -> None:
+        budget = fleet.budget("w1")
+        await fleet.ask(budget)
+        await asyncio.sleep(IDLE_SECONDS + 1)
+
+    played(fleet, scenario)
+    account = asyncio.run(fleet.account())
+
+    assert account.spent_usd == account.counted_usd == fleet.billed
+
+
+def test_a_worker_that_ends_gives_back_what_it_did_not_reserve() -> None:
+    """The end of the event loop, and `drain`, leave only what requests on their way may cost."""
+    fleet = Fleet("1")
+
+    async def scenario() -> None:
+        budget = fleet.budget("w1")
+        await budget.reserve(HIGHEST)
+        await budget.drain()
+        await budget.drain()
+
+    played(fleet, scenario)
+
+    assert asyncio.run(fleet.account()).counted_usd == HIGHEST
+
+
+def test_near_the_end_a_request_waits_for_money_that_others_hold() -> None:
+    """While somebody's reservation may be settled for less, a request waits instead of stopping the run."""
+    fleet = Fleet("0.015")
+
+    async def scenario() -> None:
+        first, second = fleet.budget("w1"), fleet.budget("w2")
+        held = await first.reserve(HIGHEST)
+        waiting = asyncio.create_task(second.reserve(HIGHEST))
+        await asyncio.sleep(20)
+        assert not waiting.done()
+        held.settle(Decimal("0.001"))
+        (await waiting).settle(HIGHEST)
+
+    played(fleet, scenario)
+
+
+def test_the_run_stops_when_others_neither_spend_nor_give_back() -> None:
+    """The money of a worker that died stays counted, and nobody waits for it for ever."""
+    fleet = Fleet("0.015")
+
+    async def scenario() -> None:
+        await fleet.budget("dead").reserve(HIGHEST)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(BudgetUsedUp, match=r"Budget reached.*0\.01 USD.*0\.0000 of 0\.02 USD|Budget reached"):
+            await fleet.budget("w2").reserve(HIGHEST)
+        assert asyncio.get_running_loop().time() - began <= PATIENCE_SECONDS + 20
+
+    played(fleet, scenario)
+
+
+def test_a_run_that_cannot_pay_one_request_stops_at_once() -> None:
+    """Nothing can come back, so nothing is waited for."""
+    fleet = Fleet("0.009")
+
+    async def scenario() -> None:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(BudgetUsedUp):
+            await fleet.budget("w1").reserve(HIGHEST)
+        assert asyncio.get_running_loop().time() - began < 1
+
+    played(fleet, scenario)
+
+
+def test_what_was_recorded_before_the_account_was_opened_counts() -> None:
+    """A run that goes on under a budget has spent what its outcomes say."""
+    fleet = Fleet("1")
+
+    async def scenario() -> None:
+        await fleet.storage.write(layout.outcome(RUN, "plain", 0), b"", metadata={"cost_usd": "0.995"})
+        with pytest.raises(BudgetUsedUp):
+            await fleet.budget("w1").reserve(HIGHEST)
+
+    played(fleet, scenario)
+
+
+def test_a_raised_limit_lets_the_same_worker_go_on() -> None:
+    """A stop ends the requests that waited, not the budget: after a raise the next one is granted."""
+    fleet = Fleet("0.009")
+
+    async def scenario() -> None:
+        budget = fleet.budget("w1")
+        with pytest.raises(BudgetUsedUp):
+            await budget.reserve(HIGHEST)
+        raised = (await fleet.account()).model_copy(update={"limit_usd": Decimal(1)})
+        await fleet.storage.write(layout.budget(RUN), raised.model_dump_json().encode(), overwrite=True)
+        (await budget.reserve(HIGHEST)).release()
+
+    played(fleet, scenario)
+
+
+def test_released_money_is_free_again_and_an_unknown_cost_counts_in_full() -> None:
+    """`release` gives all back, `settle(None)` nothing; a second end of a reservation changes nothing."""
+    fleet = Fleet("1")
+
+    async def scenario() -> None:
+        budget = fleet.budget("w1")
+        released, unknown = await budget.reserve(HIGHEST), await budget.reserve(HIGHEST)
+        released.release()
+        released.settle(HIGHEST)
+        unknown.settle(None)
+        await budget.drain()
+
+    played(fleet, scenario)
+
+    assert asyncio.run(fleet.account()).counted_usd == HIGHEST
+
+
+def test_a_request_that_gives_up_waiting_holds_no_money() -> None:
+    """Cancelled before or after it was served, a waiter leaves nothing reserved."""
+    fleet = Fleet("1")
+
+    async def scenario() -> None:
+        budget = fleet.budget("w1")
+        waiting = asyncio.create_task(budget.reserve(HIGHEST))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.sleep(IDLE_SECONDS + 1)
+
+    played(fleet, scenario)
+
+    assert asyncio.run(fleet.account()).counted_usd == NO_COST
+
+
+def test_storage_that_does_not_answer_only_delays() -> None:
+    """A request waits for storage only when no money is at hand, and goes on by itself."""
+    fleet = Fleet("1")
+
+    async def scenario() -> None:
+        fleet.storage.fail_next("read_version", StorageError("away"), times=3)
+        await fleet.ask(fleet.budget("w1"))
+
+    played(fleet, scenario)
+
+    assert [name for name, _ in fleet.telemetry.events] == ["budget_unreachable"] * 3
+    assert fleet.sent == 1
+
+
+def test_a_soft_budget_stops_nobody() -> None:
+    """A budget turned soft grants whatever is asked."""
+    fleet = Fleet("0.015", mode="soft")
+
+    async def scenario() -> None:
+        await fleet.ask_until_stopped(fleet.budget("w1"), requests=50)
+
+    played(fleet, scenario)
+
+    assert fleet.sent == 50
+    assert fleet.billed > fleet.limit
