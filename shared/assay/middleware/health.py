@@ -1,0 +1,51 @@
+"""The heartbeat: while a worker works, an event tells every half minute that it lives and what it is doing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from assay.telemetry import Telemetry
+
+BEAT_SECONDS = 30.0
+
+
+class Heartbeat:
+    """Beats while at least one `working` block runs. `trials` counts those under way, `breakers` names states."""
+
+    def __init__(
+        self,
+        worker: str,
+        telemetry: Telemetry,
+        trials: Callable[[], int],
+        breakers: Callable[[], Mapping[str, str]] = dict,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._worker, self._telemetry = worker, telemetry
+        self._trials, self._breakers, self._sleep = trials, breakers, sleep
+        self._blocks = 0
+        self._beats: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Beats while the block runs; blocks may overlap."""
+        self._blocks += 1
+        if self._beats is None:
+            self._beats = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            self._blocks -= 1
+            if not self._blocks:
+                self._beats.cancel()
+                self._beats = None
+
+    async def _beat(self) -> None:
+        while True:
+            await self._sleep(BEAT_SECONDS)
+            self._telemetry.event(
+                "worker_alive",
+                worker=self._worker,
+                chunks=self._blocks,
+                trials=self._trials(),
+                breakers=dict(self._breakers()),
+            )
