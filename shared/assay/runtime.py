@@ -20,6 +20,7 @@ from assay import __version__
 from assay.errors import StorageError, UserError
 from assay.execution.job import Jobs
 from assay.execution.trial import Trial
+from assay.execution.watchdog import Watchdog
 from assay.execution.worker import Worker
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest
@@ -28,21 +29,22 @@ from assay.orchestration.steps import AskingSteps
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
 from assay.records import Progress, Record, RunHeader
-from assay.settings import KeyVaultSecrets, Settings, resolve
+from assay.settings import Endpoint, KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
-from assay.suite.models import Experiment, QuotaSettings, Suite
+from assay.suite.models import Experiment, Suite
 from assay.telemetry import LOGGER, LogTelemetry, Telemetry
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+    from pydantic import SecretStr
 
+    from assay.execution.asking import Asker
+    from assay.execution.routes import Route
     from assay.llm.base import ChatModel
-    from assay.middleware.base import Ask
     from assay.provenance.signing import Signer
-    from assay.quota.base import Limiter
+    from assay.quota.base import Limiter, Quota
     from assay.storage.base import Storage
 
-MODEL_SCOPE = "https://cognitiveservices.azure.com/.default"
 DEFAULT_KEY_FILE = Path(".assay/keys/signing.pem")
 
 
@@ -59,8 +61,8 @@ class Runtime:
     def __init__(self, settings: Settings, telemetry: Telemetry | None = None) -> None:
         self.settings = settings
         self.telemetry: Telemetry = telemetry or LogTelemetry()
-        self._model: ChatModel | None = None
-        self._limiters: dict[tuple[str, QuotaSettings], Limiter] = {}
+        self._models: dict[str, ChatModel] = {}
+        self._routes: dict[tuple[str, Quota | None, str], Route] = {}
 
     @cached_property
     def storage(self) -> "Storage":
@@ -122,35 +124,35 @@ class Runtime:
 
     async def close(self) -> None:
         """Gives leases back and closes connections."""
-        await asyncio.gather(*(limiter.drain() for limiter in self._limiters.values()))
-        if self._model is not None:
-            await self._model.close()
+        await asyncio.gather(*(route.limiter.drain() for route in self._routes.values()))
+        await asyncio.gather(*(model.close() for model in self._models.values()))
         for name in ("storage", "_secrets", "_credential"):
             if (made := self.__dict__.get(name)) is not None:
                 await made.close()
 
     async def _trials_of(self, header: RunHeader) -> dict[str, Trial]:
-        suite, model = Suite.model_validate(header.suite), await self._chat_model()
-        return {one.name: self._trial(header.run, suite, one, model) for one in suite.experiments}
+        suite = Suite.model_validate(header.suite)
+        return {one.name: await self._trial(header.run, suite, one) for one in suite.experiments}
 
-    def _trial(self, run: str, suite: Suite, experiment: Experiment, model: "ChatModel") -> Trial:
+    async def _trial(self, run: str, suite: Suite, experiment: Experiment) -> Trial:
         return Trial(
             run_id=run,
             experiment=experiment,
             prompts=compile_prompts(experiment),
             scorers=scorers_of(suite),
-            request_timeout_seconds=suite.limits.request_timeout_seconds,
-            ask=self._ask(suite, experiment, model),
+            limits=suite.limits,
+            ask=await self._asker(suite, experiment),
+            watchdog=self._watchdog,
         )
 
-    def _ask(self, suite: Suite, experiment: Experiment, model: "ChatModel") -> "Ask":
+    async def _asker(self, suite: Suite, experiment: Experiment) -> "Asker":
         from assay.execution.asking import Asker
-        from assay.execution.routes import Route
+        from assay.execution.routes import ladder_of
         from assay.llm.pricing import load_prices
 
-        deployment = experiment.model.deployment
+        routes = {one: await self._route(one, suite) for one in experiment.model.deployments}
         return Asker(
-            route=Route(deployment, deployment, model, self._limiter(deployment, suite)),
+            ladder=ladder_of(experiment.model, routes.__getitem__),
             prices=load_prices(),
             attempts_limit=suite.limits.attempts,
             clock=time.monotonic,
@@ -159,32 +161,62 @@ class Runtime:
             telemetry=self.telemetry,
         )
 
-    async def _chat_model(self) -> "ChatModel":
-        """One client for all deployments of the endpoint."""
-        if self._model is None:
+    @cached_property
+    def _watchdog(self) -> Watchdog:
+        return Watchdog(self.telemetry)
+
+    async def _route(self, reference: str, suite: Suite) -> "Route":
+        """One route per deployment, quota and kind of limiter, shared by all runs of this process."""
+        from assay.execution.routes import Route
+        from assay.quota.estimate import TokenEstimator
+
+        quota = self._quota(reference, suite)
+        key = (reference, quota, suite.limits.limiter or self.settings.limiter)
+        if key not in self._routes:
+            name, _, endpoint = reference.partition("@")
+            self._routes[key] = Route(
+                reference,
+                name,
+                await self._chat_model(endpoint),
+                self._limiter(f"{endpoint}/{name}" if endpoint else name, quota, key[2]),
+                TokenEstimator(reference, self.telemetry),
+                is_provisioned=quota is not None and quota.accounting == "settled",
+            )
+        return self._routes[key]
+
+    async def _chat_model(self, endpoint: str) -> "ChatModel":
+        """One client for all deployments of an endpoint; '' is the one of AZURE_OPENAI_ENDPOINT."""
+        if endpoint not in self._models:
             from assay.llm.azure_openai import AzureOpenAIChat
 
-            settings = self.settings
-            if settings.azure_openai_endpoint is None:
-                raise UserError(
-                    "no model endpoint: set AZURE_OPENAI_ENDPOINT to the address of an Azure OpenAI resource"
-                )
-            self._model = AzureOpenAIChat(
-                settings.azure_openai_endpoint,
-                settings.azure_openai_api_version,
+            settings, one = self.settings, self._endpoint(endpoint)
+            self._models[endpoint] = AzureOpenAIChat(
+                one.url,
+                one.api_version or settings.azure_openai_api_version,
                 connections=settings.worker_concurrency,
-                **await self._model_access(),
+                **await self._model_access(one.api_key or settings.azure_openai_api_key),
             )
-        return self._model
+        return self._models[endpoint]
 
-    async def _model_access(self) -> dict[str, Any]:
+    def _endpoint(self, name: str) -> Endpoint:
+        settings = self.settings
+        if name in settings.endpoints:
+            return settings.endpoints[name]
+        if name:
+            known = ", ".join(settings.endpoints) or "none"
+            raise UserError(f"there is no model endpoint '{name}'. ASSAY_ENDPOINTS has: {known}")
+        if settings.azure_openai_endpoint is None:
+            raise UserError("no model endpoint: set AZURE_OPENAI_ENDPOINT to the address of an Azure OpenAI resource")
+        return Endpoint(url=settings.azure_openai_endpoint)
+
+    async def _model_access(self, key: "SecretStr | None") -> dict[str, Any]:
         """A key where one is set, else tokens for this process's identity."""
-        key = self.settings.azure_openai_api_key
         if key is not None:
             return {"api_key": await resolve(key, self._secrets)}
-        from azure.identity.aio import get_bearer_token_provider
+        from assay.llm.azure_openai import EntraTokens
 
-        return {"token_provider": get_bearer_token_provider(self._credential, MODEL_SCOPE)}
+        tokens = EntraTokens(self._credential)
+        return {"token_provider": tokens, "forget_token": tokens.forget}
 
     @cached_property
     def _credential(self) -> "AsyncTokenCredential":
@@ -195,26 +227,25 @@ class Runtime:
         vault = self.settings.key_vault_url
         return KeyVaultSecrets(vault, self._credential) if vault else None
 
-    def _limiter(self, deployment: str, suite: Suite) -> "Limiter":
-        """One limiter per deployment and quota, shared by all runs of this process."""
+    def _quota(self, reference: str, suite: Suite) -> "Quota | None":
+        """What the suite says the deployment grants, else what the settings say."""
+        from assay.quota.base import Quota
+
+        stated = suite.quota.get(reference) or self.settings.quota.get(reference)
+        if stated is None:
+            return None
+        return Quota(stated.requests_per_minute, stated.tokens_per_minute, stated.accounting)
+
+    def _limiter(self, deployment: str, quota: "Quota | None", kind: str) -> "Limiter":
+        from assay.quota.limiter import BlobLeaseLimiter
         from assay.quota.none import NoLimiter
 
-        quota = suite.quota.get(deployment)
-        if quota is None or self.settings.limiter == "none":
+        if quota is None or kind == "none":
             return NoLimiter()
-        key = (deployment, quota)
-        if key not in self._limiters:
-            self._limiters[key] = self._leased(deployment, quota)
-        return self._limiters[key]
-
-    def _leased(self, deployment: str, quota: QuotaSettings) -> "Limiter":
-        from assay.quota.base import Quota
-        from assay.quota.limiter import BlobLeaseLimiter
-
         return BlobLeaseLimiter(
             storage=self.storage,
             deployment=deployment,
-            quota=Quota(quota.requests_per_minute, quota.tokens_per_minute),
+            quota=quota,
             worker=f"{socket.gethostname()}-{os.getpid()}",
             clock=time.monotonic,
             sleep=asyncio.sleep,

@@ -1,62 +1,84 @@
-"""Gets an answer to a question: one permit and one record per attempt, until the error taxonomy says to stop.
+"""Gets an answer to a question: attempts at the routes of a ladder, until the error taxonomy says to stop.
 
-The end of every chain of middleware. Tenacity runs the loop, `retry.py` decides.
+The end of every chain of middleware. `sending.py` makes an attempt, `retry.py` decides, tenacity runs the loop.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from http import HTTPStatus
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from assay.execution.retry import RetryDecision, decide_retry
-from assay.execution.routes import Route
+from assay.errors import RunStopped
+from assay.execution.choosing import Choosing
+from assay.execution.journal import open_journal
+from assay.execution.retry import RetryDecision, Step, decide_retry
+from assay.execution.routes import Ladder, Route
+from assay.execution.sending import RouteShut, Sending
+from assay.execution.stopping import Stops
 from assay.llm.base import ChatAnswer, ModelError
-from assay.llm.errors import TAXONOMY, FailureKind
 from assay.llm.pricing import PriceTable
-from assay.middleware.base import Question, Reply, Spent, Unanswered
-from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Throttling
-from assay.quota.estimate import estimate_tokens
+from assay.middleware.base import NOTHING_SPENT, Question, Reply, Spent, Unanswered
+from assay.quota.budget import Budget, NoBudget
 from assay.records import Attempt
 from assay.telemetry import Telemetry
 
 
+def _unheard(question: Question, unanswered: Unanswered) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True)
 class Asker:
-    """Asks one route, with retries; an `Ask` of `middleware/base.py`."""
+    """Asks the routes of one experiment of one run, with retries and fallbacks; an `Ask` of `middleware/base.py`.
 
-    route: Route
+    `on_exhausted` is called with every question that stays without an answer; an error in it harms nothing.
+    """
+
+    ladder: Ladder
     prices: PriceTable
     attempts_limit: int
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     random: Callable[[], float]
     telemetry: Telemetry
+    budget: Budget = field(default_factory=NoBudget)
+    on_exhausted: Callable[[Question, Unanswered], None] = _unheard
+    stops: Stops = field(default_factory=Stops)
+
+    @cached_property
+    def sending(self) -> Sending:
+        """How its attempts are made."""
+        return Sending(self.prices, self.clock, self.telemetry, self.budget)
 
     async def __call__(self, question: Question) -> Reply:
         """The answer, every attempt in order (the last one is the answer's), the seconds spent waiting for permits.
 
-        Raises Unanswered when the taxonomy allows no further attempt; what a limiter raises when it is drained passes.
+        Raises Unanswered when the taxonomy allows no further attempt, RunStopped when it says that no other question
+        would fare better, or the budget is used up; what a limiter raises when it is drained passes.
         """
         asking = _Asking(self, question)
-        retrying = AsyncRetrying(
-            sleep=self.sleep, retry=retry_if_exception(asking.may_retry), wait=asking.seconds_to_wait, reraise=True
-        )
         try:
-            answer: ChatAnswer = await retrying(asking.attempt)
+            return await asking.reply()
         except ModelError as error:
-            self.telemetry.problem(
-                "attempts_exhausted",
-                deployment=self.route.reference,
-                attempts=len(asking.attempts),
-                kind=error.kind.value,
-            )
-            raise Unanswered(error, tuple(asking.attempts), asking.quota_wait_seconds, asking.wasted) from error
-        spent = asking.wasted + Spent(answer.usage, self.prices.cost(answer.model, answer.usage))
-        return Reply(
-            answer, self.route.reference, tuple(asking.attempts), asking.quota_wait_seconds, spent, asking.wasted
+            raise self._ended(asking, error) from error
+
+    def _ended(self, asking: "_Asking", error: ModelError) -> Unanswered | RunStopped:
+        reference, question = asking.attempts[-1].deployment, asking.question
+        stop = self.stops.unanswered(error, reference, question.run)
+        if stop is not None:
+            self.telemetry.problem("run_stopped_by_model", deployment=reference, kind=error.kind.value)
+            return stop
+        self.telemetry.problem(
+            "attempts_exhausted", deployment=reference, attempts=len(asking.attempts), kind=error.kind.value
         )
+        unanswered = Unanswered(error, tuple(asking.attempts), asking.quota_wait_seconds, asking.wasted)
+        try:
+            self.on_exhausted(question, unanswered)
+        except Exception as failure:  # somebody else's code must not cost the trial
+            self.telemetry.problem("exhausted_hook_failed", error=f"{type(failure).__name__}: {failure}"[:200])
+        return unanswered
 
 
 class _Asking:
@@ -64,90 +86,116 @@ class _Asking:
 
     def __init__(self, asker: Asker, question: Question) -> None:
         self._asker = asker
-        self._route = asker.route
-        self._request = replace(question.request, deployment=asker.route.deployment)
-        tokens = estimate_tokens(question.request.messages) + question.request.max_tokens
-        self._charge = Charge(tokens, flow=f"{question.run}/{question.experiment}")
-        self._failures: Counter[FailureKind] = Counter()
-        self._decision = RetryDecision(again=False)
+        self._choosing = Choosing(asker.ladder, question)
+        self._decision = RetryDecision(Step.AGAIN)
+        self._journal = open_journal()
+        self.question = question
         self.attempts: list[Attempt] = []
         self.quota_wait_seconds = 0.0
-        self.wasted = Spent()
+        self.wasted = NOTHING_SPENT
 
-    async def attempt(self) -> ChatAnswer:
-        """One attempt; a failure is decided on, recorded and raised."""
+    async def reply(self) -> Reply:
+        """The reply. Raises the ModelError after which no attempt is left."""
         try:
-            answer = await self._send()
+            return await self._attempt()
         except ModelError as error:
-            self._record(error)
-            raise
-        self.attempts.append(
-            Attempt(
-                number=len(self.attempts) + 1,
-                deployment=self._route.reference,
-                status=HTTPStatus.OK,
-                request_id=answer.request_id,
-            )
+            if not self._may_go_on(error):
+                raise
+        # Made only now: setting the loop up costs more than all else that is done for a question answered at once.
+        await self._asker.sleep(self._decision.wait_seconds)
+        retrying = AsyncRetrying(
+            sleep=self._asker.sleep,
+            retry=retry_if_exception(self._may_go_on),
+            wait=self._seconds_to_wait,
+            reraise=True,
         )
-        return answer
+        reply: Reply = await retrying(self._attempt)
+        return reply
 
-    def may_retry(self, error: BaseException) -> bool:
-        return isinstance(error, ModelError) and self._decision.again
+    def _may_go_on(self, error: BaseException) -> bool:
+        return isinstance(error, ModelError) and self._decision.step is not Step.GIVE_UP
 
-    def seconds_to_wait(self, _: RetryCallState) -> float:
+    def _seconds_to_wait(self, _: RetryCallState) -> float:
         return self._decision.wait_seconds
 
-    async def _send(self) -> ChatAnswer:
-        permit = await self._permit()
-        try:
-            answer = await self._route.model.complete(self._request)
-        except ModelError as error:
-            _settle(permit, error)
-            raise
-        permit.settle(answer.usage.input_tokens + answer.usage.output_tokens)
-        return answer
+    async def _attempt(self) -> Reply:
+        """One attempt; a failure is decided on, recorded and raised."""
+        while True:
+            route = await self._route()
+            request = self.question.request
+            if request.deployment != route.deployment:
+                request = replace(request, deployment=route.deployment)
+            try:
+                answer, spent = await self._asker.sending.send(
+                    route, request, self._choosing.charge(route), self._waited
+                )
+            except RouteShut:
+                continue
+            except ModelError as error:
+                self._failed(route, error)
+                raise
+            return self._answered(route, answer, spent)
 
-    async def _permit(self) -> Permit:
-        """A permit, confirmed right before the request; one whose lease ran out is replaced, which is no attempt."""
-        began = self._asker.clock()
-        try:
-            while True:
-                permit = await self._route.limiter.acquire(self._charge)
-                try:
-                    permit.sent()
-                except PermitExpired:
-                    continue
-                return permit
-        except ChargeTooLarge as error:
-            raise ModelError(FailureKind.TOO_LARGE, str(error), sent=False) from error
-        finally:
-            self.quota_wait_seconds += self._asker.clock() - began
+    async def _route(self) -> Route:
+        """The route to ask now; waits while all that may be asked are to be left alone."""
+        while True:
+            route, seconds = self._choosing.choose(self._asker.clock())
+            if seconds <= 0:
+                return route
+            await self._asker.sleep(seconds)
 
-    def _record(self, error: ModelError) -> None:
+    def _waited(self, seconds: float) -> None:
+        self.quota_wait_seconds += seconds
+
+    def _answered(self, route: Route, answer: ChatAnswer, spent: Spent) -> Reply:
         asker = self._asker
-        self._failures[error.kind] += 1
-        self._decision = decide_retry(error, self._failures, asker.attempts_limit, asker.random)
-        if error.model:
-            self.wasted += Spent(error.usage, asker.prices.cost(error.model, error.usage))
+        asker.stops.answered()
+        if answer.unfiltered:
+            asker.telemetry.problem("answer_unfiltered", deployment=route.reference, request_id=answer.request_id)
         attempt = Attempt(
             number=len(self.attempts) + 1,
-            deployment=self._route.reference,
+            deployment=route.reference,
+            status=HTTPStatus.OK,
+            request_id=answer.request_id,
+        )
+        self._record(attempt, spent)
+        total = spent if self.wasted is NOTHING_SPENT else self.wasted + spent
+        return Reply(answer, route.reference, tuple(self.attempts), self.quota_wait_seconds, total, self.wasted)
+
+    def _failed(self, route: Route, error: ModelError) -> None:
+        self._decision = self._decide(route, error)
+        spent = self._asker.sending.spent(error.model, error.usage)
+        self.wasted = spent if self.wasted is NOTHING_SPENT else self.wasted + spent
+        attempt = Attempt(
+            number=len(self.attempts) + 1,
+            deployment=route.reference,
             error=error.kind.value,
             status=error.status,
             request_id=error.request_id,
             wait_seconds=self._decision.wait_seconds,
         )
+        self._record(attempt, spent)
+        self._asker.telemetry.event("model_attempt_failed", **_fields(attempt), step=self._decision.step.value)
+
+    def _decide(self, route: Route, error: ModelError) -> RetryDecision:
+        """What comes next; the route is left, or left alone for a while."""
+        asker, choosing, now = self._asker, self._choosing, self._asker.clock()
+        choosing.failures[error.kind] += 1
+        has_fallback = choosing.has_fallback(route, error.kind, now)
+        decision = decide_retry(error, choosing.failures, asker.attempts_limit, asker.random, has_fallback=has_fallback)
+        if decision.step is Step.FALL_BACK:
+            choosing.leave(route, error.kind)
+        if decision.step is not Step.AGAIN:
+            return decision
+        choosing.rest(route, now + decision.wait_seconds)
+        # Another route of the rung may be asked sooner.
+        return RetryDecision(Step.AGAIN, choosing.choose(now)[1])
+
+    def _record(self, attempt: Attempt, spent: Spent) -> None:
         self.attempts.append(attempt)
-        asker.telemetry.event("model_attempt_failed", **_fields(attempt))
-
-
-def _settle(permit: Permit, error: ModelError) -> None:
-    """Gives back what the service did not count, and tells the limiter of a refusal that slower sending avoids."""
-    if not error.sent or not TAXONOMY[error.kind].charged:
-        permit.refund()
-    elif error.status == HTTPStatus.TOO_MANY_REQUESTS:
-        is_capacity = error.kind is FailureKind.SERVICE_BUSY
-        permit.throttled(Throttling(error.retry_after_seconds, error.axis, is_capacity))
+        self._journal.attempts.append(attempt)
+        if spent is not NOTHING_SPENT:
+            self._journal.spent += spent
 
 
 def _fields(attempt: Attempt) -> dict[str, object]:

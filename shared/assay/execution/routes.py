@@ -1,16 +1,82 @@
-"""Routes: the deployments that may answer an experiment's questions, each with its model client and its limiter."""
+"""Routes: the deployments that may answer an experiment's questions, each with its client, limiter and breaker.
 
-from dataclasses import dataclass
+`runtime.py` makes one route per deployment and puts an experiment's ladder together with `ladder_of`.
+"""
 
-from assay.llm.base import ChatModel
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from assay.execution.breaker import Breaker
+from assay.llm.base import ChatMessage, ChatModel
 from assay.quota.base import Limiter
+from assay.quota.estimate import TOKENS_AROUND_A_MESSAGE, estimate_tokens
+from assay.suite.models import ModelSettings
 
 
-@dataclass(frozen=True, slots=True)
+class PromptTokens(Protocol):
+    """Estimates how many tokens a prompt is charged and billed."""
+
+    def estimate(self, messages: Sequence[ChatMessage]) -> int:
+        """Tokens that the quota is expected to be charged."""
+        ...
+
+    def highest(self, messages: Sequence[ChatMessage]) -> int:
+        """Tokens that the prompt will hardly be billed more than."""
+        ...
+
+    def learn(self, messages: Sequence[ChatMessage], prompt_tokens: int) -> None:
+        """What the service counted for a prompt."""
+        ...
+
+
+class PlainTokens:
+    """The rule of four characters per token, which learns nothing."""
+
+    def estimate(self, messages: Sequence[ChatMessage]) -> int:
+        return estimate_tokens(messages)
+
+    def highest(self, messages: Sequence[ChatMessage]) -> int:
+        return sum(len(one.content.encode("utf-8", "surrogatepass")) + 2 * TOKENS_AROUND_A_MESSAGE for one in messages)
+
+    def learn(self, messages: Sequence[ChatMessage], prompt_tokens: int) -> None:
+        """The rule stays as it is."""
+
+
+@dataclass(eq=False, slots=True)
 class Route:
-    """One deployment. `reference` is what the suite calls it, `deployment` its name at its endpoint."""
+    """One deployment. `reference` is what the suite calls it, `deployment` its name at its endpoint.
+
+    `is_provisioned`: its 429s mean that its units are busy. `priced_as` names the model it is billed as, until the
+    first answer says it.
+    """
 
     reference: str
     deployment: str
     model: ChatModel
     limiter: Limiter
+    tokens: PromptTokens = field(default_factory=PlainTokens)
+    breaker: Breaker = field(default_factory=Breaker)
+    is_provisioned: bool = False
+    priced_as: str = ""
+
+    def __post_init__(self) -> None:
+        self.priced_as = self.priced_as or self.deployment
+
+
+Rung = tuple[Route, ...]
+"""Deployments of the same model, used all at once."""
+
+Ladder = tuple[Rung, ...]
+"""The rung to ask first, then those to fall back to, in order."""
+
+
+def ladder_of(model: ModelSettings, route_of: Callable[[str], Route]) -> Ladder:
+    """The deployment with its spread, then each fallback on a rung of its own; none of them twice."""
+    first = tuple(dict.fromkeys((model.deployment, *model.spread)))
+    later = (one for one in dict.fromkeys(model.fallbacks) if one not in first)
+    return (_rung(first, route_of), *(_rung((one,), route_of) for one in later))
+
+
+def _rung(references: Iterable[str], route_of: Callable[[str], Route]) -> Rung:
+    return tuple(route_of(one) for one in references)

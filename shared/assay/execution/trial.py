@@ -1,15 +1,18 @@
 """One trial: a row is put to every criterion of an experiment, the answers are scored, an outcome comes back."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from assay.execution.journal import Journal, journal
+from assay.execution.watchdog import Watchdog
 from assay.llm.base import ChatMessage, ChatRequest
-from assay.llm.errors import TAXONOMY
+from assay.llm.errors import TAXONOMY, FailureKind
 from assay.middleware.base import Ask, Question, Unanswered
 from assay.planning.prompts import Prompt, PromptError
 from assay.records import Failure, Outcome, Response, Row, Score, TrialStatus
 from assay.scoring.base import Scorer
-from assay.suite.models import Experiment
+from assay.suite.models import Experiment, Limits
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,29 @@ class Trial:
     experiment: Experiment
     prompts: tuple[Prompt, ...]
     scorers: tuple[Scorer, ...]
-    request_timeout_seconds: float
+    limits: Limits
     ask: Ask
+    watchdog: Watchdog
 
     async def run(self, row: Row) -> Outcome:
-        """The row's outcome. Never raises for a bad row or a model that fails: then the outcome says so."""
+        """The row's outcome. Never raises for a bad row, a model that fails or an answer that takes too long: then the
+        outcome says so, with what was answered until then. RunStopped and cancellation pass.
+        """
+        limit_seconds = self.limits.trial_timeout_seconds
         responses: list[Response] = []
+        with self.watchdog.watching(row.row_id, limit_seconds), journal() as kept:
+            try:
+                async with asyncio.timeout(limit_seconds) as until:
+                    return await self._ask_all(row, responses, kept)
+            except TimeoutError:
+                if not until.expired():
+                    raise
+        return self._failed(row, responses, self._too_slow(kept, self.prompts[len(responses)].criterion))
+
+    async def _ask_all(self, row: Row, responses: list[Response], kept: Journal) -> Outcome:
+        """Puts every answer into `responses` as soon as it is there."""
         for prompt in self.prompts:
+            kept.begin()
             try:
                 responses.append(await self._respond(prompt, row))
             except PromptError as error:
@@ -69,7 +88,21 @@ class Trial:
             seed=model.seed,
             json=model.json_answer,
             stop=model.stop,
-            timeout_seconds=self.request_timeout_seconds,
+            timeout_seconds=self.limits.request_timeout_seconds,
+            connect_timeout_seconds=self.limits.connect_timeout_seconds,
+            read_timeout_seconds=self.limits.read_timeout_seconds,
+        )
+
+    def _too_slow(self, kept: Journal, criterion: str) -> Failure:
+        """What was sent and cut off may still be billed; nobody says how much."""
+        return Failure(
+            kind=FailureKind.TRIAL_TIMEOUT,
+            message=f"The trial was cut off after {self.limits.trial_timeout_seconds:g} seconds, its limit "
+            "(limits.trial_timeout_seconds).",
+            criterion=criterion,
+            attempts=tuple(kept.attempts),
+            usage=kept.spent.usage,
+            cost_usd=kept.spent.cost_usd,
         )
 
     def _scores(self, row: Row, responses: list[Response]) -> tuple[Score, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import httpx2
@@ -20,12 +20,16 @@ from assay.llm.base import ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
 from assay.llm.errors import FailureKind
 from assay.llm.refusals import classify, exhausted_axis, per_minute, retry_after_seconds
 
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
 TokenProvider = Callable[[], Awaitable[str]]
 
 CONNECTIONS = 256
 KEEP_ALIVE_SECONDS = 60.0
 LONGEST_MESSAGE = 500
 
+_SCOPE = "https://cognitiveservices.azure.com/.default"
 _PATH = "/chat/completions"
 _OLD_LIMIT, _NEW_LIMIT = "max_tokens", "max_completion_tokens"
 _NOTHING_SAID = RateLimitHeaders()
@@ -111,6 +115,23 @@ class AzureOpenAIChat:
         return await self._client.post(
             _PATH, cast_to=httpx2.Response, body=_body(request, limit), options={"timeout": timeout}
         )
+
+
+class EntraTokens:
+    """Tokens for an identity, kept until shortly before they run out, or until the service refuses one."""
+
+    def __init__(self, credential: "AsyncTokenCredential") -> None:
+        self._credential = credential
+        self.forget()
+
+    async def __call__(self) -> str:
+        return await self._provider()
+
+    def forget(self) -> None:
+        """The next token is asked for anew."""
+        from azure.identity.aio import get_bearer_token_provider
+
+        self._provider = get_bearer_token_provider(self._credential, _SCOPE)
 
 
 def translate(error: Exception, now: datetime) -> ModelError:

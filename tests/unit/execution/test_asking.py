@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from assay.errors import RunStopped
 from assay.execution.asking import Asker
 from assay.execution.retry import decide_retry
 from assay.execution.routes import Route
@@ -85,12 +86,13 @@ class Bench:
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
+        self.now += seconds
 
     async def ask(
         self, attempts_limit: int = 10, random: Callable[[], float] = lambda: 1.0
     ) -> tuple[ChatAnswer, tuple[Attempt, ...], float]:
         asker = Asker(
-            Route("chat", "chat", self.model, self.limiter),
+            ((Route("chat", "chat", self.model, self.limiter),),),
             load_prices(),
             attempts_limit=attempts_limit,
             clock=lambda: self.now,
@@ -131,17 +133,17 @@ async def test_every_attempt_takes_its_own_permit_and_leaves_its_own_record() ->
 
 async def test_one_event_per_failed_attempt_and_one_at_the_end() -> None:
     """What happened can be read from the log alone."""
-    bench = Bench(*[failing(FailureKind.CONNECTION_LOST)] * 3)
+    bench = Bench(*[failing(FailureKind.INVALID_ANSWER)] * 3)
     with pytest.raises(Unanswered):
         await bench.ask()
     failed = bench.telemetry.named("model_attempt_failed")
     assert [event["number"] for event in failed] == [1, 2, 3]
     assert bench.telemetry.named("attempts_exhausted") == [
-        {"deployment": "chat", "attempts": 3, "kind": "connection_lost"}
+        {"deployment": "chat", "attempts": 3, "kind": "invalid_answer"}
     ]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FailureKind if TAXONOMY[kind].counts])
+@pytest.mark.parametrize("kind", [kind for kind, rule in TAXONOMY.items() if rule.counts and rule.stops_after != 1])
 async def test_every_kind_has_its_own_number_of_retries(kind: FailureKind) -> None:
     """No more attempts than the table allows, whatever the caller's limit."""
     allowed = TAXONOMY[kind].retries + 1
@@ -206,7 +208,7 @@ def test_the_back_off_doubles_per_kind_up_to_its_cap_and_is_fully_jittered() -> 
 async def test_a_refusal_slows_the_limiter_down() -> None:
     """With the wait that the service asked for; the charge stays spent, as the service counted the request."""
     bench = Bench(
-        failing(FailureKind.RATE_LIMITED, status=429, wait=2.0), failing(FailureKind.SERVICE_BUSY, status=429), "Hello."
+        failing(FailureKind.RATE_LIMITED, status=429, wait=2.0), failing(FailureKind.AT_CAPACITY, status=429), "Hello."
     )
     await bench.ask()
     assert bench.permits == ["sent", "throttled 2.0", "sent", "throttled None", "sent"]
@@ -229,7 +231,7 @@ async def test_what_was_not_sent_is_refunded() -> None:
 async def test_what_the_service_does_not_count_is_refunded() -> None:
     """A refused key is answered before any counter."""
     bench = Bench(failing(FailureKind.FORBIDDEN, status=403))
-    with pytest.raises(Unanswered):
+    with pytest.raises(RunStopped):
         await bench.ask()
     assert bench.permits == ["sent", "refund"]
 

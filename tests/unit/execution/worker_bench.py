@@ -11,6 +11,7 @@ from assay.errors import LeaseHeld
 from assay.execution.job import Jobs
 from assay.execution.ledger import read_outcomes
 from assay.execution.trial import Trial
+from assay.execution.watchdog import Watchdog
 from assay.execution.worker import Worker
 from assay.llm.base import ChatRequest
 from assay.llm.pricing import load_prices
@@ -110,7 +111,9 @@ def body_of(plan: Plan, index: int = 0) -> str:
 
 def trial(ask: Any, of: Suite | None = None, experiment: str = "plain", scorers: Any = ()) -> Trial:
     found = (of or suite(EXPERIMENTS)).experiment(experiment)
-    return Trial(RUN, found, compile_prompts(found), tuple(scorers), 60.0, ask)
+    limits = (of or suite(EXPERIMENTS)).limits
+    watchdog = Watchdog(RecordingTelemetry())
+    return Trial(RUN, found, compile_prompts(found), tuple(scorers), limits, ask, watchdog)
 
 
 def worker(

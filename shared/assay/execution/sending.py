@@ -1,0 +1,165 @@
+"""Sends one request to one route: money reserved, a permit taken, the answer paid for, whatever happens in between.
+
+`asking.py` calls it once per attempt. A cancellation at any moment gives back what was not used.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from assay.execution.routes import Route
+from assay.llm.base import ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
+from assay.llm.errors import TAXONOMY, FailureKind
+from assay.llm.pricing import Price, PriceTable
+from assay.middleware.base import NOTHING_SPENT, Spent
+from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Throttling
+from assay.quota.budget import Budget, NoBudget, Reservation
+from assay.records import NO_COST, Usage
+from assay.telemetry import Telemetry
+
+# 429s, and whether they say that the service is busy rather than that our pace is wrong.
+_THROTTLINGS = {FailureKind.RATE_LIMITED: False, FailureKind.AT_CAPACITY: True, FailureKind.UNITS_BUSY: True}
+
+
+class RouteShut(Exception):
+    """The route's breaker opened while its permit was waited for."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How requests are sent and paid for."""
+
+    prices: PriceTable
+    clock: Callable[[], float]
+    telemetry: Telemetry
+    budget: Budget = field(default_factory=NoBudget)
+    _known: dict[str, Price | None] = field(default_factory=dict)
+
+    async def send(
+        self, route: Route, request: ChatRequest, charge: Charge, waited: Callable[[float], None]
+    ) -> tuple[ChatAnswer, Spent]:
+        """The answer and what it cost; `waited` is told the seconds that the permit took.
+
+        Raises ModelError, RouteShut, RunStopped when the budget is used up, and what a drained limiter raises.
+        """
+        reservation = await self.budget.reserve(self._highest_cost(route, request))
+        try:
+            permit = await self._permit(route, charge, waited)
+        except BaseException:
+            reservation.release()
+            raise
+        return await self._exchange(route, request, permit, reservation)
+
+    def spent(self, model: str | None, usage: Usage) -> Spent:
+        """What the tokens cost; nothing where no model says that it counted them."""
+        return Spent(usage, self._cost(model, usage)) if model else NOTHING_SPENT
+
+    async def _permit(self, route: Route, charge: Charge, waited: Callable[[float], None]) -> Permit:
+        """A permit, confirmed right before the request; one whose lease ran out is replaced, which is no attempt."""
+        began = self.clock()
+        try:
+            while True:
+                permit = await route.limiter.acquire(charge)
+                if route.breaker.wait_seconds(self.clock()) > 0:
+                    permit.refund()
+                    raise RouteShut
+                try:
+                    permit.sent()
+                except PermitExpired:
+                    continue
+                return permit
+        except ChargeTooLarge as error:
+            raise ModelError(FailureKind.TOO_LARGE, str(error), sent=False) from error
+        finally:
+            waited(self.clock() - began)
+
+    async def _exchange(
+        self, route: Route, request: ChatRequest, permit: Permit, reservation: Reservation
+    ) -> tuple[ChatAnswer, Spent]:
+        route.breaker.enter()
+        try:
+            answer = await route.model.complete(request)
+        except ModelError as error:
+            self._fail(route, request, error, permit, reservation)
+            raise
+        except BaseException:
+            # Sent and cut off: the service may go on answering, and bill it.
+            route.breaker.left()
+            reservation.settle(None)
+            raise
+        self._is_well(route)
+        permit.settle(answer.usage.input_tokens + answer.usage.output_tokens)
+        spent = self.spent(answer.model, answer.usage)
+        reservation.settle(spent.cost_usd)
+        _learn(route, request, answer.model, answer.usage)
+        _announce(route, answer.rate_limit)
+        return answer, spent
+
+    def _fail(
+        self, route: Route, request: ChatRequest, error: ModelError, permit: Permit, reservation: Reservation
+    ) -> None:
+        if route.is_provisioned and error.kind is FailureKind.RATE_LIMITED:
+            error.kind = FailureKind.UNITS_BUSY
+        self._judge_health(route, error)
+        if error.model:
+            permit.settle(error.usage.input_tokens + error.usage.output_tokens)
+            reservation.settle(self._cost(error.model, error.usage))
+            _learn(route, request, error.model, error.usage)
+        elif error.sent and TAXONOMY[error.kind].maybe_billed:
+            reservation.settle(None)
+        else:
+            reservation.release()
+        _slow_down(permit, error)
+        _announce(route, error.rate_limit)
+
+    def _judge_health(self, route: Route, error: ModelError) -> None:
+        """What a failure says of the deployment: whoever answers is there, even if it refuses."""
+        if not TAXONOMY[error.kind].breaks:
+            if error.sent:
+                self._is_well(route)
+            else:
+                route.breaker.left()
+        elif route.breaker.failed(self.clock()):
+            self.telemetry.problem("breaker_opened", deployment=route.reference, kind=error.kind.value)
+
+    def _is_well(self, route: Route) -> None:
+        if route.breaker.succeeded():
+            self.telemetry.event("breaker_closed", deployment=route.reference)
+
+    def _highest_cost(self, route: Route, request: ChatRequest) -> Decimal:
+        """What the request may cost at most; nothing where the model's price is not known."""
+        price = self._price(route.priced_as)
+        if price is None:
+            return NO_COST
+        most = Usage.model_construct(
+            input_tokens=route.tokens.highest(request.messages), cached_input_tokens=0, output_tokens=request.max_tokens
+        )
+        return price.of(most)
+
+    def _cost(self, model: str, usage: Usage) -> Decimal | None:
+        price = self._price(model)
+        return None if price is None else price.of(usage)
+
+    def _price(self, model: str) -> Price | None:
+        if model not in self._known:
+            self._known[model] = self.prices.price(model)
+        return self._known[model]
+
+
+def _slow_down(permit: Permit, error: ModelError) -> None:
+    """Gives back what the service did not count, and tells the limiter of a refusal that slower sending avoids."""
+    if not error.sent or not TAXONOMY[error.kind].charged:
+        permit.refund()
+    elif error.kind in _THROTTLINGS:
+        permit.throttled(Throttling(error.retry_after_seconds, error.axis, _THROTTLINGS[error.kind]))
+
+
+def _announce(route: Route, said: RateLimitHeaders) -> None:
+    if said.limit_requests is not None or said.limit_tokens is not None:
+        route.limiter.announced(said.limit_requests, said.limit_tokens)
+
+
+def _learn(route: Route, request: ChatRequest, model: str, usage: Usage) -> None:
+    route.priced_as = model
+    if usage.input_tokens:
+        route.tokens.learn(request.messages, usage.input_tokens)

@@ -1,0 +1,56 @@
+"""When failures stop a run instead of failing one trial after the other, and what the person is told then.
+
+Pure; `asking.py` counts here and raises what it is given.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from assay.errors import RunStopped
+from assay.llm.base import ModelError
+from assay.llm.errors import TAXONOMY, FailureKind
+
+_LONGEST_FOUND = 300
+
+_ADVICE = {
+    FailureKind.UNAUTHORIZED: "Check the key (AZURE_OPENAI_API_KEY, ASSAY_ENDPOINTS), or give this identity the role "
+    "Cognitive Services OpenAI User",
+    FailureKind.FORBIDDEN: "Check the resource's network rules and this identity's roles; a resource that is blocked "
+    "for abuse needs a support request",
+    FailureKind.QUOTA_EXHAUSTED: "Check plan and billing of the account",
+    FailureKind.TLS: "Check the endpoint's address and certificate, and proxies between here and there",
+    FailureKind.DEPLOYMENT_MISSING: "Create the deployment (a new one takes up to five minutes), or name one that "
+    "exists under model.deployment, spread or fallbacks",
+    FailureKind.INVALID_REQUEST: "The model refuses what the suite asks for: correct its parameters and start a new "
+    "run; or, if only some rows are at fault",
+}
+
+
+@dataclass
+class Stops:
+    """Questions of one experiment that ended without an answer, in a row, by kind."""
+
+    _in_a_row: Counter[FailureKind] = field(default_factory=Counter)
+
+    def answered(self) -> None:
+        """An answer came: whatever failed before was no reason to stop."""
+        if self._in_a_row:
+            self._in_a_row.clear()
+
+    def unanswered(self, error: ModelError, reference: str, run: str) -> RunStopped | None:
+        """What to raise in place of the trial's failure, when there were as many of its kind as the taxonomy says."""
+        stops_after = TAXONOMY[error.kind].stops_after
+        if stops_after is None:
+            return None
+        self._in_a_row[error.kind] += 1
+        return stopped(error, reference, run) if self._in_a_row[error.kind] >= stops_after else None
+
+
+def stopped(error: ModelError, reference: str, run: str) -> RunStopped:
+    """Says what was found, what to do, and how to go on."""
+    status = f" ({error.status})" if error.status else ""
+    found = " ".join(str(error).split())[:_LONGEST_FOUND]
+    return RunStopped(
+        f"The deployment '{reference}' ended with {error.kind}{status}: {found} "
+        f"{_ADVICE[error.kind]}; then go on with `assay resume {run}`."
+    )
