@@ -4,7 +4,7 @@ Used by `sharing.py`. A holder renews one of its partitions every few seconds an
 is asked by breaking the lease that it renews next; it then looks for itself how much it has to give.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 
 from assay.quota.leases import GUARD_SECONDS, LEASE_SECONDS, PartitionLeases
@@ -37,11 +37,14 @@ class Doorbell:
         """Rings at the holders that a fair deal assigns to this worker. Raises StorageError."""
         others = board.others(self._worker)
         level = fair_level(self._leases.count, [mine, *map(claim, others)])
-        lacking = {ticket.worker: min(ticket.wants, level) - len(ticket.held) for ticket in others}
+        asks = {each.worker: set(each.asks) & set(board.breaking()) for each in others}  # they asked before us
+        lacking = {each.worker: min(each.wants, level) - len(each.held) - len(asks[each.worker]) for each in others}
         lacking[self._worker] = min(mine.wants, level) - mine.held
-        surplus = [(each.worker, len(each.held) - min(each.wants, level)) for each in _by_turn(others, board)]
-        chosen = deal(surplus, {worker: lack for worker, lack in lacking.items() if lack > 0})
-        holders = chosen.get(self._worker, set())
+        surplus = [
+            (each.worker, len(each.held) - min(each.wants, level) - _times_asked(each, asks.values()))
+            for each in _by_turn(others, board)
+        ]
+        holders = deal(surplus, lacking)[self._worker]
         await self.ask([ticket for ticket in others if ticket.worker in holders], board, now)
 
     async def ask(self, holders: Sequence[Ticket], board: Board, now: float) -> None:
@@ -67,6 +70,11 @@ class Doorbell:
 
 def claim(ticket: Ticket) -> Claim:
     return Claim(len(ticket.held), ticket.wants)
+
+
+def _times_asked(ticket: Ticket, asks: Iterable[set[int]]) -> int:
+    """How many workers asked for something of what this one holds."""
+    return sum(not asked.isdisjoint(ticket.held) for asked in asks)
 
 
 def _by_turn(tickets: Sequence[Ticket], board: Board) -> list[Ticket]:

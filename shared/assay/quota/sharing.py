@@ -19,6 +19,7 @@ from assay.telemetry import Telemetry
 
 # A worker waits this long for the tickets of those who begin with it, before it divides what is there.
 SETTLING_SECONDS = 0.75
+_HURRIED_SETTLING_SECONDS = 0.4
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 8.0
 _LONGEST_PATIENCE_SECONDS = 4.0
 _AFTER_FAILURE_SECONDS = 2.0
@@ -205,6 +206,7 @@ class Sharing:
             return
         if held < share.due:
             await self._doorbell.ask_for_share(board, Claim(held, wants), now)
+            await self._post(wants)  # others must know what is promised to us
         elif held == 0:
             await self._doorbell.ask(self._parking.whose_turn_ends(self._others(board), board.now, now), board, now)
 
@@ -231,7 +233,7 @@ class Sharing:
         self._is_content = False
         if not self._has_settled:
             self._has_settled = True
-            return SETTLING_SECONDS * self._spread()
+            return (SETTLING_SECONDS if held else _HURRIED_SETTLING_SECONDS) * self._spread()
         if held == 0 and share.due == 0:
             return await self._park(now)
         self._parking.end()
@@ -287,6 +289,7 @@ class Sharing:
                 self._tickets.worker,
                 said_at=0.0,
                 turns=held,
+                asks=tuple(self._doorbell.asked),
                 wants=wants,
                 turn_seconds=max(0.0, self._leases.next_turn - now) if held else 0.0,
                 held_seconds=now - self._held_since if held else 0.0,

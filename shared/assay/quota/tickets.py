@@ -28,7 +28,7 @@ class Ticket:
     """What a worker last said. `said_at` is storage's time in seconds; `turns` are its partitions in renewal order.
 
     The first of them is renewed `turn_seconds` later, the others follow in equal steps. `held` are those that are
-    leased still. It holds something since `held_seconds` before it said so. Nobody may take its partitions over before
+    leased still; `asks` are those of others whose leases it broke. It holds something since `held_seconds` before it said so. Nobody may take its partitions over before
     `debt_seconds` after that.
     """
 
@@ -36,6 +36,7 @@ class Ticket:
     said_at: float
     turns: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
+    asks: tuple[int, ...] = ()
     wants: int = 1
     turn_seconds: float = 0.0
     held_seconds: float = 0.0
@@ -184,7 +185,8 @@ def _lost_one(ticket: Ticket, owners: Mapping[int, Ticket], states: Mapping[int,
 
 def _written(ticket: Ticket) -> dict[str, str]:
     metadata = {
-        "holds": ",".join(map(str, ticket.turns)) or "none",
+        "holds": _joined(ticket.turns),
+        "asks": _joined(ticket.asks),
         "wants": str(ticket.wants),
         "turn_seconds": f"{ticket.turn_seconds:.2f}",
         "held_seconds": f"{ticket.held_seconds:.0f}",
@@ -196,17 +198,25 @@ def _written(ticket: Ticket) -> dict[str, str]:
 def _read(worker: str, entry: BlobEntry) -> Ticket:
     """Whatever cannot be read counts as not said."""
     metadata = entry.metadata
-    turns = tuple(int(index) for index in metadata.get("holds", "").split(",") if index.isdecimal())
     return Ticket(
         worker,
         entry.modified.timestamp() + _HALF_A_SECOND,
-        turns=turns,
+        turns=_indices(metadata.get("holds", "")),
+        asks=_indices(metadata.get("asks", "")),
         wants=max(1, int(_number(metadata.get("wants", "")))),
         turn_seconds=_number(metadata.get("turn_seconds", "")),
         held_seconds=_number(metadata.get("held_seconds", "")),
         debt_seconds=_number(metadata.get("debt_seconds", "")),
         facts={name.removeprefix(_FACT): value for name, value in metadata.items() if name.startswith(_FACT)},
     )
+
+
+def _joined(indices: Iterable[int]) -> str:
+    return ",".join(map(str, indices)) or "none"
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    return tuple(int(index) for index in text.split(",") if index.isdecimal())
 
 
 def _number(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import selectors
 from collections import deque
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from assay.errors import StorageError
 from assay.quota.base import Charge, Permit, PermitExpired, Quota
 from assay.quota.limiter import BlobLeaseLimiter
 from assay.storage.memory import MemoryStorage
@@ -64,10 +66,11 @@ class Worker:
     fleet: Fleet
     name: str
     thawed: asyncio.Event = field(default_factory=asyncio.Event)
+    loads: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.thawed.set()
-        self.random = random.Random(self.name)
+        self.random = random.Random(f"{self.fleet.seed} {self.name}")
         storage = MemoryView(self.fleet.storage, self)
         self.limiter = BlobLeaseLimiter(
             storage,  # type: ignore[arg-type]
@@ -102,6 +105,16 @@ class Worker:
         for tokens in charges:
             await self.send(tokens)
 
+    def load(self, tokens: int, at_once: int = 8) -> None:
+        """Wants to send all the time, until `rest`."""
+        self.rest()
+        self.loads = [asyncio.create_task(self.send_forever(itertools.repeat(tokens))) for _ in range(at_once)]
+
+    def rest(self) -> None:
+        for task in self.loads:
+            task.cancel()
+        self.loads = []
+
     def freeze(self) -> None:
         self.thawed.clear()
 
@@ -122,27 +135,43 @@ class MemoryView:
             return self._list
 
         async def call(*args: Any, **options: Any) -> Any:
-            await self._worker.thawed.wait()
+            await self._pass()
             result = await method(*args, **options)
-            await self._worker.thawed.wait()
+            await self._pass()
             return result
 
         return call
 
     async def _list(self, prefix: str) -> Any:
-        await self._worker.thawed.wait()
+        await self._pass()
         async for entry in self._storage.list(prefix):
             yield entry
+        await self._pass()
+
+    async def _pass(self) -> None:
+        """Half of the way there or back; an outage is told after a moment, as a client gives up."""
+        fleet = self._worker.fleet
+        await self._worker.thawed.wait()
+        if fleet.clock() < fleet.storage_away_until:
+            await asyncio.sleep(1.0)
+            raise StorageError("storage is away")
+        if fleet.latency_seconds:
+            await asyncio.sleep(fleet.latency_seconds / 2)
+        await self._worker.thawed.wait()
 
 
 class Fleet:
     """Workers that share one quota through one storage, and a record of everything they sent."""
 
-    def __init__(self, quota: Quota, **options: Any) -> None:
+    def __init__(self, quota: Quota, seed: int = 0, **options: Any) -> None:
+        self.seed = seed
         self.quota = quota
         self.options = options
         self.clock = asyncio.get_running_loop().time
-        self.storage = MemoryStorage(self.clock, lambda: BEGIN + timedelta(seconds=self.clock()))
+        # Azure dates blobs in whole seconds.
+        self.storage = MemoryStorage(self.clock, lambda: BEGIN + timedelta(seconds=int(self.clock())))
+        self.latency_seconds = 0.0
+        self.storage_away_until = -1.0
         self.telemetry = RecordingTelemetry()
         self.sends: list[Send] = []
         self.expired = 0
@@ -154,6 +183,7 @@ class Fleet:
 
     async def drain(self) -> None:
         for worker in self.workers:
+            worker.rest()
             worker.thaw()
             await worker.limiter.drain()
 
