@@ -5,12 +5,13 @@ Any delivery may be a second one, and any line may be the last: what is safe is 
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from assay.errors import LeaseHeld, LeaseLost, MessageRefused
+from assay.errors import LeaseHeld, LeaseLost, MessageRefused, RunStopped
 from assay.execution.job import Jobs, quarantine_message, read_message
 from assay.execution.ledger import ChunkDone, Ledger, claimed
+from assay.execution.stops import is_stopped, write_stop
 from assay.execution.trial import Trial
 from assay.records import ChunkMessage, Failure, Outcome, Row, TrialStatus
 from assay.storage import layout
@@ -23,15 +24,22 @@ POISON_QUEUE = f"{layout.TRIALS_QUEUE}-poison"
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of a message. `ends_run` hints that the run's last chunk may be done; only the listing knows."""
+    """What became of a message. `ends_run` hints that the run may be done, or stopped; only storage knows."""
 
     run: str
     ends_run: bool = False
 
 
+class RowsLeft(Exception):
+    """The run was stopped before all rows of the chunk were asked about; what is done is in the checkpoint."""
+
+
 @dataclass(frozen=True)
 class Worker:
-    """Works on chunks; `slots` bounds the trials under way in this process, over all its chunks."""
+    """Works on chunks; `slots` bounds the trials under way in this process, over all its chunks.
+
+    Once a trial finds that its run must stop, those under way end and are kept, and no other is begun.
+    """
 
     storage: Storage
     jobs: Jobs
@@ -39,6 +47,7 @@ class Worker:
     linger_seconds: float
     now: Callable[[], datetime]
     telemetry: Telemetry
+    stopped_runs: set[str] = field(default_factory=set)
 
     async def handle(self, body: str) -> Handled | None:
         """Works on the chunk that a message of the queue `trials` names, unless it is done or somebody else's.
@@ -54,11 +63,16 @@ class Worker:
             self.telemetry.problem("message_refused", reason=str(refused))
             return None
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
+            if await self._is_stopped(message.run):
+                self.telemetry.event("chunk_left", rows=message.rows)
+                return Handled(message.run)
             try:
                 async with claimed(self.storage, message, self.linger_seconds) as ledger:
                     await self._work(message, job.trials[message.experiment], ledger)
             except ChunkDone:
                 self.telemetry.event("chunk_done_already")
+            except RowsLeft:
+                return Handled(message.run, ends_run=True)
             except (LeaseHeld, LeaseLost):
                 await self._put_back(layout.TRIALS_QUEUE, body)
                 return Handled(message.run)
@@ -95,7 +109,11 @@ class Worker:
     async def _work(self, message: ChunkMessage, trial: Trial, ledger: Ledger) -> None:
         rows = await self._rows(message, ledger)
         self.telemetry.event("chunk_started", rows=len(rows), from_checkpoint=message.rows - len(rows))
-        await _all(self._try(trial, row, ledger) for row in rows)
+        left: list[Row] = []
+        await _all(self._try(message.run, trial, row, ledger, left) for row in rows)
+        if left:
+            self.telemetry.event("chunk_left", rows=len(left))
+            raise RowsLeft
         await ledger.finish()
         self.telemetry.event("chunk_finished", **ledger.tally.model_dump())
 
@@ -106,11 +124,33 @@ class Worker:
         rows = (Row.model_validate_json(line) for line in lines.splitlines())
         return [row for row in rows if row.number not in ledger.safe_rows]
 
-    async def _try(self, trial: Trial, row: Row, ledger: Ledger) -> None:
+    async def _try(self, run: str, trial: Trial, row: Row, ledger: Ledger, left: list[Row]) -> None:
         # The slot is kept until the outcome is safe: so a crash repeats no more calls than there are slots.
         async with self.slots:
             ledger.check_claim()
-            await ledger.add(await trial.run(row))
+            if run in self.stopped_runs:
+                left.append(row)
+                return
+            try:
+                outcome = await trial.run(row)
+            except RunStopped as stopped:
+                left.append(row)
+                await self._stop(run, stopped)
+                return
+            await ledger.add(outcome)
+
+    async def _stop(self, run: str, stopped: RunStopped) -> None:
+        if run not in self.stopped_runs:
+            self.stopped_runs.add(run)
+            self.telemetry.problem("run_stopped", run=run, reason=str(stopped))
+            await write_stop(self.storage, run, stopped, self.now())
+
+    async def _is_stopped(self, run: str) -> bool:
+        """Looked up for every chunk, as a person may let the run go on."""
+        if await is_stopped(self.storage, run):
+            return True
+        self.stopped_runs.discard(run)
+        return False
 
     async def _put_back(self, queue: str, body: str) -> None:
         """Somebody else has the chunk, or had it when it died: look again later, without counting as a failure."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import pytest
+from virtual_time import run_virtually
 
 from assay.errors import RunStopped, StorageError
 from assay.quota.account import Account, read_account
@@ -18,7 +19,6 @@ from assay.storage import layout
 from assay.storage.base import BlobEntry
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
-from virtual_time import run_virtually
 
 RUN = "demo-1234567890"
 HIGHEST = Decimal("0.010")

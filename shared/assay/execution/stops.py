@@ -1,0 +1,43 @@
+"""Why a run was stopped: one small blob, written by the worker that noticed first, there until the run is resumed.
+
+Workers look for it before each chunk, the orchestrator when it counts.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from assay.errors import BlobExists, BlobMissing, RunStopped
+from assay.quota.budget import BudgetUsedUp
+from assay.records import Record
+from assay.storage import layout
+from assay.storage.base import Blobs
+
+
+class Stop(Record):
+    """`budget`: the budget is used up. `hopeless`: no request can succeed; `message` says what a person can do."""
+
+    reason: Literal["budget", "hopeless"]
+    message: str
+    at: datetime
+
+
+async def write_stop(blobs: Blobs, run: str, stopped: RunStopped, at: datetime) -> None:
+    """Marks the run as stopped; the first reason stays."""
+    stop = Stop(reason="budget" if isinstance(stopped, BudgetUsedUp) else "hopeless", message=str(stopped), at=at)
+    try:
+        await blobs.write(layout.stop(run), stop.model_dump_json().encode())
+    except BlobExists:
+        return
+
+
+async def read_stop(blobs: Blobs, run: str) -> Stop | None:
+    """Why the run is stopped, or None."""
+    try:
+        return Stop.model_validate_json(await blobs.read(layout.stop(run)))
+    except BlobMissing:
+        return None
+
+
+async def is_stopped(blobs: Blobs, run: str) -> bool:
+    """Whether the run is stopped, from one small request."""
+    return await blobs.find(layout.stop(run)) is not None
