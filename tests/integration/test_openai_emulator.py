@@ -9,15 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from aiohttp import ClientSession
-from openai import AsyncAzureOpenAI, AsyncOpenAI
+from emulator_caller import HELLO, calling, lines, one_deployment, post, report, wait_until_idle
+from openai import AsyncOpenAI
 
 from assay.local.emulator_config import (
     Deployment,
@@ -27,63 +27,15 @@ from assay.local.emulator_config import (
     Latency,
     load_emulator_config,
 )
-from assay.local.openai_emulator import EmulatorSettings, running_emulator
+from assay.local.openai_emulator import EmulatorSettings
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "emulator"
-HELLO: Any = [{"role": "user", "content": "Hello"}]
 TICKET: Any = [{"role": "user", "content": "Ticket T-2: what the customer wants, as json"}]
-
-
-class Caller:
-    """The real client and a plain session against one emulator."""
-
-    def __init__(self, address: str, azure: AsyncAzureOpenAI, http: ClientSession) -> None:
-        self.address = address
-        self.azure = azure
-        self.http = http
-
-    async def ask(self, messages: Any = HELLO, model: str = "mini", **parameters: Any) -> Any:
-        return await self.azure.chat.completions.create(model=model, messages=messages, **parameters)
-
-    async def refused(self, **parameters: Any) -> openai.APIStatusError:
-        with pytest.raises(openai.APIStatusError) as refusal:
-            await self.ask(**parameters)
-        return refusal.value
-
-    async def stats(self) -> dict[str, Any]:
-        async with self.http.get(f"{self.address}/emulator/stats") as response:
-            return dict(await response.json())
-
-
-@asynccontextmanager
-async def calling(
-    config: EmulatorConfig, settings: EmulatorSettings | None = None, *, key: str = "any", timeout_seconds: float = 20
-) -> AsyncIterator[Caller]:
-    async with running_emulator(config, settings) as address, ClientSession() as http:
-        azure = AsyncAzureOpenAI(
-            azure_endpoint=address,
-            api_key=key,
-            api_version="2024-10-21",
-            max_retries=0,
-            timeout=timeout_seconds,
-        )
-        async with azure:
-            yield Caller(address, azure, http)
-
-
-def one_deployment(faults: dict[str, Any] | None = None, **fields: Any) -> EmulatorConfig:
-    content = EmulatorFile.model_validate({"seed": 3, "faults": faults or {}})
-    script = EmulatorScript(Path("emulator.yaml"), content)
-    return EmulatorConfig({"mini": Deployment(model="gpt-4o-mini-2024-07-18", **fields)}, (script,))
 
 
 @pytest.fixture
 def triage() -> EmulatorConfig:
     return load_emulator_config([FIXTURES / "triage.yaml"])
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 async def test_an_answer_has_text_usage_and_filter_results(triage: EmulatorConfig) -> None:
@@ -393,16 +345,6 @@ async def ask_all(config: EmulatorConfig, numbers: Any) -> dict[int, str]:
     return answers
 
 
-async def report(caller: Caller, query: str = "") -> dict[str, Any]:
-    async with caller.http.get(f"{caller.address}/_emulator{query}") as response:
-        return dict(await response.json())
-
-
-async def post(caller: Caller, path: str) -> None:
-    async with caller.http.post(caller.address + path) as response:
-        assert response.status == 200
-
-
 def scheduled(*entries: dict[str, Any], **fields: Any) -> EmulatorConfig:
     content = EmulatorFile.model_validate({"seed": 3, "schedule": list(entries)})
     deployment = Deployment(model="gpt-4o-mini-2024-07-18", **fields)
@@ -545,14 +487,6 @@ async def test_embeddings_come_by_both_paths_and_use_the_quota() -> None:
 
     assert azure.data[0].embedding == pytest.approx(other.data[0].embedding)
     assert (len(azure.data), len(azure.data[1].embedding), azure.usage.total_tokens) == (2, 32, 5)
-
-
-async def wait_until_idle(caller: Caller) -> None:
-    for _ in range(1000):
-        if not (await caller.stats())["in_flight"]:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the emulator still holds a request after ten seconds")
 
 
 async def wait_for_text(path: Path) -> None:

@@ -55,7 +55,7 @@ class Tally:
             "prompt_tokens": self.prompt_tokens,
             "cached_prompt_tokens": self.cached_prompt_tokens,
             "completion_tokens": self.completion_tokens,
-            "usd": None if usd is None else str(usd),
+            "usd": None if usd is None else f"{usd:f}",
         }
 
 
@@ -80,4 +80,4 @@ def total(bills: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def _sum(tallies: list[dict[str, Any]]) -> dict[str, Any]:
     counts = ("requests", "prompt_tokens", "cached_prompt_tokens", "completion_tokens")
     usd = sum((Decimal(tally["usd"]) for tally in tallies if tally["usd"] is not None), Decimal())
-    return {**{name: sum(tally[name] for tally in tallies) for name in counts}, "usd": str(usd)}
+    return {**{name: sum(tally[name] for tally in tallies) for name in counts}, "usd": f"{usd:f}"}

@@ -36,7 +36,7 @@ class TokenCount(Strict):
 class HeaderRules(Strict):
     """Which headers a deployment sends about its quota. On the service every one of them is optional.
 
-    `values`: the true ones, `minus_one` or `zero` in place of each (both were seen), or none at all.
+    `values`: the `real` ones, `minus_one` or `zero` in place of each (both were seen), or none at all.
     `limit_period`: whether limits are told per `minute`, or per `window` of the axis, as deployments do whose
     `x-ratelimit-renewalperiod-requests` is 10. `renewal_period`: the spelling of that header, or none.
     `spelling`: `dashed` writes `x-rate-limit-...`. `extras`: adds `x-ratelimit-key`, `policy-id` and, on a 429,
@@ -44,7 +44,7 @@ class HeaderRules(Strict):
     (`both`), one of them, `x-ms-retry-after-ms`, an HTTP `date`, the value -1, or not at all.
     """
 
-    values: Literal["true", "minus_one", "zero", "none"] = "true"
+    values: Literal["real", "minus_one", "zero", "none"] = "real"
     limit_period: Literal["minute", "window"] = "minute"
     renewal_period: Literal["renewalperiod", "renewal-period", "none"] = "renewalperiod"
     spelling: Literal["usual", "dashed"] = "usual"

@@ -104,9 +104,7 @@ def _check_strict(node: _Node, context: _Context, name: str, root: _Node) -> Non
             raise _invalid(name, context, f"'{keyword}' is not permitted")
     if "$ref" in node:
         if not isinstance(node["$ref"], str) or referred(node["$ref"], root) is None:
-            raise _invalid(
-                name, context, f"reference {node['$ref']!r} points to nothing at the top level of the schema"
-            )
+            raise _invalid(name, context, f"reference {node['$ref']!r} points to no schema")
         return
     if not node.keys() & {"type", "anyOf", "enum", "const"}:
         raise _invalid(name, context, "schema must have a 'type' key")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from assay.local.emulated_embeddings import embeddings_body, read_embedding_request, unit_vector
-from assay.local.emulator_refusals import Refusal
 from assay.local.emulator_config import Deployment
+from assay.local.emulator_refusals import Refusal
 
 SMALL = Deployment(model="m", embedding_dimensions=64, context_tokens=100)
 

@@ -8,8 +8,8 @@ import pytest
 
 from assay.local.emulated_draws import normal, uniform
 from assay.local.emulated_faults import choose_fault, latency_seconds
-from assay.local.emulated_schema import schema_instance
 from assay.local.emulated_model import EmulatedModel
+from assay.local.emulated_schema import schema_instance
 from assay.local.emulator_config import Deployment, EmulatorConfig, Faults, Latency, load_emulator_config
 from assay.local.emulator_requests import ChatRequest, read_chat_request
 
