@@ -2,6 +2,7 @@
 
 INBOX, SUITES, RUNS, QUARANTINE, BUNDLES, QUOTA = "inbox", "suites", "runs", "quarantine", "bundles", "quota"
 AUDIT = "audit"
+CACHE = "cache"
 
 TRIALS_QUEUE, INGEST_QUEUE = "trials", "ingest"
 
@@ -93,3 +94,8 @@ def receipt(run: str, sink: str) -> str:
 def audit_journal(run: str, worker: str, number: int) -> str:
     """One worker's audit records of a run; the next number begins when a journal is full."""
     return f"{AUDIT}/{run}/{worker}-{number}.jsonl"
+
+
+def cached_answer(key: str) -> str:
+    """An answer by the digest of its question; the folders keep listings by a part of the keys possible."""
+    return f"{CACHE}/{key[:2]}/{key}.json"
