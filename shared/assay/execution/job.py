@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from assay.errors import BlobExists, BlobMissing, MessageRefused
 from assay.execution.trial import Trial
+from assay.middleware.redaction import default_redact
 from assay.planning.frozen import read_header, read_plan
 from assay.records import ChunkMessage, Plan, Refusal, RunHeader, is_run_id
 from assay.storage import layout
 from assay.storage.base import Blobs
+from assay.telemetry import Redact
 
 KEPT_JOBS = 8
 SHOWN_CHARACTERS = 2_000
@@ -87,17 +89,23 @@ def read_message(body: str) -> ChunkMessage:
     return message
 
 
-async def quarantine_message(blobs: Blobs, body: str, reason: str, run: str | None, at: datetime) -> None:
-    """Keeps a message that could not be processed, for a person; the same message again changes nothing."""
+async def quarantine_message(
+    blobs: Blobs, body: str, reason: str, run: str | None, at: datetime, redact: Redact | None = None
+) -> None:
+    """Keeps a message that could not be processed, for a person; the same message again changes nothing.
+
+    What it says is redacted, with the shipped patterns alone unless there is a better `redact`.
+    """
+    clean = redact or default_redact()
     digest = hashlib.sha256(body.encode()).hexdigest()[:16]
     path = f"{layout.run_messages(run)}{digest}.json" if run else layout.refused_message(digest)
     record = Refusal(
         kind="message",
         subject=digest,
-        reason=reason,
+        reason=clean(reason),
         at=at,
         run=run,
-        content=body.replace("\x00", "\\x00")[:SHOWN_CHARACTERS],
+        content=clean(body).replace("\x00", "\\x00")[:SHOWN_CHARACTERS],
     )
     try:
         await blobs.write(path, record.model_dump_json(indent=1).encode())

@@ -4,7 +4,7 @@ Whatever leaves as log, event, error text, audit or quarantine record goes throu
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from re import Match, Pattern, compile, error, escape
 from time import perf_counter
 from typing import Protocol
@@ -85,11 +85,14 @@ class PatternRedactor:
         return part
 
 
-class NoRedactor:
-    """Changes nothing; for tests."""
+@cache
+def _shipped() -> PatternRedactor:
+    return PatternRedactor()
 
-    def redact(self, text: str) -> str:
-        return text
+
+def default_redact() -> Callable[[str], str]:
+    """Redaction with the shipped patterns alone: the same in every process, and knows no setting."""
+    return _shipped().redact
 
 
 def _present(text: str) -> list[Kind]:

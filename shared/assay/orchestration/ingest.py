@@ -8,12 +8,13 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from assay.errors import BlobExists, BlobMissing, DatasetError, MessageRefused, NameRefused, SuiteError, UserError
 from assay.execution.job import quarantine_message
+from assay.middleware.redaction import default_redact
 from assay.orchestration.events import dropped_paths
 from assay.orchestration.progress import take_up
 from assay.orchestration.scratch import scratch_folder
@@ -25,7 +26,7 @@ from assay.storage import layout
 from assay.storage.base import BlobEntry, Storage
 from assay.suite.loading import suite_digest
 from assay.suite.models import Suite
-from assay.telemetry import Telemetry
+from assay.telemetry import Redact, Telemetry
 
 MAX_NAME_CHARACTERS = 200
 SAFE_CHARACTERS = 80
@@ -42,13 +43,14 @@ class Ingest:
     versions: Mapping[str, str]
     now: Callable[[], datetime]
     telemetry: Telemetry
+    redact: Redact = field(default_factory=default_redact)
 
     async def announced(self, body: str) -> list[str]:
         """The drops that a message of the queue `ingest` announces; one that cannot be read is quarantined."""
         try:
             return dropped_paths(body)
         except MessageRefused as refused:
-            await quarantine_message(self.storage, body, str(refused), None, self.now())
+            await quarantine_message(self.storage, body, str(refused), None, self.now(), self.redact)
             self.telemetry.problem("message_quarantined", reason=str(refused))
             return []
 
@@ -128,7 +130,7 @@ class Ingest:
         return True
 
     async def _quarantine(self, path: str, etag: str, reason: str) -> None:
-        await quarantine_file(self.storage, path, etag, reason, None, self.now())
+        await quarantine_file(self.storage, path, etag, reason, None, self.now(), self.redact)
         self.telemetry.problem("file_quarantined", path=_shown(path), reason=reason)
 
 
@@ -156,9 +158,11 @@ def split_drop(path: str) -> tuple[str, str]:
     return suite, file
 
 
-async def quarantine_file(storage: Storage, path: str, etag: str, reason: str, run: str | None, at: datetime) -> None:
-    """Keeps a record of a dropped file that was refused; the same version of it again replaces the record."""
-    record = Refusal(kind="file", subject=_shown(path), reason=_encodable(reason), at=at, run=run)
+async def quarantine_file(
+    storage: Storage, path: str, etag: str, reason: str, run: str | None, at: datetime, redact: Redact
+) -> None:
+    """Keeps a redacted record of a dropped file that was refused; the same version again replaces the record."""
+    record = Refusal(kind="file", subject=_shown(redact(path)), reason=_encodable(redact(reason)), at=at, run=run)
     await storage.write(file_refusal_path(path, etag), record.model_dump_json(indent=1).encode(), overwrite=True)
 
 
@@ -181,8 +185,11 @@ def run_id(suite: Suite, path: str, digest: str, again: str = "") -> str:
 
 
 def file_refusal_path(path: str, etag: str) -> str:
-    """Where the quarantine record of a dropped blob is, if it was refused."""
-    suite, _, file = path.partition("/")[2].rpartition("/")
+    """Where the quarantine record of a dropped blob is, if it was refused.
+
+    Redacted with the shipped patterns alone, so that every process finds it.
+    """
+    suite, _, file = default_redact()(path).partition("/")[2].rpartition("/")
     digest = hashlib.sha256(_encodable(f"{path}\n{etag}").encode()).hexdigest()[:16]
     return layout.refused_file(_safe(suite), _safe(file), digest)
 

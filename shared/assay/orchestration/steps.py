@@ -5,24 +5,25 @@ A step reads blobs and writes blobs; what it returns is a few counts, for the or
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from assay.errors import BlobExists, BlobMissing, DatasetError, UserError
+from assay.middleware.redaction import default_redact
 from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.orchestration.scratch import scratch_folder
 from assay.planning.frozen import read_header, read_plan
 from assay.planning.plan import build_plan
-from assay.records import ChunkMessage, Progress, RunHeader, Stage
+from assay.records import BadRow, ChunkMessage, Progress, RunHeader, Stage
 from assay.sources.tabular import open_source
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Suite
-from assay.telemetry import Telemetry, bound
+from assay.telemetry import Redact, Telemetry, bound
 
 SEND_AT_ONCE = 16
 QUEUE_SECONDS = 60
@@ -37,6 +38,7 @@ class AskingSteps:
     queue_depth: int
     now: Callable[[], datetime]
     telemetry: Telemetry
+    redact: Redact = field(default_factory=default_redact)
 
     async def plan(self, run: str) -> dict[str, Any]:
         """Writes `rows.jsonl`, quarantined rows and, last, `plan.json`; does nothing when that is there.
@@ -89,7 +91,9 @@ class AskingSteps:
     async def fail(self, run: str, reason: str) -> None:
         """Marks a run as failed, for people; dropping its file again takes it up where it stopped."""
         seen = await read_progress(self.storage, run) or Progress(run=run, stage=Stage.FAILED)
-        failed = seen.model_copy(update={"stage": Stage.FAILED, "message": reason, "updated_at": self.now()})
+        failed = seen.model_copy(
+            update={"stage": Stage.FAILED, "message": self.redact(reason), "updated_at": self.now()}
+        )
         await write_progress(self.storage, failed)
         self.telemetry.problem("run_failed", run=run, reason=reason)
 
@@ -103,6 +107,7 @@ class AskingSteps:
         )
         await self.storage.upload(layout.rows(header.run), planned.rows)
         if planned.plan.bad_rows:
+            await asyncio.to_thread(_redact_bad_rows, planned.bad_rows, self.redact)
             await self.storage.upload(layout.bad_rows(header.run), planned.bad_rows)
         try:
             await self.storage.write(layout.plan(header.run), planned.plan.model_dump_json().encode())
@@ -125,7 +130,7 @@ class AskingSteps:
 
     async def _refuse(self, header: RunHeader, reason: str) -> None:
         dataset = header.dataset
-        await quarantine_file(self.storage, dataset.path, dataset.etag, reason, header.run, self.now())
+        await quarantine_file(self.storage, dataset.path, dataset.etag, reason, header.run, self.now(), self.redact)
         await self.fail(header.run, reason)
 
     async def _depth(self, run: str, done: int) -> int:
@@ -142,3 +147,14 @@ class AskingSteps:
             await asyncio.gather(*(self.storage.send(layout.TRIALS_QUEUE, one.model_dump_json()) for one in batch))
         if messages:
             self.telemetry.event("chunks_dispatched", chunks=len(messages))
+
+
+def _redact_bad_rows(file: Path, redact: Redact) -> None:
+    """Takes secrets and personal data out of what the rows that are set aside say; their line tells them."""
+    clean = file.with_suffix(".redacted")
+    with file.open("rb") as found, clean.open("wb") as kept:
+        for line in found:
+            row = BadRow.model_validate_json(line)
+            said = {name: redact(text) for name in ("reason", "found", "row_id") if (text := getattr(row, name))}
+            kept.write(row.model_copy(update=said).model_dump_json().encode() + b"\n")
+    clean.replace(file)

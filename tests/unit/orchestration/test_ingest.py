@@ -26,6 +26,7 @@ from run_bench import (
 )
 
 from assay.errors import NameRefused, StorageError
+from assay.middleware.redaction import default_redact
 from assay.orchestration.ingest import AGAIN, file_refusal_path, quarantine_file, split_drop
 from assay.orchestration.progress import write_progress
 from assay.records import Stage
@@ -278,7 +279,7 @@ async def test_a_reason_with_half_a_character_can_be_kept() -> None:
     """Complaints quote what they found, and JSON can escape what UTF-8 cannot hold."""
     storage = MemoryStorage()
 
-    await quarantine_file(storage, DROP, "1", "found '\ud800'", None, NOW)
+    await quarantine_file(storage, DROP, "1", "found '\ud800'", None, NOW, default_redact())
 
     (record,) = await refused_files(storage)
     assert record.reason == "found '\\ud800'"
