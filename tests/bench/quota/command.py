@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from assay.local.processes import terminated_as_interrupted
 
-from . import steady
+from . import faults, sharing, steady
 from .fleet import machine
 from .options import Options
 from .progress import expect, say
@@ -35,11 +35,46 @@ def _cells(options: Options) -> float:
     return len(options.quotas) * (starts + len(options.workers) * options.seconds)
 
 
+def _virtual(name: str) -> Callable[[Options], Iterator[Result]]:
+    """Imported when it runs: it brings the tests' fleet."""
+
+    def run(options: Options) -> Iterator[Result]:
+        from . import virtual
+
+        yield from getattr(virtual, name)(options)
+
+    return run
+
+
+def _replies(options: Options) -> Iterator[Result]:
+    from .replies import retry_after
+
+    yield from retry_after(options)
+
+
+def _by_length(short: float, full: float) -> Callable[[Options], float]:
+    return lambda options: full if options.is_full else short
+
+
 MEASUREMENTS = {
     "A1": Measurement(steady.steady, _cells),
     "A1-80": Measurement(steady.open_load, _cells),
     "A1-long": Measurement(steady.long_requests, lambda options: 2 * (options.seconds + START_SECONDS)),
     "A2": Measurement(steady.request_bound, _cells),
+    "A3": Measurement(sharing.join, _by_length(130, 390)),
+    "A3-virtual": Measurement(_virtual("joins"), _by_length(40, 150)),
+    "A4": Measurement(faults.crash, _by_length(165, 615)),
+    "A5": Measurement(faults.fence, _by_length(175, 175)),
+    "A6": Measurement(faults.outage, _by_length(155, 410)),
+    "A7": Measurement(faults.cut, _by_length(330, 750)),
+    "A8": Measurement(_replies, _by_length(10, 10)),
+    "A9": Measurement(sharing.idle, _by_length(220, 220)),
+    "A10": Measurement(_virtual("crowd"), _by_length(20, 20)),
+    "A11": Measurement(sharing.fairness, _by_length(160, 160)),
+    "A12": Measurement(_virtual("clocks"), _by_length(1, 1)),
+    "A14": Measurement(sharing.drain, _by_length(60, 60)),
+    "A15": Measurement(_virtual("properties"), _by_length(60, 60)),
+    "A16": Measurement(_virtual("cost"), _by_length(20, 60)),
     "baselines": Measurement(steady.baselines, lambda options: len(options.baselines) * _cells(options)),
 }
 
@@ -53,7 +88,7 @@ def main(arguments: Sequence[str]) -> None:
     with terminated_as_interrupted():
         try:
             for name, options in steps:
-                say(f"{name}: {MEASUREMENTS[name].run.__doc__}")
+                say(f"== {name}")
                 for result in MEASUREMENTS[name].run(options):
                     results.append(result)
                     print(result.as_json(), flush=True)

@@ -42,7 +42,7 @@ class Bound:
         return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
 
     def __str__(self) -> str:
-        limits = [f">= {self.least:g}"] * (self.least is not None) + [f"<= {self.most:g}"] * (self.most is not None)
+        limits = [f"{sign} {limit:g}" for sign, limit in ((">=", self.least), ("<=", self.most)) if limit is not None]
         found = "not seen" if self.value is None else f"{self.value:.4g}"
         return f"{self.name} {found} ({' and '.join(limits)})"
 

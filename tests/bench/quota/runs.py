@@ -20,6 +20,7 @@ OURS = ("blob_lease", "none")
 ESTIMATE_ERROR = 0.02
 LEAD_SECONDS = 1.0
 SETTLE_SECONDS = 0.3
+WATCH_SECONDS = 1.0
 LONGEST_WARM_UP = 60.0
 SHORTEST_WARM_UP = 30.0
 TOKEN_WINDOW = 60.0
@@ -30,7 +31,8 @@ NOT_LOST = ("answered", "cancelled", "LimiterDrained")
 class RunPlan:
     """What to run. `load_share` None: as much as can be; else Poisson arrivals at this part of the quota.
 
-    `extra` workers are started later by what happens meanwhile. `cuts` are (from, to, factor) in seconds of the load.
+    `schedule` is the emulator's, `cuts` what it does to the limits: (from, to, factor) in seconds of the load.
+    `orders` gives the workers other work than that.
     """
 
     quota: BenchQuota
@@ -41,6 +43,7 @@ class RunPlan:
     load_share: float | None = None
     schedule: Sequence[Mapping[str, Any]] = ()
     cuts: Sequence[tuple[float, float, float]] = ()
+    orders: Callable[[Play], None] | None = None
     seed: int = 1
 
     @property
@@ -65,6 +68,19 @@ class Play:
     def at(self, seconds: float) -> None:
         """Waits for this second of the load."""
         wait_until(self.began + seconds)
+
+    def watch_leases(self, until: float, found: Callable[[int], bool] = lambda _: False) -> list[tuple[float, int]]:
+        """(seconds of the load, partitions leased) once a second until then, or until it finds what it looks for.
+
+        Its own listings are not counted as the limiter's.
+        """
+        seen: list[tuple[float, int]] = []
+        while not (seen and (seen[-1][0] >= until or found(seen[-1][1]))):
+            leased = self.stage.leased()
+            self.notes["own_operations"] = self.notes.get("own_operations", 0) + 1
+            seen.append((time.monotonic() - self.began, leased))
+            time.sleep(WATCH_SECONDS)
+        return seen
 
     def join(self, count: int) -> list[str]:
         """Starts further workers, which begin at once when all are ready; gives their names."""
@@ -92,6 +108,7 @@ class Measured:
     cpu: dict[str, float]
     unhandled: int
     rows: dict[str, int]
+    leases_left: int | None
     fleet: Fleet
     notes: dict[str, Any]
 
@@ -197,6 +214,9 @@ def _start(plan: RunPlan, stage: Stage, fleet: Fleet) -> Play:
 
 def _order_load(play: Play) -> None:
     plan = play.plan
+    if plan.orders is not None:
+        plan.orders(play)
+        return
     if plan.load_share is None:
         play.fleet.order(do="saturate", at=play.began)
         return
@@ -231,6 +251,7 @@ def _score(play: Play, log_sizes: Sequence[int], cpu: dict[str, float]) -> Measu
         cpu=cpu,
         unhandled=play.fleet.unhandled(),
         rows=rows,
+        leases_left=stage.leased() if plan.limiter == "blob_lease" else None,
         fleet=play.fleet,
         notes=play.notes,
     )

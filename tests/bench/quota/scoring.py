@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 WINDOW_SECONDS = (1, 10, 60)
 MINUTE = 60.0
@@ -71,8 +72,8 @@ class Score:
 
 def read_arrivals(lines: Iterable[str]) -> list[Arrival]:
     """The arrivals of a log, in order of time; those without a charge were refused before they were judged."""
-    received: dict[int, dict[str, object]] = {}
-    answered: dict[int, dict[str, object]] = {}
+    received: dict[int, dict[str, Any]] = {}
+    answered: dict[int, dict[str, Any]] = {}
     for line in lines:
         record = _parsed(line)
         if record is None:
@@ -81,15 +82,15 @@ def read_arrivals(lines: Iterable[str]) -> list[Arrival]:
     return sorted((_arrival(record, answered.get(id_)) for id_, record in received.items()), key=lambda each: each.at)
 
 
-def _parsed(line: str) -> dict[str, object] | None:
+def _parsed(line: str) -> dict[str, Any] | None:
     # The last line of a log that is being written may be cut off.
     try:
-        return json.loads(line) if line.endswith("\n") else None
+        return dict(json.loads(line)) if line.endswith("\n") else None
     except ValueError:
         return None
 
 
-def _arrival(received: Mapping[str, object], answered: Mapping[str, object] | None) -> Arrival:
+def _arrival(received: Mapping[str, Any], answered: Mapping[str, Any] | None) -> Arrival:
     status = answered["status"] if answered else None
     is_down = answered is not None and answered["verdict"] == "down"
     return Arrival(
@@ -200,6 +201,11 @@ def longest_gap(arrivals: Sequence[Arrival], span: Span) -> Span:
     times = [span.begin, *(each.at for each in arrivals if span.holds(each.at)), span.end]
     begin, end = max(pairwise(times), key=lambda pair: pair[1] - pair[0])
     return Span(begin, end)
+
+
+def seconds_below(found: Sequence[tuple[float, float]], wanted: float, since: float) -> float:
+    """Seconds from `since` until the load is as large as wanted for good: 0 when it never was smaller."""
+    return max((at - since for at, rate in found if at >= since and rate < wanted), default=0.0)
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:

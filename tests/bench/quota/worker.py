@@ -13,14 +13,12 @@ import signal
 import sys
 import time
 from collections import Counter
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from assay.execution.asking import Asker
-from assay.execution.routes import Route
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import ChatMessage, ChatRequest
-from assay.llm.pricing import load_prices
 from assay.middleware.base import Question, Unanswered
 from assay.quota.base import Charge, Limiter, Permit, Quota
 from assay.quota.limiter import BlobLeaseLimiter, LimiterDrained
@@ -29,9 +27,13 @@ from assay.storage.azure import AzureStorage
 
 from .journal import Journal, read_orders
 from .loads import API_VERSION, DEPLOYMENT, LOADS, QUOTAS, Prompt, Prompts, content_digest
+from .questions import make_asker
 
-ATTEMPTS_LIMIT = 6
 DRAIN_SECONDS = 25.0
+
+
+# Which request a permit is for; the limiter's port has no place for it.
+_asking: ContextVar[str] = ContextVar("asking", default="")
 
 
 class Counts:
@@ -80,9 +82,11 @@ class _NotingPermit:
 
     def sent(self) -> None:
         self._inner.sent()
-        tenure = getattr(self._inner, "_tenure", None)
-        if tenure is not None:
-            self._journal.write("sent", deadline=tenure.deadline, partition=tenure.index, lease=tenure.lease)
+        # The port does not tell on what a permit stands, and nobody but the bench wants to know.
+        ground = getattr(self._inner, "_ground", None)
+        if ground is not None:
+            stands_on = {"deadline": ground.deadline, "partition": ground.index, "lease": ground.lease}
+            self._journal.write("sent", content=_asking.get(), **stands_on)
 
 
 class Worker:
@@ -100,7 +104,7 @@ class Worker:
         self._model = AzureOpenAIChat(options["endpoint"], API_VERSION, api_key="bench", connections=slots + 8)
         error = options["estimate_error"]
         self._limiter = NotingLimiter(self._make_limiter(), self._journal, error, self._noise)
-        self._ask = self._make_asker()
+        self._ask = make_asker(self._model, self._limiter, self._telemetry)  # type: ignore[arg-type]
         self._tasks: set[asyncio.Task[None]] = set()
         self._unhandled = 0
         self._stopping = asyncio.Event()
@@ -159,6 +163,8 @@ class Worker:
 
     async def _row(self, prompt: Prompt, flow: str) -> None:
         began = time.monotonic()
+        content = content_digest(DEPLOYMENT, prompt.messages)
+        _asking.set(content)
         request = ChatRequest(DEPLOYMENT, (ChatMessage("user", prompt.text),), self._load.max_tokens)
         outcome = "answered"
         try:
@@ -169,19 +175,7 @@ class Worker:
             outcome = "cancelled"
             raise
         finally:
-            content = content_digest(DEPLOYMENT, prompt.messages)
             self._journal.write("row", content=content, asked=began, outcome=outcome, flow=flow)
-
-    def _make_asker(self) -> Asker:
-        return Asker(
-            route=Route(DEPLOYMENT, DEPLOYMENT, self._model, self._limiter),  # type: ignore[arg-type]
-            prices=load_prices(),
-            attempts_limit=ATTEMPTS_LIMIT,
-            clock=time.monotonic,
-            sleep=asyncio.sleep,
-            random=random.random,
-            telemetry=self._telemetry,
-        )
 
     def _make_limiter(self) -> Limiter:
         if self._options["limiter"] == "none":

@@ -1,0 +1,226 @@
+"""What virtual time measures better than processes: many repeats, long times, wrong clocks. Same limiter, no waiting.
+
+A3 joining, A10 more workers than partitions, A12 clocks, A15 properties, A16 the model of the cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from assay.quota.base import Quota
+from assay.quota.leases import RENEWAL_SECONDS
+from assay.quota.limiter import BlobLeaseLimiter
+from assay.quota.shares import partition_count
+
+from .loads import LOADS, QUOTAS, Prompts
+from .options import Options
+from .results import Bound, Result
+from .scoring import Arrival, Limits, Span, percentile, score
+from .stage import ROOT
+
+TESTS = ROOT / "tests" / "unit" / "quota"
+if str(TESTS) not in sys.path:
+    sys.path.append(str(TESTS))
+
+from virtual_time import Fleet, Worker, run_virtually  # noqa: E402
+
+VIRTUAL = "virtual time"
+CHAT = LOADS["chat"]
+AT_ONCE = 16
+STORAGE_SECONDS = 0.02
+MOST_UNTIL_SHARE = 20.0
+LEAST_UTILISATION = 0.97
+MOST_PARKED_OPERATIONS = 20.0
+COST_TOLERANCE = 0.10
+SHORTEST_SWEEP, LONGEST_SWEEP, SWEEPS_TIMES_PARTITIONS = 10.0, 20.0, 135.0
+HOUR = 3_600.0
+COUNTED_AFTER_SECONDS, COUNTED_SECONDS = 60.0, 600.0
+
+
+class CountedStorage:
+    """A storage that counts the calls to it by kind, as a bill would."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        if not callable(method):
+            return method
+
+        def call(*args: Any, **options: Any) -> Any:
+            self.calls[name] += 1
+            return method(*args, **options)
+
+        return call
+
+
+def make_fleet(quota: Quota, seed: int) -> Fleet:
+    fleet = Fleet(quota, seed=seed, mean_charge_tokens=round(CHAT.mean_charge))
+    fleet.latency_seconds = STORAGE_SECONDS
+    fleet.storage = CountedStorage(fleet.storage)
+    return fleet
+
+
+def load(fleet: Fleet, worker: Worker, seed: int) -> None:
+    """Wants to send chat requests all the time."""
+    prompts = Prompts(CHAT, worker.name, seed)
+
+    async def slot() -> None:
+        while True:
+            await worker.send(prompts.next().tokens + CHAT.max_tokens)
+
+    worker.loads = [asyncio.create_task(slot()) for _ in range(AT_ONCE)]
+
+
+def _in_fleet(quota: Quota, seed: int, scenario: Callable[[Fleet], Any]) -> Any:
+    async def run() -> Any:
+        fleet = make_fleet(quota, seed)
+        try:
+            return await scenario(fleet)
+        finally:
+            await fleet.drain()
+
+    return run_virtually(run())
+
+
+def joins(options: Options) -> Iterator[Result]:
+    """A3: seconds until every joiner holds its smallest share, and what that cost."""
+    repeats = 10 if options.is_full else 3
+    for before, joining in ((8, 4), (1, 15), (15, 1)):
+        took = [seconds for seed in range(repeats) for seconds in _joined(before, joining, seed)]
+        p50, p90 = percentile(took, 0.5), percentile(took, 0.9)
+        notes = {"p50": p50, "max": max(took), "repeats": repeats}
+        bounds = [Bound("p90 seconds until a joiner holds its share", p90, most=MOST_UNTIL_SHARE)]
+        yield Result("A3", {"case": f"{before} -> {before + joining}", "quota": "L"}, bounds, VIRTUAL, notes)
+
+
+def _joined(before: int, joining: int, seed: int) -> list[float]:
+    async def scenario(fleet: Fleet) -> list[float]:
+        return await _join(fleet, before, joining, seed)
+
+    return list(_in_fleet(_quota("L"), seed, scenario))
+
+
+async def _join(fleet: Fleet, before: int, joining: int, seed: int) -> list[float]:
+    for _ in range(before):
+        load(fleet, fleet.worker(), seed)
+    # Not always at the same moment of the holders' renewals.
+    await asyncio.sleep(60.0 + 2.3 * seed)
+    began = fleet.clock()
+    joiners = [fleet.worker() for _ in range(joining)]
+    for worker in joiners:
+        load(fleet, worker, seed)
+    due = partition_count(fleet.quota, round(CHAT.mean_charge)) // (before + joining)
+    return list(await asyncio.gather(*(_seconds_until_held(fleet, worker, due, began) for worker in joiners)))
+
+
+async def _seconds_until_held(fleet: Fleet, worker: Worker, due: int, began: float) -> float:
+    for _ in range(480):
+        if len(worker.limiter.held) >= due:
+            break
+        await asyncio.sleep(0.25)
+    return fleet.clock() - began
+
+
+def crowd(options: Options) -> Iterator[Result]:
+    """A10: four workers for each partition; the quota is used, and those without one cost next to nothing."""
+    quota, workers = _quota("S"), 16
+    seconds = 1_200.0
+
+    async def scenario(fleet: Fleet) -> tuple[float, float, int]:
+        for _ in range(workers):
+            load(fleet, fleet.worker(), 1)
+        await asyncio.sleep(120.0)
+        fleet.storage.calls.clear()
+        await asyncio.sleep(seconds)
+        span = Span(120.0, 120.0 + seconds)
+        found = score(_arrivals(fleet), [Limits(0.0, quota.requests_per_minute, quota.tokens_per_minute)], span)
+        return found.utilisation, found.over["tokens"][60], fleet.storage.calls.total()
+
+    utilisation, over, operations = _in_fleet(quota, 1, scenario)
+    partitions = partition_count(quota, round(CHAT.mean_charge))
+    parked = (operations * HOUR / seconds - computed_operations(partitions)) / (workers - partitions)
+    bounds = [
+        Bound("utilisation", utilisation, least=LEAST_UTILISATION),
+        Bound("tokens over, 60 s", over, most=1.5 * CHAT.mean_charge / quota.tokens_per_minute),
+        Bound("storage operations per hour and parked worker", parked, most=MOST_PARKED_OPERATIONS),
+    ]
+    yield Result("A10", {"case": f"{workers} workers, {partitions} partitions", "quota": "S"}, bounds, VIRTUAL)
+
+
+def clocks(options: Options) -> Iterator[Result]:
+    """A12: a wall clock that is five seconds off. The limiter must not read one."""
+    read = [name for name in inspect.signature(BlobLeaseLimiter.__init__).parameters if "wall" in name]
+    used = sum("wall_clock" in path.read_text(encoding="utf-8") for path in _limiter_files())
+    bounds = [Bound("wall clocks that the limiter reads", len(read) + used, most=0)]
+    yield Result("A12", {"case": "wrong wall clock"}, bounds, VIRTUAL)
+
+
+def _limiter_files() -> Iterator[Any]:
+    yield from (ROOT / "shared" / "assay" / "quota").glob("*.py")
+
+
+def properties(options: Options) -> Iterator[Result]:
+    """A15: random joins, crashes, pauses and outages; the property tests of the limiter."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(TESTS / "test_limiter_properties.py"),
+    ]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    summary = ended.stdout.strip().splitlines()[-1:] or [ended.stderr[-200:]]
+    bounds = [Bound("exit code of the property tests", ended.returncode, most=0)]
+    yield Result("A15", {"case": "properties"}, bounds, VIRTUAL, {"summary": summary[0]})
+
+
+def cost(options: Options) -> Iterator[Result]:
+    """A16: storage operations in an hour of two saturated workers, computed and counted."""
+    for partitions in (4, 16, 64) if options.is_full else (4, 16):
+        quota = _quota_of(partitions)
+        counted = _in_fleet(quota, 1, _count_operations)
+        computed = computed_operations(partitions)
+        ratio = sum(counted.values()) / computed
+        bounds = [Bound("counted over computed", ratio, least=1 - COST_TOLERANCE, most=1 + COST_TOLERANCE)]
+        notes = {"counted_per_hour": counted, "computed_per_hour": round(computed)}
+        yield Result("A16", {"case": f"{partitions} partitions"}, bounds, VIRTUAL, notes)
+
+
+def computed_operations(partitions: int) -> float:
+    """Per hour: every partition renewed each 22 s, and one listing each 10 to 20 s for the whole fleet."""
+    sweep = min(max(SWEEPS_TIMES_PARTITIONS / partitions, SHORTEST_SWEEP), LONGEST_SWEEP)
+    return HOUR / RENEWAL_SECONDS * partitions + HOUR / sweep
+
+
+async def _count_operations(fleet: Fleet) -> dict[str, float]:
+    for _ in range(2):
+        load(fleet, fleet.worker(), 1)
+    await asyncio.sleep(COUNTED_AFTER_SECONDS)
+    fleet.storage.calls.clear()
+    await asyncio.sleep(COUNTED_SECONDS)
+    return {kind: round(count * HOUR / COUNTED_SECONDS) for kind, count in fleet.storage.calls.items()}
+
+
+def _quota_of(partitions: int) -> Quota:
+    """A quota of chat requests that is cut into so many partitions."""
+    per_second = (partitions + 0.5) / 0.9
+    return Quota(round(600 * per_second), round(60 * per_second * round(CHAT.mean_charge)))
+
+
+def _quota(name: str) -> Quota:
+    return Quota(QUOTAS[name].requests, QUOTAS[name].tokens)
+
+
+def _arrivals(fleet: Fleet) -> list[Arrival]:
+    return [Arrival(send.at, send.tokens, 200, None, send.at, admitted=True) for send in fleet.sends]
