@@ -82,7 +82,7 @@ def is_worth_keeping(reply: Reply) -> bool:
 
 
 def packed(entry: CachedAnswer) -> bytes:
-    """The entry's blob: canonical JSON with the digest of the rest of it, so that one read tells whether it is whole."""
+    """The entry's blob: canonical JSON with the digest of the rest of it, so that one read tells if it is whole."""
     content = _plain(entry)
     return _canonical({**content, "sha256": sha256(_canonical(content)).hexdigest()})
 
