@@ -28,8 +28,8 @@ class Ticket:
     """What a worker last said. `said_at` is storage's time in seconds; `turns` are its partitions in renewal order.
 
     The first of them is renewed `turn_seconds` later, the others follow in equal steps. `held` are those that are
-    leased still; `asks` are those of others whose leases it broke. It holds something since `held_seconds` before it said so. Nobody may take its partitions over before
-    `debt_seconds` after that.
+    leased still; `asks` are those of others whose leases it broke. It holds something since `held_seconds` before it
+    said so. Nobody may take its partitions over before `debt_seconds` after that.
     """
 
     worker: str
