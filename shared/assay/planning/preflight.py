@@ -1,12 +1,14 @@
 """Preflight: everything about a suite that can be found wrong before a model is asked."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import ValidationError
 
 from assay.errors import SuiteError
+from assay.middleware.chain import MIDDLEWARE
 from assay.planning.prompts import PromptError, check_template, needed_columns
-from assay.registry import UnknownName, did_you_mean
+from assay.registry import Registry, UnknownName, did_you_mean
 from assay.scoring.base import Scorer
 from assay.scoring.rows import SCORERS
 from assay.suite.loading import load_suite, prompt_path, source_map
@@ -20,7 +22,14 @@ def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
     """The suite of a YAML text, with its prompts and plugins checked too. Raises SuiteError with every complaint."""
     suite = load_suite(text, file)
     source = source_map(text, file)
-    source.refuse([*_prompt_complaints(suite, source), *_scorer_complaints(suite), *_primary(suite)])
+    source.refuse(
+        [
+            *_prompt_complaints(suite, source),
+            *_scorer_complaints(suite),
+            *_primary(suite),
+            *_middleware_complaints(suite),
+        ]
+    )
     return suite
 
 
@@ -77,7 +86,7 @@ def _scorer_complaints(suite: Suite) -> Iterator[Complaint]:
             yield (*path, "plugin"), str(error)
             continue
         except ValidationError as error:
-            yield from _option_complaints(settings.plugin, error, path)
+            yield from _option_complaints(SCORERS, settings.plugin, error, path)
             continue
         if scorer.name in names:
             yield path, f"score '{scorer.name}' stands twice; give one of them another 'name'"
@@ -85,17 +94,33 @@ def _scorer_complaints(suite: Suite) -> Iterator[Complaint]:
         yield from _criterion_complaint(suite, settings.options.get("criterion"), path)
 
 
-def _option_complaints(plugin: str, error: ValidationError, path: Path) -> Iterator[Complaint]:
-    known = list(SCORERS.find(plugin).options.model_fields)
+def _middleware_complaints(suite: Suite) -> Iterator[Complaint]:
+    names: list[str] = []
+    for index, settings in enumerate(suite.middleware):
+        path: Path = ("middleware", index)
+        try:
+            MIDDLEWARE.make(settings.plugin, settings.options)
+        except UnknownName as error:
+            yield (*path, "plugin"), str(error)
+            continue
+        except ValidationError as error:
+            yield from _option_complaints(MIDDLEWARE, settings.plugin, error, path)
+        if settings.plugin in names:
+            yield path, f"middleware '{settings.plugin}' stands twice; its order is fixed, and once is enough"
+        names.append(settings.plugin)
+
+
+def _option_complaints(registry: Registry[Any], plugin: str, error: ValidationError, path: Path) -> Iterator[Complaint]:
+    known = list(registry.find(plugin).options.model_fields)
     for detail in error.errors():
         key = str(detail["loc"][-1]) if detail["loc"] else ""
         if detail["type"] == "extra_forbidden":
-            problem = f"unknown option '{key}'{did_you_mean(key, known)}. Known: {', '.join(known)}"
+            problem = f"unknown option '{key}'{did_you_mean(key, known)}. Known: {', '.join(known) or 'none'}"
         elif detail["type"] == "missing":
             problem = f"option '{key}' is missing"
         else:
             problem = f"option '{key}': {detail['msg'].removeprefix('Value error, ')}".replace("option '': ", "")
-        yield (*path, key), f"scorer '{plugin}': {problem}"
+        yield (*path, key), f"{registry.kind} '{plugin}': {problem}"
 
 
 def _criterion_complaint(suite: Suite, criterion: str | None, path: Path) -> Iterator[Complaint]:

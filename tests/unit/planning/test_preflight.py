@@ -175,3 +175,39 @@ class TestScorers:
     def test_a_suite_without_scorers_has_no_primary_score(self):
         """It only collects answers."""
         assert primary_score(checked_suite(SUITE[: SUITE.index("scorers:")])) is None
+
+
+class TestMiddleware:
+    def test_an_unknown_name_is_told_with_its_line_the_closest_and_all_names(self):
+        """A guard that is misspelt must not be left out silently."""
+        text = SUITE + "middleware:\n  - {plugin: audit}\n  - {plugin: promt_shield}\n"
+        assert complaints(text) == [
+            "demo/suite.yaml:26: unknown middleware 'promt_shield' (did you mean 'prompt_shield'?). "
+            "Known: redaction, audit, prompt_shield, cache, answer_limits"
+        ]
+
+    def test_the_same_plugin_twice_is_an_error(self):
+        """Two sets of options for one link would be a guess."""
+        text = SUITE + "middleware:\n  - {plugin: audit}\n  - {plugin: audit, content: redacted}\n"
+        (found,) = complaints(text)
+        assert found.startswith("demo/suite.yaml:26: middleware 'audit' stands twice")
+
+    @pytest.mark.parametrize(
+        ("entry", "problem"),
+        [
+            ("{plugin: audit, contents: redacted}", "unknown option 'contents' (did you mean 'content'?)"),
+            ("{plugin: audit, content: plain}", "option 'content': Input should be 'none' or 'redacted'"),
+            ("{plugin: answer_limits, most: 3}", "unknown option 'most'. Known: none"),
+            ("{plugin: prompt_shield, patterns: ['(']}", "is not a regular expression"),
+            ("{plugin: prompt_shield, patterns: ['(a+)+b']}", "may take for ever"),
+        ],
+    )
+    def test_wrong_options_are_told_with_their_line(self, entry: str, problem: str):
+        """As scorers' are."""
+        (found,) = complaints(SUITE + f"middleware:\n  - {entry}\n")
+        assert found.startswith("demo/suite.yaml:25: middleware '")
+        assert problem in found
+
+    def test_links_may_stand_in_any_order(self):
+        """Their order is not the suite's to say."""
+        checked_suite(SUITE + "middleware:\n  - {plugin: cache}\n  - {plugin: redaction}\n  - {plugin: audit}\n")
