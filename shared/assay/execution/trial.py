@@ -76,6 +76,7 @@ class Trial:
             discarded=reply.discarded.usage,
             cached=reply.cached,
             reruns=reply.reruns,
+            limit_sent=reply.limit_sent,
         )
 
     def _request(self, messages: tuple[ChatMessage, ...]) -> ChatRequest:

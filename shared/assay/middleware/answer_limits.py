@@ -108,14 +108,15 @@ class _Asking:
         self._criterion.tokens_saved += longest - self._limit
         cut = await self._ask_within_limit()
         if isinstance(cut, Reply):
-            return cut
+            return replace(cut, limit_sent=self._limit)
         self._length = Length(self._limit, is_cut=True)
         self._criterion.reruns += 1
         self._criterion.tokens_saved -= self._prompt_tokens + longest
         try:
-            return _joined(cut, self._seen(await self._ask(self._question)))
+            joined = _joined(cut, self._seen(await self._ask(self._question)))
         except Unanswered as error:
             raise _joined_failure(cut, error) from error
+        return replace(joined, limit_sent=self._limit)
 
     async def _ask_within_limit(self) -> Reply | _Cut:
         request = replace(self._question.request, max_tokens=self._limit)

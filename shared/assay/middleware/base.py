@@ -49,6 +49,7 @@ class Reply:
 
     `deployment` is the one that answered, `attempts` end with the one that succeeded. `spent` is everything that this
     reply cost; `discarded` the part of it that went into answers nobody uses. A `cached` reply cost nothing now.
+    `limit_sent` is the `max_tokens` of the first request where it was lower than the suite's.
     """
 
     answer: ChatAnswer
@@ -59,6 +60,7 @@ class Reply:
     discarded: Spent = NOTHING_SPENT
     cached: bool = False
     reruns: int = 0
+    limit_sent: int | None = None
 
 
 class Unanswered(ModelUnavailable):

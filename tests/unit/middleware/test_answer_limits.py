@@ -117,7 +117,7 @@ async def test_a_cut_answer_is_asked_for_again_at_the_suite_s_limit() -> None:
     reply = await link.answer(question(), model)
     assert model.sent == [104, LONGEST]
     assert (reply.answer.finish_reason, reply.answer.usage.output_tokens) == ("stop", 300)
-    assert reply.reruns == 1
+    assert (reply.reruns, reply.limit_sent) == (1, 104)
     assert [attempt.number for attempt in reply.attempts] == [1, 2, 3, 4]
     assert reply.quota_wait_seconds == 0.5
     cut = Spent(Usage(input_tokens=PROMPT_TOKENS, output_tokens=104), 104 * PRICE)
@@ -131,6 +131,7 @@ async def test_an_answer_cut_at_the_suite_s_own_limit_is_not_asked_for_again() -
     model = Model(lambda row: 5_000)
     reply = await link.answer(question(), model)
     assert (model.sent, reply.answer.finish_reason, reply.reruns) == ([LONGEST], "length", 0)
+    assert reply.limit_sent is None
 
 
 async def test_a_failure_that_a_low_limit_can_cause_is_asked_for_again() -> None:
