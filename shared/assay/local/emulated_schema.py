@@ -12,7 +12,7 @@ from assay.local.emulated_draws import pick, uniform
 MAX_SCHEMA_DEPTH = 8
 """From here on recursion takes its way out: empty arrays, required properties only, the last alternative."""
 
-_ENDLESS_DEPTH = 64
+_ENDLESS_DEPTH = 24
 _WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "juniper")
 _FORMATS = {
     "date-time": "2026-03-14T09:26:53Z",
@@ -47,6 +47,9 @@ def referred(reference: str, root: _Schema) -> _Schema | None:
 
 
 def _instance(schema: _Schema, root: _Schema, draw: _Draw) -> Any:
+    if _depth(draw) > _ENDLESS_DEPTH:
+        # Only a schema that no finite value fits leads here.
+        return {}
     if "$ref" in schema:
         return _instance(referred(schema["$ref"], root) or {}, root, _deeper(draw, "ref"))
     if "const" in schema:
@@ -65,8 +68,6 @@ def _instance(schema: _Schema, root: _Schema, draw: _Draw) -> Any:
 def _object(schema: _Schema, root: _Schema, draw: _Draw) -> dict[str, Any]:
     properties: _Schema = schema.get("properties", {})
     wanted = schema.get("required", ()) if _is_deep(draw) else properties
-    if _depth(draw) > _ENDLESS_DEPTH:
-        return {}
     return {name: _instance(properties.get(name, {}), root, _deeper(draw, name)) for name in wanted}
 
 

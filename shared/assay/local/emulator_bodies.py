@@ -25,6 +25,8 @@ _VERDICTS: dict[str, dict[str, Any]] = {
 }
 _CHUNK_VERDICTS: dict[str, dict[str, Any]] = {**_VERDICTS, "safe": SAFE}
 _PROMPT_FILTER_RESULTS = [{"prompt_index": 0, "content_filter_results": SAFE_PROMPT}]
+_VERDICT_TEXTS = {verdict: json.dumps(results) for verdict, results in _VERDICTS.items()}
+_PROMPT_FILTER_TEXT = json.dumps(_PROMPT_FILTER_RESULTS)
 _CHARACTERS_PER_CHUNK = 12
 
 
@@ -51,20 +53,12 @@ def completion_body(completion: Completion) -> bytes:
     """The body of a 200 answer."""
     said = {"content": None, "refusal": completion.text} if completion.is_refusal else {"content": completion.text}
     message: dict[str, Any] = {"role": "assistant", "refusal": None, **said, "annotations": []}
-    choice = {
-        "index": 0,
-        "finish_reason": completion.finish_reason,
-        "logprobs": None,
-        "message": message,
-        "content_filter_results": _VERDICTS[completion.filter_verdict],
-    }
-    body = {
-        **_frame(completion, "chat.completion"),
-        "choices": [choice],
-        "prompt_filter_results": _PROMPT_FILTER_RESULTS,
-        "usage": _usage(completion),
-    }
-    return json.dumps(body).encode()
+    choice = {"index": 0, "finish_reason": completion.finish_reason, "logprobs": None, "message": message}
+    # Most of a body never changes; it is written once, because this is the hot path.
+    frame, usage = json.dumps(_frame(completion, "chat.completion")), json.dumps(_usage(completion))
+    verdict = f'"content_filter_results": {_VERDICT_TEXTS[completion.filter_verdict]}'
+    choices = f'"choices": [{json.dumps(choice)[:-1]}, {verdict}}}]'
+    return f'{frame[:-1]}, {choices}, "prompt_filter_results": {_PROMPT_FILTER_TEXT}, "usage": {usage}}}'.encode()
 
 
 def stream_events(completion: Completion, usage_wanted: bool) -> list[bytes]:

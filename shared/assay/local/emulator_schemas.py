@@ -22,6 +22,15 @@ NOT_PERMITTED = (
 _PLACE = "response_format.json_schema"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+_LIST, _NUMBER, _COUNT = (list, "array"), ((int, float), "number"), (int, "integer")
+_KEYWORDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    **dict.fromkeys(("enum", "anyOf", "oneOf", "required"), _LIST),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _NUMBER),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _COUNT),
+    **dict.fromkeys(("properties", "items"), (dict, "object")),
+    "$ref": (str, "string"),
+}
+
 _Node = Mapping[str, Any]
 _Context = tuple[str, ...]
 
@@ -43,12 +52,14 @@ def check_json_schema(wanted: object) -> None:
     strict = wanted.get("strict") is True
     if strict:
         _check_root(schema, name)
-    nodes = list(_nodes(schema, ()))
-    for context, node in nodes:
+    properties = 0
+    # Each schema is checked before its parts are looked for: they may not be where they should.
+    for context, node in _nodes(schema, ()):
+        _check_values(node, context, name)
         _check_type(node, context, name)
         if strict:
             _check_strict(node, context, name, schema)
-    properties = sum(len(node.get("properties", ())) for _, node in nodes)
+        properties += len(node.get("properties", ()))
     if strict and properties > MAX_PROPERTIES:
         raise _invalid(name, (), f"schema has {properties} object properties; at most {MAX_PROPERTIES} are allowed")
 
@@ -90,12 +101,21 @@ def _check_root(schema: _Node, name: str) -> None:
 
 
 def _check_type(node: _Node, context: _Context, name: str) -> None:
-    kind = node.get("type", [])
-    for one in kind if isinstance(kind, list) else [kind]:
+    for one in _types(node):
         if not isinstance(one, str) or one not in TYPES:
             raise _invalid(name, context, f"{one!r} is not valid under any of the given schemas")
-    if not isinstance(node.get("properties", {}), dict):
-        raise _invalid(name, context, f"{node['properties']!r} is not of type 'object'")
+    children = [*node.get("properties", {}).values(), *node.get("anyOf", ()), *node.get("oneOf", ())]
+    if not all(isinstance(child, dict) for child in children):
+        raise _invalid(name, context, "every part of a schema must be an object")
+
+
+def _check_values(node: _Node, context: _Context, name: str) -> None:
+    for keyword, (kind, told) in _KEYWORDS.items():
+        value = node.get(keyword)
+        if keyword in node and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise _invalid(name, context, f"{value!r} is not of type '{told}'")
+    if node.get("multipleOf", 1) <= 0 or node.get("type") == []:
+        raise _invalid(name, context, "'multipleOf' must be above 0, and 'type' not empty")
 
 
 def _check_strict(node: _Node, context: _Context, name: str, root: _Node) -> None:
@@ -103,7 +123,7 @@ def _check_strict(node: _Node, context: _Context, name: str, root: _Node) -> Non
         if keyword in node:
             raise _invalid(name, context, f"'{keyword}' is not permitted")
     if "$ref" in node:
-        if not isinstance(node["$ref"], str) or referred(node["$ref"], root) is None:
+        if referred(node["$ref"], root) is None:
             raise _invalid(name, context, f"reference {node['$ref']!r} points to no schema")
         return
     if not node.keys() & {"type", "anyOf", "enum", "const"}:

@@ -70,6 +70,12 @@ def test_a_strict_schema_that_the_service_refuses_is_refused_with_its_place(sche
         ({"name": "two words", "schema": {}}, "does not match pattern"),
         ({"name": "n", "schema": []}, "expected an object, but got an array"),
         ({"name": "n", "schema": {"type": "text"}}, "'text' is not valid"),
+        ({"name": "n", "schema": {"type": []}}, "'type' not empty"),
+        ({"name": "n", "schema": {"minItems": "1"}}, "'1' is not of type 'integer'"),
+        ({"name": "n", "schema": {"anyOf": 5}}, "5 is not of type 'array'"),
+        ({"name": "n", "schema": {"enum": "ab"}}, "'ab' is not of type 'array'"),
+        ({"name": "n", "schema": {"properties": {"a": True}}}, "every part of a schema must be an object"),
+        ({"name": "n", "schema": {"type": "number", "multipleOf": 0}}, "must be above 0"),
     ],
 )
 def test_a_schema_needs_a_name_and_known_types_even_when_it_is_not_strict(wanted: object, told: str) -> None:
@@ -86,6 +92,12 @@ def test_a_strict_schema_may_be_recursive_and_limit_its_values() -> None:
     check_json_schema(strict(schema))
 
     Draft202012Validator(schema).validate(schema_instance(schema, 1, "digest"))
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#"}, objects(left={"$ref": "#"}, right={"$ref": "#"})])
+def test_a_schema_that_nothing_finite_fits_comes_to_an_end(schema: dict[str, Any]) -> None:
+    """The emulator must not hang on it."""
+    assert schema_instance(schema, 1, "digest") is not None
 
 
 def numbers(kind: str) -> st.SearchStrategy[dict[str, Any]]:
