@@ -37,8 +37,8 @@ _MEAN_REST, _REST_DEVIATION = 0.5, 0.6
 # Estimates are off by chance; so many standard deviations of their sum over a window are kept back.
 _DEVIATIONS = 2.5
 
-# Late requests are kept back for up to this part of the quota: in a small window one is rarer than it is dear.
-_MOST_LATE = 0.01
+# How late a late request is; what is kept back for them is no larger a part of the quota than this is of a window.
+_LATE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class Bucket:
         requests = _Window(request_window_seconds, _REQUESTS_EDGE_SECONDS)
         tokens = _Window(TOKENS_WINDOW_SECONDS, _TOKENS_EDGE_SECONDS, margins.estimate_error)
         per_window = quota.requests_per_minute * request_window_seconds / 60
-        late = min(margins.stragglers / per_window, _MOST_LATE)
+        late = min(margins.stragglers / per_window, _LATE_SECONDS / request_window_seconds)
         self._requests = Axis(quota.requests_per_minute, margins.headroom + late, requests)
         self._tokens = Axis(quota.tokens_per_minute, margins.headroom, tokens)
         self._axes = (self._requests, self._tokens)

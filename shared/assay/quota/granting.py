@@ -5,7 +5,6 @@ their order, the reaction to 429s and to announced limits are here.
 """
 
 import asyncio
-import contextvars
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from math import inf
 from typing import Protocol
 
 from assay.errors import AssayError
-from assay.quota.announced import AnnouncedLimit
+from assay.quota.alarm import Alarm
+from assay.quota.announced import ConfiguredLimits, Limits
 from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Quota, Throttling
-from assay.quota.bell import Bell, Sleep
+from assay.quota.bell import Sleep
 from assay.quota.bucket import HEADROOM, REQUESTS_WINDOW_SECONDS, Bucket, Margins, Spending
 from assay.quota.flows import Turns
 from assay.quota.throttle import PROBE_SECONDS, Throttle
@@ -50,8 +50,9 @@ class Granting:
     A request that is tried again after a 429 comes back as a new one, to the end of its flow: turns are by tokens, so
     its flow loses nothing by it, and nobody is overtaken.
 
-    `ground(now)` is asked before every look at the bucket and gives what a permit granted now would stand on, None
-    when nothing is held. `demanded` is told every charge that is granted.
+    `limits` are those of the quota, unless others are given. `ground(now)` is asked before every look at the bucket
+    and gives what a permit granted now would stand on, None when nothing is held. `demanded` is told every charge that
+    is granted.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Granting:
         telemetry: Telemetry,
         clock: Callable[[], float],
         sleep: Sleep,
+        limits: Limits | None = None,
         headroom: float = HEADROOM,
         request_window_seconds: float = REQUESTS_WINDOW_SECONDS,
     ) -> None:
@@ -75,11 +77,9 @@ class Granting:
         self._clock = clock
         self._bucket = Bucket(quota, Margins(headroom), request_window_seconds)
         self._throttle = Throttle()
-        self._requests = AnnouncedLimit(quota.requests_per_minute)
-        self._tokens = AnnouncedLimit(quota.tokens_per_minute)
+        self._limits = limits or ConfiguredLimits(quota)
         self._turns: Turns[_Waiter] = Turns()
-        self._bell = Bell(sleep)
-        self._task: asyncio.Task[None] | None = None
+        self._alarm = Alarm(self._look, clock, sleep)
         self._recent: deque[tuple[float, int]] = deque()
         self._raise_was_told = False
         self._is_drained = False
@@ -94,15 +94,15 @@ class Granting:
         self.check(charge)
         if not self._turns and self._seconds_until_fits(charge) <= 0:
             return self._grant(charge)
-        self._begin()
         return await self._wait_for_turn(charge)
 
     def check(self, charge: Charge) -> None:
         """Raises ChargeTooLarge for what can never be granted, LimiterDrained when nothing is any more."""
-        if charge.tokens > self._quota.tokens_per_minute:
+        largest = self._limits.largest_charge(self._clock())
+        if charge.tokens > largest:
             raise ChargeTooLarge(
                 f"A request to '{self._deployment}' is charged {charge.tokens} tokens, more than the "
-                f"{self._quota.tokens_per_minute} tokens per minute of the deployment. Lower max_tokens, shorten the "
+                f"{largest:.0f} tokens per minute of the deployment. Lower max_tokens, shorten the "
                 f"prompt, or raise the deployment's quota."
             )
         if self._is_drained:
@@ -110,7 +110,7 @@ class Granting:
 
     def wait_seconds(self, charge: Charge) -> float:
         """About how long `acquire` would take now, whoever waits already included; infinite when it can never be."""
-        if self._is_drained or charge.tokens > self._quota.tokens_per_minute:
+        if self._is_drained or charge.tokens > self._limits.largest_charge(self._clock()):
             return inf
         first = self._turns.first()
         wait = self._seconds_until_fits(first.charge if first else charge)
@@ -122,43 +122,33 @@ class Granting:
     def announced(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         """A lower limit is kept for 15 minutes or until a higher one is announced; one above the quota is told once."""
         now = self._clock()
-        before = self._limits(now)
-        self._requests.hear(requests_per_minute, now)
-        self._tokens.hear(tokens_per_minute, now)
-        if self._limits(now) != before:
+        before = self._limits.at(now)
+        is_raised = self._limits.hear(requests_per_minute, tokens_per_minute, now)
+        if self._limits.at(now) != before:
             self._limits_changed(now)
-        if self._requests.is_raised(requests_per_minute) or self._tokens.is_raised(tokens_per_minute):
+        if is_raised:
             self._tell_of_raise(requests_per_minute, tokens_per_minute)
 
     def set_share(self, share: float, at: float, phase_seconds: float) -> None:
         """From now on so much of the quota may be spent."""
         self._bucket.set_share(share, at, phase_seconds=phase_seconds)
-        self._bell.ring()
+        self._ring()
 
     def seconds_in_debt(self, now: float) -> float:
         return self._bucket.seconds_in_debt(now)
 
-    def refuse_all(self) -> None:
-        """Grants nothing from now on; whoever waits is refused."""
-        self._is_drained = True
-        for waiter in self._turns.clear():
-            if not waiter.granted.done():
-                waiter.granted.set_exception(self._refusal())
-
     async def stop(self) -> None:
         """Ends the granting; a second call does nothing."""
-        self.refuse_all()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        self._is_drained = True
+        self._refuse_waiters(self._refusal())
+        await self._alarm.stop()
 
     def facts(self) -> dict[str, str]:
         """The present state in words, for whoever looks at it from outside."""
         now = self._clock()
         self._forget_recent(now)
         requests_factor, tokens_factor = self._throttle.factors(now)
-        requests_limit, tokens_limit = self._limits(now)
+        requests_limit, tokens_limit = self._limits.at(now)
         return {
             "requests_factor": f"{requests_factor:.3f}",
             "tokens_factor": f"{tokens_factor:.3f}",
@@ -170,33 +160,39 @@ class Granting:
             "waiting": str(len(self._turns)),
         }
 
-    def _begin(self) -> None:
-        if self._task is None:
-            # A context of its own: it outlives the trial whose request happens to come first.
-            loop = asyncio.get_running_loop()
-            self._task = loop.create_task(self._grant_forever(), context=contextvars.Context())
-
     async def _wait_for_turn(self, charge: Charge) -> Permit:
         waiter = _Waiter(charge, asyncio.get_running_loop().create_future())
         self._turns.add(waiter)
         if self._turns.first() is waiter:
-            self._bell.ring()
+            self._alarm.ring()
         try:
             return await waiter.granted
         except asyncio.CancelledError:
             self._give_up(waiter)
             raise
 
+    def _ring(self) -> None:
+        if self._turns:
+            self._alarm.ring()
+
     def _give_up(self, waiter: _Waiter) -> None:
         """The caller was cancelled, perhaps in the moment in which its permit was granted."""
         self._turns.forget(waiter)
         if waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
             waiter.granted.result().refund()
-        self._bell.ring()
+        self._ring()
 
-    async def _grant_forever(self) -> None:
-        while True:
-            await self._bell.wait(self._grant_waiting())
+    def _look(self) -> float:
+        try:
+            return self._grant_waiting()
+        except Exception as error:  # whoever waits must not wait for ever
+            self._refuse_waiters(error)
+            raise
+
+    def _refuse_waiters(self, error: Exception) -> None:
+        for waiter in self._turns.clear():
+            if not waiter.granted.done():
+                waiter.granted.set_exception(error)
 
     def _grant_waiting(self) -> float:
         """Grants in turns as long as the next charge fits; returns the seconds until it may."""
@@ -208,13 +204,14 @@ class Granting:
             if wait > 0:
                 return wait
             self._turns.take()
+            self._limits.granted()
             waiter.granted.set_result(self._grant(waiter.charge))
         return inf
 
     def _seconds_until_fits(self, charge: Charge) -> float:
         now = self._clock()
         self._ground(now)
-        self._bucket.set_pace(self._limits(now), self._throttle.factors(now), now)
+        self._bucket.set_pace(self._limits.at(now), self._throttle.factors(now), now)
         return self._bucket.seconds_until_fits(charge, now)
 
     def _grant(self, charge: Charge) -> Permit:
@@ -233,15 +230,12 @@ class Granting:
         while self._recent and self._recent[0][0] <= now - _RECENT_SECONDS:
             self._recent.popleft()
 
-    def _limits(self, now: float) -> tuple[float, float]:
-        return self._requests.at(now), self._tokens.at(now)
-
     def _limits_changed(self, now: float) -> None:
-        requests, tokens = self._limits(now)
+        requests, tokens = self._limits.at(now)
         self._telemetry.event(
             "quota_announced", deployment=self._deployment, requests_per_minute=requests, tokens_per_minute=tokens
         )
-        self._bell.ring()
+        self._ring()
 
     def _tell_of_raise(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         if self._raise_was_told:
@@ -265,18 +259,20 @@ class Granting:
 
     def _refund(self, spending: Spending) -> None:
         self._bucket.refund(spending)
-        self._bell.ring()
+        self._ring()
 
     def _settle(self, spending: Spending, epoch: int, tokens: int) -> None:
         self._throttle.answered(epoch)
         if self._quota.accounting == "settled":
             self._bucket.settle(spending, tokens)
-            self._bell.ring()
+            self._ring()
 
     def _slow_down(self, epoch: int, throttling: Throttling) -> None:
         now = self._clock()
         if not self._throttle.refused(epoch, throttling, now):
             return
+        if not throttling.is_capacity:
+            self._limits.refused(now)
         self._bucket.forfeit(until=self._throttle.closed_until)
         requests_factor, tokens_factor = self._throttle.factors(now)
         self._telemetry.problem(

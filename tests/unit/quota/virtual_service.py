@@ -185,6 +185,8 @@ async def saturated(
     tasks.extend(task for client in clients for task in client.tasks)
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
     await fleet.drain()
     return [each for each in service.log if each.at < seconds]
