@@ -1,133 +1,45 @@
-"""Asking with retries: permits, waits, counts and records, by the rules of the taxonomy."""
+"""Asking one deployment with retries: permits, waits, counts and records, by the rules of the taxonomy."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 import pytest
+from asking_bench import QUESTION, SPENT_AT_ONCE, Bench, failing
+from worker_bench import turns
 
 from assay.errors import RunStopped
-from assay.execution.asking import Asker
 from assay.execution.retry import decide_retry
-from assay.execution.routes import Route
-from assay.llm.base import ChatAnswer, ChatMessage, ChatRequest, ModelError
+from assay.llm.base import ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
 from assay.llm.errors import TAXONOMY, FailureKind
-from assay.llm.pricing import load_prices
-from assay.llm.scripted import Reply, ScriptedModel
+from assay.llm.scripted import scripted_answer
 from assay.middleware.base import Question, Unanswered
-from assay.quota.base import Charge, ChargeTooLarge, PermitExpired, Throttling
-from assay.records import Attempt
-from assay.telemetry import RecordingTelemetry
-
-REQUEST = ChatRequest("chat", (ChatMessage("user", "Hello?"),), max_tokens=10)
-QUESTION = Question("run-1", "plain", "answer", "T-0001", REQUEST)
-SPENT_AT_ONCE = 0.25
-
-
-class CountingPermit:
-    """Writes down what is done with it; may be expired when it is to be used."""
-
-    def __init__(self, log: list[str], *, expired: bool) -> None:
-        self._log = log
-        self._expired = expired
-
-    def sent(self) -> None:
-        if self._expired:
-            self._log.append("expired")
-            raise PermitExpired("too late")
-        self._log.append("sent")
-
-    def refund(self) -> None:
-        self._log.append("refund")
-
-    def throttled(self, throttling: Throttling) -> None:
-        self._log.append(f"throttled {throttling.retry_after_seconds}")
-
-    def settle(self, tokens: int) -> None:
-        return
-
-
-class CountingLimiter:
-    """Grants at once, after a quarter of a second on the bench's clock."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self.expired_permits = 0
-        self.too_large = False
-
-    async def acquire(self, charge: Charge) -> CountingPermit:
-        if self.too_large:
-            raise ChargeTooLarge("more than the deployment's limit")
-        self._bench.now += SPENT_AT_ONCE
-        self.expired_permits -= 1
-        return CountingPermit(self._bench.permits, expired=self.expired_permits >= 0)
-
-    def wait_seconds(self, charge: Charge) -> float:
-        return SPENT_AT_ONCE
-
-    def announced(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        return
-
-    async def drain(self) -> None:
-        return
-
-
-class Bench:
-    """Everything that `ask` takes, and a record of what it did with it."""
-
-    def __init__(self, *replies: Reply) -> None:
-        self.now = 0.0
-        self.waits: list[float] = []
-        self.permits: list[str] = []
-        self.telemetry = RecordingTelemetry()
-        self.limiter = CountingLimiter(self)
-        self.model = ScriptedModel(replies)
-
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.now += seconds
-
-    async def ask(
-        self, attempts_limit: int = 10, random: Callable[[], float] = lambda: 1.0
-    ) -> tuple[ChatAnswer, tuple[Attempt, ...], float]:
-        asker = Asker(
-            ((Route("chat", "chat", self.model, self.limiter),),),
-            load_prices(),
-            attempts_limit=attempts_limit,
-            clock=lambda: self.now,
-            sleep=self.sleep,
-            random=random,
-            telemetry=self.telemetry,
-        )
-        reply = await asker(QUESTION)
-        return reply.answer, reply.attempts, reply.quota_wait_seconds
-
-
-def failing(
-    kind: FailureKind, *, status: int | None = None, wait: float | None = None, sent: bool = True
-) -> ModelError:
-    return ModelError(kind, "no", status=status, request_id="req-1", retry_after_seconds=wait, sent=sent)
+from assay.records import Attempt, Usage
 
 
 async def test_an_answer_at_once_is_one_attempt_and_one_permit() -> None:
     """Nothing is waited for but the permit."""
     bench = Bench("Hello.")
-    answer, attempts, quota_wait = await bench.ask()
-    assert answer.text == "Hello."
-    assert attempts == (Attempt(number=1, deployment="chat", status=200, request_id="scripted"),)
-    assert (bench.permits, bench.waits, quota_wait) == (["sent"], [], SPENT_AT_ONCE)
+    reply = await bench.ask()
+    assert reply.answer.text == "Hello."
+    assert reply.attempts == (Attempt(number=1, deployment="chat", status=200, request_id="scripted"),)
+    assert (bench.permits, bench.waits, reply.quota_wait_seconds) == (["sent"], [], SPENT_AT_ONCE)
 
 
 async def test_every_attempt_takes_its_own_permit_and_leaves_its_own_record() -> None:
     """The records hold kind, status, request id and the wait that followed."""
     bench = Bench(failing(FailureKind.SERVER_ERROR, status=500), failing(FailureKind.TIMEOUT, status=408), "Hello.")
-    _, attempts, quota_wait = await bench.ask()
+    reply = await bench.ask()
+    attempts = reply.attempts
     assert [attempt.error for attempt in attempts] == ["server_error", "timeout", None]
     assert attempts[0] == Attempt(
         number=1, deployment="chat", error="server_error", status=500, request_id="req-1", wait_seconds=1.0
     )
-    assert (bench.permits, quota_wait) == (["sent"] * 3, 3 * SPENT_AT_ONCE)
+    assert (bench.permits, reply.quota_wait_seconds) == (["sent"] * 3, 3 * SPENT_AT_ONCE)
     assert bench.waits == [attempt.wait_seconds for attempt in attempts[:2]]
 
 
@@ -166,8 +78,8 @@ async def test_rate_limits_do_not_use_up_attempts() -> None:
     """Waiting helps against them for certain; they have a bound of their own."""
     throttled = [failing(FailureKind.RATE_LIMITED, status=429, wait=1.0)] * 5
     bench = Bench(*throttled, failing(FailureKind.SERVER_ERROR), *throttled, "Hello.")
-    answer, attempts, _ = await bench.ask(attempts_limit=2)
-    assert (answer.text, len(attempts)) == ("Hello.", 12)
+    reply = await bench.ask(attempts_limit=2)
+    assert (reply.answer.text, len(reply.attempts)) == ("Hello.", 12)
 
 
 @pytest.mark.parametrize("random", [0.0, 0.5, 1.0])
@@ -211,7 +123,7 @@ async def test_a_refusal_slows_the_limiter_down() -> None:
         failing(FailureKind.RATE_LIMITED, status=429, wait=2.0), failing(FailureKind.AT_CAPACITY, status=429), "Hello."
     )
     await bench.ask()
-    assert bench.permits == ["sent", "throttled 2.0", "sent", "throttled None", "sent"]
+    assert bench.permits == ["sent", "throttled 2.0", "sent", "throttled None busy", "sent"]
 
 
 async def test_an_overloaded_service_is_not_our_pace() -> None:
@@ -240,15 +152,15 @@ async def test_an_expired_permit_is_replaced_and_is_no_attempt() -> None:
     """The fence costs a wait for the next permit, nothing else."""
     bench = Bench("Hello.")
     bench.limiter.expired_permits = 2
-    _, attempts, quota_wait = await bench.ask(attempts_limit=1)
+    reply = await bench.ask(attempts_limit=1)
     assert bench.permits == ["expired", "expired", "sent"]
-    assert (len(attempts), quota_wait) == (1, 3 * SPENT_AT_ONCE)
+    assert (len(reply.attempts), reply.quota_wait_seconds) == (1, 3 * SPENT_AT_ONCE)
 
 
 async def test_a_charge_above_the_limit_is_a_failed_attempt_without_a_request() -> None:
     """It ends as `too_large`, like the service's own refusal would."""
     bench = Bench()
-    bench.limiter.too_large = True
+    bench.limiter.largest = 5
     with pytest.raises(Unanswered) as caught:
         await bench.ask()
     assert caught.value.last.kind is FailureKind.TOO_LARGE
@@ -259,3 +171,192 @@ async def test_an_error_that_is_no_model_error_passes_untouched() -> None:
     """A defect is not retried away."""
     with pytest.raises(LookupError):
         await Bench().ask()
+
+
+async def test_what_the_deployment_grants_is_told_with_every_answer_and_error() -> None:
+    """Limits that nobody announces are not made up."""
+    said = RateLimitHeaders(limit_requests=60, limit_tokens=None)
+    answer = replace(scripted_answer("Hello."), rate_limit=RateLimitHeaders(limit_tokens=900))
+    bench = Bench(failing(FailureKind.SERVER_ERROR), failing(FailureKind.RATE_LIMITED, rate_limit=said), answer)
+    await bench.ask()
+    assert bench.limiter.told == [(60, None), (None, 900)]
+
+
+async def test_units_that_are_busy_are_no_pace_of_ours() -> None:
+    """A provisioned deployment says 429 when its units are full: that is no reason to send more slowly for long."""
+    bench = Bench(failing(FailureKind.RATE_LIMITED, status=429, wait=0.5), "Hello.")
+    bench.ladder[0][0].is_provisioned = True
+    reply = await bench.ask()
+    assert (reply.attempts[0].error, bench.permits) == ("units_busy", ["sent", "throttled 0.5 busy", "sent"])
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (failing(FailureKind.SERVER_ERROR), "released"),
+        (failing(FailureKind.UNREACHABLE, sent=False), "released"),
+        (failing(FailureKind.CONTENT_FILTER), "released"),
+        (failing(FailureKind.READ_TIMEOUT), ("settled", None)),
+        (failing(FailureKind.CONNECTION_LOST), ("settled", None)),
+        (failing(FailureKind.CONNECTION_LOST, sent=False), "released"),
+        (
+            failing(FailureKind.INVALID_ANSWER, model="gpt-4o-mini", usage=Usage(input_tokens=1_000_000)),
+            ("settled", Decimal("0.15")),
+        ),
+    ],
+)
+async def test_money_is_reserved_for_every_attempt_and_ends_as_what_was_billed(error: ModelError, ends: Any) -> None:
+    """Nothing for what was refused, everything for what nobody knows, else what the model counted."""
+    bench = Bench(error, failing(FailureKind.CONTENT_FILTER))
+    with pytest.raises(Unanswered):
+        await bench.ask(attempts_limit=1, random=lambda: 0.0)
+    assert bench.budget.log[1] == ends
+
+
+async def test_the_most_that_a_request_may_cost_is_its_prompt_and_its_limit() -> None:
+    """By the deployment's name as long as nobody knows better, then by the model that answered."""
+    bench = Bench(scripts={"gpt-4o-mini": ["a", "b"], "other": ["a", "b"]}, rungs=(("gpt-4o-mini",),))
+    unknown = Bench(scripts={"other": ["a", "b"]}, rungs=(("other",),))
+    for one in (bench, unknown, unknown):
+        await one.ask()
+    most = Decimal(14) * Decimal("0.15e-6") + Decimal(10) * Decimal("0.60e-6")
+    billed = ("settled", Decimal("0.0000045"))
+    assert bench.budget.log == [("reserved", most), billed]
+    assert unknown.budget.log == [("reserved", Decimal(0)), billed, ("reserved", most), billed]
+
+
+async def test_a_budget_that_is_used_up_stops_before_a_permit_is_taken() -> None:
+    """What stops a run passes through."""
+    bench = Bench("Hello.")
+    bench.budget.error = RunStopped("Budget reached")
+    with pytest.raises(RunStopped, match="Budget reached"):
+        await bench.ask()
+    assert (bench.permits, bench.asked("chat")) == ([], 0)
+
+
+async def test_an_answer_that_cannot_be_used_is_paid_for() -> None:
+    """What was thrown away is in the reply's cost, and apart from it."""
+    usage = Usage(input_tokens=100, output_tokens=10)
+    bench = Bench(failing(FailureKind.INVALID_ANSWER, model="gpt-4o-mini", usage=usage), "Hello.")
+    reply = await bench.ask()
+    assert (reply.discarded.usage, reply.discarded.cost_usd) == (usage, Decimal("0.000021"))
+    assert reply.spent.cost_usd == Decimal("0.000021") + Decimal("0.0000045")
+
+
+async def test_answers_that_stay_unusable_are_paid_for_without_an_answer() -> None:
+    """The failed trial knows what it cost."""
+    usage = Usage(input_tokens=100, output_tokens=10)
+    bench = Bench(*[failing(FailureKind.INVALID_ANSWER, model="gpt-4o-mini", usage=usage)] * 3)
+    with pytest.raises(Unanswered) as caught:
+        await bench.ask()
+    assert (caught.value.spent.usage, caught.value.spent.cost_usd) == (usage + usage + usage, Decimal("0.000063"))
+
+
+async def test_an_answer_that_no_filter_has_seen_is_kept_and_told() -> None:
+    """Somebody may want to look at it."""
+    bench = Bench(replace(scripted_answer("Hello."), unfiltered=True))
+    assert (await bench.ask()).answer.text == "Hello."
+    assert bench.telemetry.named("answer_unfiltered") == [{"deployment": "chat", "request_id": "scripted"}]
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("a hook with a bug")])
+async def test_a_hook_hears_of_questions_that_stay_without_an_answer(error: Exception | None) -> None:
+    """Once per question; its own failure harms nothing."""
+    heard: list[Any] = []
+
+    def hook(question: Question, unanswered: Unanswered) -> None:
+        heard.append((question, unanswered))
+        if error:
+            raise error
+
+    bench = Bench(failing(FailureKind.CONTENT_FILTER))
+    with pytest.raises(Unanswered) as caught:
+        await bench.ask(on_exhausted=hook)
+    assert heard == [(QUESTION, caught.value)]
+    assert len(bench.telemetry.named("exhausted_hook_failed")) == (error is not None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_a_row"), [(kind, rule.stops_after) for kind, rule in TAXONOMY.items() if rule.stops_after]
+)
+async def test_failures_that_every_question_would_share_stop_the_run(kind: FailureKind, in_a_row: int) -> None:
+    """After as many in a row as the taxonomy says; the message says what was found, what to do and how to go on."""
+    bench = Bench(*[failing(kind, status=400)] * 9)
+    for _ in range(in_a_row - 1):
+        with pytest.raises(Unanswered):
+            await bench.ask()
+    with pytest.raises(RunStopped) as caught:
+        await bench.ask()
+    assert f"'chat' ended with {kind.value} (400): no" in str(caught.value)
+    assert "assay resume run-1" in str(caught.value)
+
+
+async def test_an_answer_in_between_keeps_bad_requests_from_stopping_the_run() -> None:
+    """Then it is the rows."""
+    bad = failing(FailureKind.INVALID_REQUEST, status=400)
+    bench = Bench(bad, bad, "Hello.", bad, bad)
+    for _ in range(2):
+        with pytest.raises(Unanswered):
+            await bench.ask()
+    await bench.ask()
+    for _ in range(2):
+        with pytest.raises(Unanswered):
+            await bench.ask()
+
+
+def held(bench: Bench) -> None:
+    """Lets the model hold its answer back for ever."""
+
+    async def complete(request: ChatRequest) -> ChatAnswer:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    bench.model.complete = complete
+
+
+async def test_a_cancellation_gives_back_what_was_not_used_wherever_it_strikes() -> None:
+    """Before the money: nothing; before the permit: the money; after sending: nothing, as it may be billed."""
+    by_budget, by_limiter, by_model = Bench("a"), Bench("a"), Bench("a")
+    by_budget.budget.gate = by_limiter.limiter.gate = asyncio.Event()
+    held(by_model)
+    for bench in (by_budget, by_limiter, by_model):
+        task = asyncio.create_task(bench.ask())
+        await turns(3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (by_budget.budget.log, by_budget.permits) == ([], [])
+    assert (by_limiter.budget.log[1:], by_limiter.permits) == (["released"], [])
+    assert (by_model.budget.log[1:], by_model.permits) == ([("settled", None)], ["sent"])
+
+
+async def test_a_cancellation_in_a_back_off_holds_nothing() -> None:
+    """Between attempts there is neither permit nor money."""
+    bench = Bench(failing(FailureKind.SERVER_ERROR), "a")
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    bench.sleep = sleep  # type: ignore[method-assign]
+    task = asyncio.create_task(bench.ask())
+    await turns(3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (bench.budget.log[1:], bench.permits) == (["released"], ["sent"])
+
+
+async def test_a_probe_that_is_cancelled_lets_the_next_one_in() -> None:
+    """Else an open breaker would never be probed again."""
+    bench = Bench("a")
+    breaker = bench.ladder[0][0].breaker
+    for _ in range(5):
+        breaker.failed(-60.0)
+    held(bench)
+    task = asyncio.create_task(bench.ask())
+    await turns(3)
+    assert breaker.wait_seconds(bench.now) > 0
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert breaker.wait_seconds(bench.now) == 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
+from asking_bench import Bench, failing
 from worker_bench import Asked, chunk_rows, trial
 
+from assay.errors import RunStopped
 from assay.llm.base import ChatRequest, ModelError
 from assay.llm.errors import FailureKind
 from assay.middleware.base import Unanswered
-from assay.records import Attempt, Response, Row, Score, TrialStatus
+from assay.records import Attempt, Response, Row, Score, TrialStatus, Usage
 from builders import experiment, suite
 
 CRITERIA = ("tone", "queue", "length")
@@ -177,3 +180,100 @@ async def test_text_that_utf8_cannot_hold_does_not_make_an_outcome_unstorable() 
     assert [one.text for one in failing.responses] == ["whole \U0001f600", "cut \ufffd"]
     assert "cut \ufffd" in failing.model_dump_json()
     assert "cut \ufffd" in scored.model_dump_json()
+
+
+async def never() -> str:
+    await asyncio.Event().wait()
+    return "nobody sets it"
+
+
+async def test_a_trial_that_takes_too_long_keeps_what_was_answered() -> None:
+    """It fails as `trial_timeout`, names the criterion it was cut off in, and asks no more."""
+    asked = in_turn("a", never(), "c")
+    of = suite(("plain",), criteria=CRITERIA, limits={"trial_timeout_seconds": 0.02})
+
+    outcome = await trial(asked, of).run(ROW)
+
+    assert (outcome.status, [one.criterion for one in outcome.responses]) == (TrialStatus.FAILED, ["tone"])
+    failure = outcome.failure
+    assert failure is not None
+    assert (failure.kind, failure.criterion) == ("trial_timeout", "queue")
+    assert "0.02 seconds" in failure.message
+    assert len(asked.rows) == 2
+
+
+async def test_a_trial_that_is_cut_off_says_what_was_tried_and_paid() -> None:
+    """The question under way had an unusable answer and waits for its next attempt; its permit is spent."""
+    usage = Usage(input_tokens=100, output_tokens=10)
+    bench = Bench(failing(FailureKind.INVALID_ANSWER, model="gpt-4o-mini", usage=usage), "{}")
+    attempted = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        attempted.set()
+        await asyncio.Event().wait()
+
+    bench.sleep = sleep  # type: ignore[method-assign]
+    outcome = await trial(bench.asker(), suite(("plain",), limits={"trial_timeout_seconds": 0.02})).run(ROW)
+
+    failure = outcome.failure
+    assert failure is not None
+    assert attempted.is_set()
+    assert [(one.number, one.error) for one in failure.attempts] == [(1, "invalid_answer")]
+    assert (outcome.usage, outcome.cost_usd) == (usage, Decimal("0.000021"))
+
+
+async def test_attempts_of_an_answered_criterion_are_not_told_twice() -> None:
+    """They are in its response already."""
+    bench = Bench(failing(FailureKind.SERVER_ERROR), "{}", failing(FailureKind.TIMEOUT))
+    outcome_of = trial(
+        bench.asker(), suite(("plain",), criteria=("tone", "queue"), limits={"trial_timeout_seconds": 0.05})
+    )
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        bench.now += seconds
+        if len(slept) > 1:
+            await asyncio.Event().wait()
+
+    bench.sleep = sleep  # type: ignore[method-assign]
+    outcome = await outcome_of.run(ROW)
+
+    assert outcome.failure is not None
+    assert [one.error for one in outcome.responses[0].attempts] == ["server_error", None]
+    assert [one.error for one in outcome.failure.attempts] == ["timeout"]
+
+
+async def test_a_stopped_run_and_a_cancellation_are_no_outcomes() -> None:
+    """The rows stay pending."""
+    for error in (RunStopped("no more"), asyncio.CancelledError()):
+        with pytest.raises(type(error)):
+            await trial(in_turn_raising(error)).run(ROW)
+
+
+async def test_a_timeout_that_is_not_the_trials_own_is_a_defect_and_passes() -> None:
+    """It must not look like a slow model."""
+    with pytest.raises(TimeoutError):
+        await trial(in_turn(TimeoutError("somewhere else"))).run(ROW)
+
+
+def in_turn_raising(error: BaseException) -> Asked:
+    def reply(request: ChatRequest) -> Any:
+        raise error
+
+    return Asked(reply)
+
+
+async def test_a_request_holds_every_limit_of_time() -> None:
+    """For the connection, for silence, and for the whole answer."""
+    seen: list[ChatRequest] = []
+
+    def reply(request: ChatRequest) -> str:
+        seen.append(request)
+        return "{}"
+
+    limits = {"request_timeout_seconds": 7, "connect_timeout_seconds": 2, "read_timeout_seconds": 3}
+    await trial(Asked(reply), suite(("plain",), limits=limits)).run(ROW)
+    request = seen[0]
+    timeouts = (request.timeout_seconds, request.connect_timeout_seconds, request.read_timeout_seconds)
+    assert timeouts == (7, 2, 3)
