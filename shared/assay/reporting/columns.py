@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.records import NO_COST, Outcome, TrialStatus, Usage
+from assay.reporting.shortcuts import ShortcutCounts
 from assay.scoring.results import MissingCounts
 
 Floats = npt.NDArray[np.float64]
@@ -32,6 +33,7 @@ class ExperimentColumns:
     cost_usd: Decimal = NO_COST
     models: Counter[str] = field(default_factory=Counter)
     unpriced_models: set[str] = field(default_factory=set)
+    shortcuts: ShortcutCounts = field(default_factory=ShortcutCounts)
 
     @classmethod
     def empty(cls, rows: int, scores: Sequence[str]) -> "ExperimentColumns":
@@ -87,6 +89,7 @@ class ExperimentColumns:
         self.latencies_seconds[slot] = sum(response.latency_seconds for response in outcome.responses)
         self.usage += outcome.usage
         self.cost_usd += outcome.cost_usd
+        self.shortcuts.add(outcome.responses)
         self.models.update(response.model for response in outcome.responses)
         self.unpriced_models.update(response.model for response in outcome.responses if response.cost_usd is None)
 

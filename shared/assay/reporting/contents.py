@@ -15,6 +15,7 @@ from assay.planning.preflight import primary_score, scorers_of
 from assay.records import NO_COST, BadRow, Outcome, Plan, Record, Row, RunHeader, TrialStatus, Usage
 from assay.reporting.columns import ExperimentColumns, row_key
 from assay.reporting.samples import Disagreement, DisagreementSampler, Trouble, TroubleSampler, cut
+from assay.reporting.shortcuts import Shortcuts, shortcut_sentences
 from assay.reporting.wording import headline, missing_sentence, verdict_sentence
 from assay.scoring.aggregates import summarise
 from assay.scoring.base import Scorer
@@ -86,6 +87,7 @@ class ExperimentResult(Record):
     latency: Latency | None
     models: dict[str, int] = Field(description="Answers by the model that gave them")
     metrics: dict[str, Metric]
+    shortcuts: Shortcuts = Shortcuts()
 
 
 class ComparedScore(Record):
@@ -144,6 +146,11 @@ class Contents(Record):
     @property
     def usage(self) -> Usage:
         return sum((one.usage for one in self.experiments), Usage())
+
+    @property
+    def shortcut_sentences(self) -> tuple[str, ...]:
+        """What the cache and lowered limits spared each experiment."""
+        return tuple(said for one in self.experiments for said in shortcut_sentences(one.name, one.shortcuts))
 
     @property
     def unanswered(self) -> int:
@@ -299,6 +306,7 @@ def _experiment_result(suite: Suite, name: str, gathered: _Gathered, metrics: di
         latency=_latency(columns),
         models=dict(sorted(columns.models.items())),
         metrics=metrics,
+        shortcuts=columns.shortcuts.shortcuts(experiment.model.max_tokens),
     )
 
 

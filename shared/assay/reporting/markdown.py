@@ -146,6 +146,9 @@ def _costs(contents: Contents) -> Iterator[str]:
         models = wording.listed([escaped(model) for model in contents.prices.unpriced_models])
         yield ""
         yield f"No price is known for {models}; costs leave those answers out."
+    if contents.shortcut_sentences:
+        yield ""
+        yield from (f"- {_prose(sentence)}" for sentence in contents.shortcut_sentences)
 
 
 def _cost_cells(experiment: ExperimentResult) -> Sequence[str]:
