@@ -68,7 +68,7 @@ SECRETS = (
         compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)"),
         ("-----begin ",),
     ),
-    Kind("jwt", compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*){0,3}", ASCII), ("eyj",)),
+    Kind("jwt", compile(r"\beyJ[\w-]{8,1000}\.[\w-]{4,}(?:\.[\w-]*){0,3}", ASCII), ("eyj",)),
     Kind(
         "storage-key",
         compile(
