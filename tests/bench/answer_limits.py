@@ -1,6 +1,6 @@
 """What adaptive `max_tokens` gains: trials per minute at a token quota, simulated with the real link and no clock.
 
-`python -m tests.bench.answer_limits` prints it. Answers are log-normal and independent of everything that is known before.
+`python -m tests.bench.answer_limits` prints it. Answers are log-normal, and nothing known before tells their length.
 """
 
 import asyncio
@@ -8,13 +8,13 @@ import math
 from dataclasses import dataclass
 from random import Random
 
-from tests.bench.quota.loads import LOADS, QUOTAS, BenchQuota, Load
-
 from assay.llm.base import ChatAnswer, ChatMessage, ChatRequest
 from assay.middleware.answer_limits import AnswerLimits
 from assay.middleware.base import Question, Reply
 from assay.records import Usage
 from assay.telemetry import RecordingTelemetry
+
+from .quota.loads import LOADS, QUOTAS, BenchQuota, Load
 
 SUITE_LIMITS = (400, 600, 800, 1_000, 2_000)
 TRIALS = 4_000

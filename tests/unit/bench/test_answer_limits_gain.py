@@ -6,10 +6,10 @@ import math
 from statistics import NormalDist
 
 import pytest
-from tests.bench.answer_limits import simulate
-from tests.bench.quota.loads import LOADS, QUOTAS
 
 from assay.middleware.answer_lengths import HIGHEST_RERUN_SHARE
+from bench.answer_limits import simulate
+from bench.quota.loads import LOADS, QUOTAS
 
 CHAT, SMALL = LOADS["chat"], QUOTAS["S"]
 
