@@ -5,7 +5,7 @@ Whatever leaves as log, event, error text, audit or quarantine record goes throu
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
-from re import Match, Pattern, compile, error, escape
+from re import IGNORECASE, Match, Pattern, compile, error, escape
 from time import perf_counter
 from typing import Protocol
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from assay.errors import UserError
 from assay.middleware.redaction_patterns import PERSONAL, SECRETS, Kind
 from assay.middleware.repetition import repeats_in_repeats
+from assay.settings import KEY_VAULT_PREFIX, Settings
 
 VARIABLE = "ASSAY_REDACTION_PATTERNS"
 LONGEST_TEXT = 200_000
@@ -24,8 +25,9 @@ SHORT_CHARACTERS, SHORT_TEXTS = 64, 4096
 _KINDS = (*SECRETS, *PERSONAL)
 _MARKS = tuple((mark, at) for at, kind in enumerate(_KINDS) for mark in kind.marks)
 _UNMARKED = {at for at, kind in enumerate(_KINDS) if not kind.marks}
+_STORAGE_SECRET = compile(r"(?:AccountKey|SharedAccessSignature)=([^;]+)", IGNORECASE)
 _DIGITS = compile(r"\d[\d .()/-]{4,}\d|[A-Za-z]{2}\d\d[ A-Za-z0-9]")
-_PROBE_LENGTHS = (8, 16, 64, 250, LONGEST_LINE)
+_PROBE_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, LONGEST_LINE)
 
 
 class Redactor(Protocol):
@@ -83,6 +85,25 @@ class PatternRedactor:
         for pattern in self._custom:
             part = pattern.sub("[redacted:custom]", part)
         return part
+
+
+def redactor_of(settings: Settings) -> PatternRedactor:
+    """This process's redactor: the shipped patterns, those of the settings, and every secret in the settings.
+
+    Raises UserError for a pattern that is wrong. Secrets that are read later (from Key Vault) it has to `learn`.
+    """
+    return PatternRedactor(settings.redaction_patterns, _secrets_in(settings))
+
+
+def _secrets_in(settings: Settings) -> Iterator[str]:
+    endpoints = [endpoint.api_key for endpoint in settings.endpoints.values()]
+    for secret in (settings.azure_openai_api_key, settings.content_safety_key, *endpoints):
+        text = secret.get_secret_value() if secret else ""
+        if not text.startswith(KEY_VAULT_PREFIX):
+            yield text
+    if settings.storage_connection_string:
+        text = settings.storage_connection_string.get_secret_value()
+        yield from (found[1] for found in _STORAGE_SECRET.finditer(text))
 
 
 @cache

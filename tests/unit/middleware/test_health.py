@@ -20,6 +20,8 @@ class Sleeps:
         await self._over.wait()
 
     async def end(self) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
         self._over.set()
         self._over = asyncio.Event()
         for _ in range(4):

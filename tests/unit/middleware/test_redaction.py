@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.errors import UserError
-from assay.middleware.redaction import LONGEST_TEXT, PatternRedactor, default_redact
+from assay.middleware.redaction import LONGEST_TEXT, PatternRedactor, default_redact, redactor_of
 from assay.middleware.redaction_patterns import has_iban_check, has_luhn_digit
 from assay.middleware.repetition import repeats_in_repeats
+from assay.settings import Settings
 
 KEY_64 = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
@@ -88,6 +89,23 @@ def test_secrets_that_the_process_knows_are_found_wherever_they_stand() -> None:
     assert redactor.redact("from the vault") == "from the vault"
     redactor.learn("from the vault")
     assert redactor.redact("from the vault") == "[redacted:secret]"
+
+
+def test_the_secrets_of_the_settings_are_known() -> None:
+    """Keys of all endpoints and of storage; a reference to a vault is no secret."""
+    settings = Settings.load(
+        {
+            "ASSAY_STORAGE": "AccountName=acc;AccountKey=c3RvcmFnZS1rZXk=;BlobEndpoint=http://127.0.0.1:1/acc",
+            "AZURE_OPENAI_API_KEY": "first-model-key",
+            "ASSAY_ENDPOINTS": '{"west": {"url": "https://west.example", "api_key": "second-model-key"}}',
+            "ASSAY_REDACTION_PATTERNS": "EMP-[0-9]{5}",
+        }
+    )
+    redactor = redactor_of(settings)
+
+    said = "c3RvcmFnZS1rZXk= first-model-key second-model-key acc EMP-00042"
+    assert redactor.redact(said) == "[redacted:secret] [redacted:secret] [redacted:secret] acc [redacted:custom]"
+    assert redactor_of(Settings()).redact("keyvault:model-key") == "keyvault:model-key"
 
 
 def test_a_value_that_is_too_short_to_be_a_secret_is_not_searched() -> None:
