@@ -63,6 +63,11 @@ class ConfiguredLimits:
         self._requests = AnnouncedLimit(quota.requests_per_minute)
         self._tokens = AnnouncedLimit(quota.tokens_per_minute)
 
+    def configure(self, quota: Quota) -> None:
+        """From now on this is the configured quota; what was announced stays announced."""
+        self._quota = quota
+        self._requests.configured, self._tokens.configured = quota.requests_per_minute, quota.tokens_per_minute
+
     def at(self, now: float) -> tuple[float, float]:
         return self._requests.at(now), self._tokens.at(now)
 

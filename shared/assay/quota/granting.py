@@ -129,6 +129,11 @@ class Granting:
         if is_raised:
             self._tell_of_raise(requests_per_minute, tokens_per_minute)
 
+    def set_quota(self, quota: Quota) -> None:
+        """From now on the deployment has this accounting; its limits are those of `limits`, which may have changed."""
+        self._quota = quota
+        self._ring()
+
     def set_share(self, share: float, at: float, phase_seconds: float) -> None:
         """From now on so much of the quota may be spent."""
         self._bucket.set_share(share, at, phase_seconds=phase_seconds)

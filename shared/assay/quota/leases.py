@@ -55,11 +55,23 @@ class PartitionLeases:
         self._held: dict[int, Tenure] = {}
         self._first_deadline = inf
         self._turn_at = inf
+        self._ends_at = inf
+
+    @property
+    def prefix(self) -> str:
+        return self._prefix
 
     def use(self, prefix: str, count: int) -> None:
         """From now on these are the partitions. Only while none is held."""
         assert not self._held, "partitions of the former cut are still held"
         self._prefix, self.count = prefix, count
+
+    def end_at(self, at: float) -> None:
+        """No partition may be spent from after this time, unless a later call allows it."""
+        self._ends_at = at
+        for tenure in self._held.values():
+            tenure.deadline = min(tenure.deadline, at)
+        self._first_deadline = min((each.deadline for each in self._held.values()), default=inf)
 
     @property
     def held(self) -> tuple[int, ...]:
@@ -142,7 +154,7 @@ class PartitionLeases:
             lease = await self._acquire(self._path(index))
         except (LeaseHeld, BlobMissing):
             return False
-        deadline = before + LEASE_SECONDS - GUARD_SECONDS
+        deadline = self._deadline(before)
         tenure = Tenure(index, lease, deadline, before + RENEWAL_SECONDS + _LATE_SECONDS)
         now = self._clock()
         if now >= deadline:
@@ -189,7 +201,7 @@ class PartitionLeases:
         if self._held.get(tenure.index) is not tenure:
             await self._release(tenure)
             return
-        tenure.deadline = before + LEASE_SECONDS - GUARD_SECONDS
+        tenure.deadline = self._deadline(before)
         tenure.renew_at = before + RENEWAL_SECONDS + _LATE_SECONDS
         self._held[tenure.index] = self._held.pop(tenure.index)  # to the end of the turns
         self._first_deadline = min(each.deadline for each in self._held.values())
@@ -202,6 +214,10 @@ class PartitionLeases:
         self._turn_at += self._step_seconds
         first = next((tenure for tenure in self._held.values() if not tenure.is_broken), None)
         return [] if first is None or first in due else [first]
+
+    def _deadline(self, asked_at: float) -> float:
+        """Counted from before the request left: the service counts from later on."""
+        return min(asked_at + LEASE_SECONDS - GUARD_SECONDS, self._ends_at)
 
     def _first_turn(self) -> float:
         """The latest time at which nobody's turn comes too late."""

@@ -9,19 +9,21 @@ import contextvars
 import random as random_module
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from assay.errors import StorageError
+from assay.quota.announced import ConfiguredLimits
 from assay.quota.base import Charge, Permit, Quota
 from assay.quota.bell import Sleep
 from assay.quota.bucket import BURST_SECONDS, HEADROOM, REQUESTS_WINDOW_SECONDS
 from assay.quota.demand import Demand
+from assay.quota.deployments import REREAD_SECONDS, Deployment
 from assay.quota.granting import Granting, LimiterDrained
 from assay.quota.leases import PartitionLeases, Tenure
-from assay.quota.shares import MEAN_CHARGE_TOKENS, partition_count
+from assay.quota.shares import MEAN_CHARGE_TOKENS
 from assay.quota.sharing import Sharing
 from assay.quota.tickets import Tickets
 from assay.storage.base import Storage
-from assay.storage.layout import QUOTA
 from assay.telemetry import Telemetry
 
 __all__ = ["LONGEST_COOLING_SECONDS", "LONGEST_PHASE_SECONDS", "BlobLeaseLimiter", "LimiterDrained"]
@@ -36,9 +38,9 @@ LONGEST_COOLING_SECONDS = 5.0
 class BlobLeaseLimiter:
     """Grants permits in turns, within this worker's share of the quota.
 
-    Every worker of a deployment must be given the same `quota` and `mean_charge_tokens`: other numbers cut other
-    partitions, which are shared only among those who have the same. `worker` is a name that no other worker has.
-    Nothing is done before the first `acquire`; `drain` ends what that began.
+    `quota` is what the suite says of the deployment; the first worker of all writes it down for everybody, and the
+    smaller of both numbers holds, unless an operator set one (`deployments.py`). `worker` is a name that no other
+    worker has. Nothing is done before the first `acquire`; `drain` ends what that began.
     """
 
     def __init__(
@@ -55,15 +57,16 @@ class BlobLeaseLimiter:
         mean_charge_tokens: int = MEAN_CHARGE_TOKENS,
         headroom: float = HEADROOM,
         request_window_seconds: float = REQUESTS_WINDOW_SECONDS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        reread_seconds: float = REREAD_SECONDS,
     ) -> None:
-        count = partition_count(quota, mean_charge_tokens)
-        prefix = f"{QUOTA}/{deployment}/{quota.requests_per_minute}-{quota.tokens_per_minute}-{count}"
         self._deployment = deployment
         self._clock = clock
         self._sleep = sleep
         self._random = random
         self._telemetry = telemetry
-        self._leases = PartitionLeases(storage, prefix, count, clock, self._share_changed)
+        self._limits = ConfiguredLimits(quota)
+        self._leases = PartitionLeases(storage, "", 1, clock, self._share_changed)
         self._granting = Granting(
             deployment,
             quota,
@@ -72,13 +75,25 @@ class BlobLeaseLimiter:
             telemetry=telemetry,
             clock=clock,
             sleep=sleep,
+            limits=self._limits,
             headroom=headroom,
             request_window_seconds=request_window_seconds,
         )
         self._sharing = Sharing(
             self._leases,
-            Tickets(storage, prefix, worker, clock, self.facts),
+            Tickets(storage, "", worker, clock, self.facts),
             Demand(quota),
+            Deployment(
+                storage,
+                deployment,
+                quota,
+                clock=clock,
+                telemetry=telemetry,
+                now=now,
+                mean_charge_tokens=mean_charge_tokens,
+                reread_seconds=reread_seconds,
+            ),
+            quota_changed=self._quota_changed,
             waiting=lambda: self._granting.has_waiters,
             clock=clock,
             sleep=sleep,
@@ -165,6 +180,10 @@ class BlobLeaseLimiter:
 
     def _demanded(self, charge: Charge) -> None:
         self._sharing.demand(charge)
+
+    def _quota_changed(self, quota: Quota) -> None:
+        self._limits.configure(quota)
+        self._granting.set_quota(quota)
 
     def _share_changed(self, share: float, at: float) -> None:
         self._granting.set_share(share, at, phase_seconds=LONGEST_PHASE_SECONDS * self._random())

@@ -7,9 +7,10 @@ of the workers. Whoever is short asks for a part of somebody's surplus (`doorbel
 from collections.abc import Callable
 from math import ceil, inf
 
-from assay.quota.base import Charge
+from assay.quota.base import Charge, Quota
 from assay.quota.bell import Bell, Sleep
 from assay.quota.demand import Demand
+from assay.quota.deployments import Deployment, Terms
 from assay.quota.doorbell import Doorbell, claim
 from assay.quota.leases import GUARD_SECONDS, PartitionLeases
 from assay.quota.parking import Parking
@@ -41,7 +42,8 @@ _SHORT_DEBT_SECONDS = 10.0
 class Sharing:
     """One worker's part in sharing a quota. `waiting` says whether requests wait for permits.
 
-    `debt_seconds(now)` says how long the bucket has to earn until it owes nothing.
+    `debt_seconds(now)` says how long the bucket has to earn until it owes nothing; `quota_changed` is told what the
+    whole deployment grants whenever that is another than before.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Sharing:
         leases: PartitionLeases,
         tickets: Tickets,
         demand: Demand,
+        deployment: Deployment,
         *,
+        quota_changed: Callable[[Quota], None],
         waiting: Callable[[], bool],
         clock: Callable[[], float],
         sleep: Sleep,
@@ -60,6 +64,8 @@ class Sharing:
         self._leases = leases
         self._tickets = tickets
         self._demand = demand
+        self._deployment = deployment
+        self._quota_changed = quota_changed
         self._doorbell = Doorbell(leases, tickets.worker)
         self._parking = Parking()
         self._waiting = waiting
@@ -76,6 +82,7 @@ class Sharing:
         self._held_since = 0.0
         self._surplus_since = inf
         self._owes_much = False
+        self._is_between_cuts = False
         self._stopping = False
 
     def demand(self, charge: Charge | None = None) -> None:
@@ -134,10 +141,35 @@ class Sharing:
             await self.leave()
             return
         await self._leases.renew_due(now)
+        if now >= self._deployment.look_at:
+            await self._accept(await self._deployment.terms())
+        if self._is_between_cuts:
+            return
         await self._write_debt(now)
         await self._let_surplus_go(now)
         if now >= self._review_at or self._leases.broken or self._is_short(now):
             await self._review()
+
+    async def _accept(self, terms: Terms) -> None:
+        """Goes where the partitions are now, if they were cut anew, and spends of the quota that holds now."""
+        self._is_between_cuts = not terms.prefix
+        if terms.prefix != self._leases.prefix:
+            await self._move_to(terms)
+        self._leases.end_at(terms.until)
+        if terms.quota != self._demand.quota:
+            self._demand.quota = terms.quota
+            self._quota_changed(terms.quota)
+
+    async def _move_to(self, terms: Terms) -> None:
+        if self._leases.held:
+            await self._give_back(len(self._leases.held))
+        if self._tickets.said is not None:
+            await self._tickets.withdraw()
+        if terms.prefix:
+            self._leases.use(terms.prefix, terms.partitions)
+            self._tickets.use(terms.prefix)
+        self._begin_anew()
+        self._review_at = self._clock()
 
     def _drop_expired(self, now: float) -> None:
         lost = self._leases.drop_expired(now)
@@ -160,7 +192,8 @@ class Sharing:
         if self._review_at == inf:
             return inf
         short_at = self._demand.short_at if self._is_content else inf
-        return min(self._leases.next_renewal, self._review_at, self._demand.idle_at, short_at)
+        review_at = inf if self._is_between_cuts else self._review_at
+        return min(self._leases.next_renewal, review_at, self._demand.idle_at, short_at, self._deployment.look_at)
 
     async def _write_debt(self, now: float) -> None:
         """A debt that outlasts our leases, should we die, must be known to whoever takes them."""

@@ -220,7 +220,7 @@ def test_an_idle_worker_holds_nothing_and_costs_nothing() -> None:
         await load(worker, 10.0)
         await asyncio.sleep(61.0)
         assert worker.limiter.held == ()
-        assert [entry.path async for entry in fleet.storage.list("quota/chat/120-1000000-4/w/")] == []
+        assert [entry.path async for entry in fleet.storage.list("quota/chat/v1/w/")] == []
         before = fleet.storage.operations.total()
         await asyncio.sleep(3600.0)
         assert fleet.storage.operations.total() == before
@@ -402,18 +402,5 @@ def test_nothing_happens_before_the_first_demand() -> None:
         await asyncio.sleep(100.0)
         await worker.limiter.drain()
         assert fleet.storage.operations.total() == 0
-
-    in_fleet(scenario)
-
-
-def test_different_quotas_of_one_deployment_use_different_partitions() -> None:
-    """After a change of the quota nobody spends the new one from the old one's leases."""
-
-    async def scenario(fleet: Fleet) -> None:
-        await fleet.worker().send(SMALL)
-        fleet.quota = Quota(240, 2_000_000)
-        await fleet.worker().send(SMALL)
-        paths = {entry.path.split("/")[2] async for entry in fleet.storage.list("quota/chat/")}
-        assert paths == {"120-1000000-4", "240-2000000-4"}
 
     in_fleet(scenario)
