@@ -8,10 +8,21 @@ from typing import Any
 
 import openai
 import pytest
-from emulator_caller import HELLO, Caller, calling, in_region, lines, one_deployment, post, report, scripted
+from emulator_caller import (
+    HELLO,
+    Caller,
+    calling,
+    in_region,
+    lines,
+    one_deployment,
+    post,
+    report,
+    scripted,
+    wait_until_idle,
+)
 
 from assay.llm.pricing import load_prices
-from assay.local.emulator_config import HeaderRules, TokenCount
+from assay.local.emulator_config import HeaderRules, Latency, TokenCount
 from assay.local.openai_emulator import EmulatorSettings
 from assay.records import Usage
 
@@ -64,6 +75,31 @@ async def test_each_region_is_an_endpoint_with_quota_key_and_outage_of_its_own()
     assert (figures["deployments"]["west/mini"]["admitted"], figures["regions"]["default"]["down"]) == (2, True)
 
 
+async def test_the_same_content_meets_other_faults_in_another_region() -> None:
+    """A fallback is no better than the primary if both fail alike; the answers are the same."""
+    config = scripted(
+        deployments={"mini": MINI}, regions={"west": {"deployments": {"mini": MINI}}}, faults={"error_500": 0.5}
+    )
+    async with calling(config) as caller:
+        here = [await asked(caller, number) for number in range(20)]
+    async with calling(config) as caller:
+        west = in_region(caller, "west")
+        async with west.azure:
+            there = [await asked(west, number) for number in range(20)]
+
+    both = [(one, other) for one, other in zip(here, there, strict=True) if one != "500" != other]
+    assert [one == "500" for one in here] != [one == "500" for one in there]
+    assert both and all(one == other for one, other in both)
+
+
+async def asked(caller: Caller, number: int) -> str:
+    try:
+        answer = await caller.ask([{"role": "user", "content": f"Question {number}"}])
+    except openai.InternalServerError as error:
+        return str(error.status_code)
+    return str(answer.choices[0].message.content)
+
+
 async def test_a_region_that_is_not_served_is_not_found() -> None:
     """A wrong endpoint is told as such."""
     async with calling(one_deployment()) as caller, in_region(caller, "moon").azure as moon:
@@ -111,6 +147,22 @@ async def test_what_was_made_is_billed_whether_or_not_it_arrived(fault: str, bil
         found = await bill(caller)
 
     assert (found["requests"], found["unseen"]["requests"]) == (billed, unseen)
+
+
+async def test_a_timeout_is_not_billed_and_an_answer_whose_caller_left_is() -> None:
+    """The one is never made; the other is made, and nobody is told what it cost."""
+    held = one_deployment({"timeout": 1.0})
+    slow = one_deployment(latency_ms=Latency(median=200))
+    found = []
+    for config in (held, slow):
+        async with calling(config, EmulatorSettings(hang_seconds=5), timeout_seconds=0.1) as caller:
+            with pytest.raises(openai.APITimeoutError):
+                await caller.ask()
+            await wait_until_idle(caller)
+            billed = await bill(caller)
+            found.append((billed["requests"], billed["unseen"]["requests"]))
+
+    assert found == [(0, 0), (1, 1)]
 
 
 async def test_refusals_by_quota_key_and_shape_are_not_billed_but_too_long_prompts_are() -> None:

@@ -26,7 +26,7 @@ from assay.local.emulator_referee import DeploymentReferee, Referee
 from assay.local.emulator_shield import PromptShield, shares_only
 
 _Order = TypeVar("_Order", bound=BaseModel)
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RefereeDesk:
@@ -44,7 +44,7 @@ class RefereeDesk:
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get("/_emulator", self.report)
         router.add_get("/_emulator/page", self.page)
-        orders: dict[str, _Handler] = {
+        orders: dict[str, _Answer] = {
             "reset": self.reset,
             "start": self.start,
             "restore": self.restore,
@@ -55,8 +55,8 @@ class RefereeDesk:
             "headers": self.set_headers,
             "shield": self.set_shield,
         }
-        for name, handler in orders.items():
-            router.add_post(f"/_emulator/{name}", handler)
+        for name, answer in orders.items():
+            router.add_post(f"/_emulator/{name}", answer)
 
     async def report(self, request: web.Request) -> web.Response:
         """The figures as JSON; 400 when a time is no number."""

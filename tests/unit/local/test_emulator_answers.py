@@ -103,6 +103,7 @@ def test_a_prompt_is_cached_from_1024_tokens_on_in_steps_of_128() -> None:
     assert cache.see(("Other " + rules,)) == 0
     assert cache.see((rules[:4000],)) == 0
     assert cache.see((rules[:4600] + "x" * 2000,)) == 1024
+    assert cache.see((rules[:3000] + "y" * 4000,)) == 0
 
 
 def test_a_prompt_cache_forgets_the_oldest() -> None:
