@@ -21,15 +21,18 @@ from assay.telemetry import (
     bound,
     bound_fields,
     log_as_json,
+    redact_logs,
+    redacted,
 )
 
 
 @pytest.fixture
 def restored_logging() -> Iterator[None]:
     """`log_as_json` changes the process's logging; what was set before comes back."""
-    root, ours = logging.getLogger(), logging.getLogger(LOGGER)
+    root, ours, factory = logging.getLogger(), logging.getLogger(LOGGER), logging.getLogRecordFactory()
     before = root.handlers[:], root.level, ours.level
     yield
+    logging.setLogRecordFactory(factory)
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
@@ -180,3 +183,82 @@ def test_setting_the_log_twice_writes_once() -> None:
 
     assert first.getvalue() == ""
     assert len(lines(second)) == 1
+
+
+def hushed(text: str) -> str:
+    """A redactor that knows one secret."""
+    return text.replace("hunter2", "***")
+
+
+def test_every_text_of_an_event_is_redacted_wherever_it_came_from(caplog: pytest.LogCaptureFixture) -> None:
+    """Own fields, bound ones, nested ones, and what is only turned into text when it is shown."""
+    fields = {"reason": "hunter2", "all": ["x", {"deep": "hunter2"}], "error": ValueError("hunter2"), "rows": 3}
+    with caplog.at_level(logging.INFO, LOGGER), bound(file="hunter2.csv"):
+        LogTelemetry(redact=hushed).event("refused", **fields)
+
+    (record,) = caplog.records
+    assert record.msg == Event(
+        "refused", {"file": "***.csv", "reason": "***", "all": ["x", {"deep": "***"}], "error": "***", "rows": 3}
+    )
+
+
+def test_numbers_and_nothing_stay_what_they_are() -> None:
+    """A metric that becomes text can no longer be summed."""
+    values = {"count": 3, "share": 0.5, "ok": True, "none": None, "cost": Decimal("0.25")}
+    assert redacted(values, hushed) == {"count": 3, "share": 0.5, "ok": True, "none": None, "cost": "0.25"}
+
+
+@pytest.mark.usefixtures("restored_logging")
+def test_records_of_every_library_are_redacted_with_their_tracebacks() -> None:
+    """SDKs log addresses with signatures, and errors quote what was sent."""
+    stream = io.StringIO()
+    log_as_json(stream)
+    redact_logs(hushed)
+    redact_logs(hushed)
+    secret = "hunter2"
+    try:
+        raise ValueError(f"broken by {secret}")
+    except ValueError:
+        logging.getLogger("azure.core").exception("asked %s for %d", f"https://x/?sig={secret}", 3, stack_info=True)
+
+    assert secret not in stream.getvalue()
+    (line,) = lines(stream)
+    assert line["event"] == "asked https://x/?sig=*** for 3"
+    assert "ValueError: broken by ***" in str(line["traceback"])
+
+
+@pytest.mark.usefixtures("restored_logging")
+def test_other_formatters_show_the_redacted_traceback_too() -> None:
+    """The host of the function app formats records in its own way."""
+    stream, logger = io.StringIO(), logging.Logger("elsewhere")
+    logger.addHandler(logging.StreamHandler(stream))
+    redact_logs(hushed)
+    secret = "hunter2"
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        logger.exception("failed with %s", secret)
+
+    assert "ValueError: ***" in stream.getvalue()
+    assert secret not in stream.getvalue()
+
+
+@pytest.mark.usefixtures("restored_logging")
+def test_a_record_whose_arguments_do_not_fit_stops_nobody() -> None:
+    """Logging itself would only complain when it is shown."""
+    stream = io.StringIO()
+    log_as_json(stream)
+    redact_logs(hushed)
+
+    logging.getLogger("careless").warning("%d rows of hunter2", "three")
+
+    assert "of *** (its arguments do not fit: TypeError)" in str(lines(stream)[0]["event"])
+
+
+@pytest.mark.usefixtures("restored_logging")
+def test_redaction_of_logs_can_be_taken_back() -> None:
+    """For a process that sets it up once more."""
+    factory = logging.getLogRecordFactory()
+    take_back = redact_logs(hushed)
+    take_back()
+    assert logging.getLogRecordFactory() is factory

@@ -18,6 +18,7 @@ from assay.cli.shown import JsonFlag, print_json, print_table, progress_console,
 from assay.errors import CheckFailed, UserError
 from assay.local.processes import is_running, terminated_as_interrupted
 from assay.local.stack import HOME, PUBLIC_KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
+from assay.middleware.failures import EXAMPLE, read_failures
 from assay.orchestration.drops import drop_file, fetch_bundle, read_suite, run_of, upload_suite
 from assay.provenance.verification import verify_bundle
 from assay.records import Stage
@@ -29,6 +30,10 @@ DEMO_FILE = "demo.json"
 HomeOption = Annotated[Path, typer.Option("--home", help="Folder for everything the local stack keeps")]
 WorkersOption = Annotated[
     int, typer.Option("--workers", "-w", min=0, max=16, help="Worker processes; 0: inside the host")
+]
+FailuresOption = Annotated[
+    str | None,
+    typer.Option("--inject-failures", help=f"Let model requests fail, such as {EXAMPLE}", show_default=False),
 ]
 SuitesArgument = Annotated[
     list[Path] | None, typer.Argument(help="Suite folders; default: all in config/", show_default=False)
@@ -50,6 +55,7 @@ def demo(
     ] = None,
     home: HomeOption = HOME,
     workers: WorkersOption = 2,
+    inject_failures: FailuresOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a sample suite end to end on this machine: drop its dataset, watch the run, verify the bundle.
@@ -59,7 +65,7 @@ def demo(
     folder = suite or project_root() / "config" / "support-triage"
     read_suite(folder)  # what is wrong with it is said before anything is started
     dataset = only_dataset(folder)
-    with terminated_as_interrupted(), _stack(home, workers, [folder]) as stack:
+    with terminated_as_interrupted(), _stack(home, workers, [folder], inject_failures) as stack:
         try:
             summary = asyncio.run(_demo(home, stack, folder, dataset))
         except KeyboardInterrupt:
@@ -73,12 +79,13 @@ def up(
     suites: SuitesArgument = None,
     home: HomeOption = HOME,
     workers: WorkersOption = 1,
+    inject_failures: FailuresOption = None,
 ) -> None:
     """Start Azurite, the Azure OpenAI emulator and the host, deploy the suites, and stay up until Ctrl-C."""
     folders = suites or sorted(path.parent for path in (project_root() / "config").glob("*/suite.yaml"))
     if running_stack(home):
         raise UserError(f"a local stack runs on {home} already")
-    with terminated_as_interrupted(), _stack(home, workers, folders) as stack:
+    with terminated_as_interrupted(), _stack(home, workers, folders, inject_failures) as stack:
         names = asyncio.run(_deploy(home, stack, folders))
         typer.echo(f"host      {stack.host}/api/health\nmodel     {stack.openai}\nlogs      {home / 'logs'}")
         typer.echo(f"suites    {', '.join(names)}")
@@ -101,18 +108,22 @@ def emulate_openai(context: typer.Context) -> None:
 
 
 @contextmanager
-def _stack(home: Path, workers: int, suites: list[Path]) -> Iterator[Stack]:
+def _stack(home: Path, workers: int, suites: list[Path], failures: str | None) -> Iterator[Stack]:
     """The stack that runs on `home` already, else one of our own while the block runs."""
     emulators = tuple(path for folder in suites if (path := folder / "emulator.yaml").is_file())
+    if failures:
+        read_failures(failures)  # what is wrong with it is said before anything is started
     running = running_stack(home)
     if running:
         _refuse_unscripted(running, home, emulators)
+        _refuse_drill(failures, home)
         progress_console().print(f"Using the local stack that runs on {home}.")
         yield running
         return
     Settings.load()  # a wrong setting would only show in the log of the host
     began = time.monotonic()
-    with started_stack(StackOptions(home=home, workers=workers, emulators=emulators)) as stack:
+    options = StackOptions(home=home, workers=workers, emulators=emulators, inject_failures=failures)
+    with started_stack(options) as stack:
         progress_console().print(f"Azurite, model emulator and host are up ({time.monotonic() - began:.1f} s).")
         try:
             yield stack
@@ -127,6 +138,14 @@ def _refuse_unscripted(stack: Stack, home: Path, emulators: tuple[Path, ...]) ->
         raise UserError(
             f"the local stack on {home} runs without {unknown[0]};"
             " stop it with Ctrl-C where it runs, or choose another --home"
+        )
+
+
+def _refuse_drill(failures: str | None, home: Path) -> None:
+    """The workers of a stack that runs already were started without them."""
+    if failures:
+        raise UserError(
+            f"the local stack on {home} runs without these failures; stop it first, or choose another --home"
         )
 
 

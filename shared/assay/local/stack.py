@@ -32,6 +32,7 @@ class StackOptions:
     """What to start. `emulators` are the emulator files of suites; whatever they do not script gets filler answers.
 
     With `known_deployments_only` a deployment that no emulator file names is missing, as it would be in Azure.
+    `inject_failures` is what host and workers find in ASSAY_INJECT_FAILURES.
     """
 
     home: Path
@@ -40,6 +41,7 @@ class StackOptions:
     count_storage_requests: bool = False
     message_lease_seconds: int = 30
     known_deployments_only: bool = False
+    inject_failures: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
         openai = f"http://127.0.0.1:{openai_port}"
         scripts = tuple(str(path.resolve()) for path in options.emulators)
         stack = Stack(azurite.connection_string, openai, key, "", os.getpid(), scripts, {})
-        host, port = parts.enter_context(running_child(home, "host", host_command(options), stack.environment(home)))
+        environment = stack.environment(home) | drill_environment(options)
+        host, port = parts.enter_context(running_child(home, "host", host_command(options), environment))
         pids = {"storage": azurite.process.pid, "emulator": emulator, "host": host}
         stack = Stack(azurite.connection_string, openai, key, f"http://127.0.0.1:{port}", os.getpid(), scripts, pids)
         write_whole(home / STACK_FILE, json.dumps(asdict(stack)))
@@ -127,6 +130,11 @@ def host_command(options: StackOptions) -> list[str]:
     choices = {"--workers": options.workers, "--message-lease-seconds": options.message_lease_seconds}
     chosen = [part for name, value in choices.items() for part in (name, str(value))]
     return ["-m", "assay.local.host", "--app", app, "--data", data, *chosen]
+
+
+def drill_environment(options: StackOptions) -> dict[str, str]:
+    """What makes the workers fail on purpose; nothing when they shall not."""
+    return {"ASSAY_INJECT_FAILURES": options.inject_failures} if options.inject_failures else {}
 
 
 @contextmanager
