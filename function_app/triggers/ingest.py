@@ -7,7 +7,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from assay.runtime import runtime
-from triggers.starting import start_run
+from triggers.starting import resume_run, start_run
 from triggers.texts import text_of
 
 blueprint = df.Blueprint()
@@ -24,7 +24,8 @@ async def ingest_blob(blob: func.InputStream, client: df.DurableOrchestrationCli
 @blueprint.queue_trigger(arg_name="event", queue_name="ingest", connection="ASSAY_STORAGE")
 @blueprint.durable_client_input(client_name="client")
 async def ingest_event(event: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
-    """Event Grid says that a file was dropped."""
-    assay = runtime()
-    for path in await assay.ingest.announced(text_of(event)):
+    """Event Grid says that a file was dropped, or `assay resume` that a run goes on."""
+    assay, text = runtime(), text_of(event)
+    await resume_run(client, await assay.ingest.resumed(text))
+    for path in await assay.ingest.announced(text):
         await start_run(client, await assay.ingest.admit(path))

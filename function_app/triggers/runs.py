@@ -60,6 +60,11 @@ async def publish(order: dict) -> dict:
 
 
 @blueprint.activity_trigger(input_name="order")
+async def stop(order: dict) -> bool:
+    return await runtime().asking.stop(**order)
+
+
+@blueprint.activity_trigger(input_name="order")
 async def fail(order: dict) -> None:
     await runtime().asking.fail(**order)
 

@@ -1,5 +1,7 @@
 """Starts the orchestrator of a run, once, however often its file is announced."""
 
+import asyncio
+
 import azure.durable_functions as df
 
 LIVE = (
@@ -7,6 +9,8 @@ LIVE = (
     df.OrchestrationRuntimeStatus.Pending,
     df.OrchestrationRuntimeStatus.ContinuedAsNew,
 )
+
+LOOKS, LOOK_SECONDS = 20, 0.5
 
 
 async def start_run(client: df.DurableOrchestrationClient, run: str | None) -> None:
@@ -16,3 +20,13 @@ async def start_run(client: df.DurableOrchestrationClient, run: str | None) -> N
     status = await client.get_status(run)
     if status.runtime_status not in LIVE:
         await client.start_new("run", run, {"run": run})
+
+
+async def resume_run(client: df.DurableOrchestrationClient, run: str | None) -> None:
+    """Starts a run that was stopped; its last orchestrator may still be about to end, which is waited for."""
+    for _ in range(LOOKS if run else 0):
+        status = await client.get_status(run)
+        if status.runtime_status not in LIVE:
+            await client.start_new("run", run, {"run": run})
+            return
+        await asyncio.sleep(LOOK_SECONDS)

@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import BlobMissing, UserError
-from assay.orchestration.ingest import AGAIN, file_digest, file_refusal_path, run_id, split_drop, suite_text
-from assay.orchestration.progress import take_up
+from assay.orchestration.ingest import (
+    AGAIN,
+    OVER_BUDGET,
+    again_of,
+    file_digest,
+    file_refusal_path,
+    run_id,
+    split_drop,
+    suite_text,
+)
+from assay.orchestration.progress import read_progress, take_up
 from assay.planning.preflight import checked_suite
 from assay.provenance.manifest import SEAL_NAMES, path_fault
 from assay.records import Refusal, Stage
@@ -45,16 +54,24 @@ async def upload_suite(storage: Storage, folder: Path) -> str:
     return suite.name
 
 
-async def drop_file(storage: Storage, suite: str, file: Path, again: str = "") -> Drop:
+async def drop_file(storage: Storage, suite: str, file: Path, again: str = "", *, over_budget: bool = False) -> Drop:
     """Puts `file` into the inbox; its name is brought into Unicode's composed form.
 
-    Raises UserError when there is no such suite, or one that cannot be used.
+    Raises UserError when there is no such suite, or one that cannot be used, or when the content's run is stopped.
     """
     path = layout.dropped(suite, unicodedata.normalize("NFC", file.name))
-    run = await run_of(storage, suite, file, again)
+    metadata = _metadata(again, over_budget=over_budget)
+    run = await run_of(storage, suite, file, again_of(metadata))
     stage = await take_up(storage, run)
-    etag = await storage.upload(path, file, metadata={AGAIN: again} if again else None)
+    if stage is Stage.STOPPED:
+        stopped = await read_progress(storage, run)
+        raise UserError(f"run '{run}' of this content is stopped. {stopped.message if stopped else ''}".rstrip())
+    etag = await storage.upload(path, file, metadata=metadata)
     return Drop(path, etag, run, is_known=stage is Stage.DONE)
+
+
+def _metadata(again: str, *, over_budget: bool) -> dict[str, str]:
+    return ({AGAIN: again} if again else {}) | ({OVER_BUDGET: "yes"} if over_budget else {})
 
 
 async def run_of(storage: Storage, suite: str, file: Path, again: str = "") -> str:

@@ -1,13 +1,15 @@
-"""Event Grid events as they arrive on the queue `ingest`: which dropped blobs are they about?"""
+"""Events as they arrive on the queue `ingest`: which dropped blobs, or which resumed run, are they about?"""
 
 import json
 from typing import Any
 
 from assay.errors import MessageRefused
+from assay.records import is_run_id
 from assay.storage import layout
 from assay.storage.queue_text import plain_text
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
+RUN_RESUMED = "Assay.RunResumed"
 
 
 def dropped_paths(body: str) -> list[str]:
@@ -19,6 +21,23 @@ def dropped_paths(body: str) -> list[str]:
     found = _decoded(body)
     events = found if isinstance(found, list) else [found]
     return [path for event in events if (path := _path(event))]
+
+
+def resumption(run: str) -> str:
+    """The event that lets a stopped run go on, in the shape of Event Grid's."""
+    return json.dumps({"eventType": RUN_RESUMED, "subject": run})
+
+
+def resumed_run(body: str) -> str | None:
+    """The run that the message lets go on, or None when it is about something else."""
+    try:
+        event = _decoded(body)
+    except MessageRefused:
+        return None
+    if not isinstance(event, dict) or event.get("eventType") != RUN_RESUMED:
+        return None
+    run = event.get("subject")
+    return run if isinstance(run, str) and is_run_id(run) else None
 
 
 def _decoded(body: str) -> Any:

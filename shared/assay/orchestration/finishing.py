@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import CheckFailed
+from assay.orchestration.budgets import terms_of
 from assay.orchestration.progress import count_progress, write_progress
 from assay.orchestration.scratch import scratch_folder
 from assay.planning.frozen import read_header, read_plan
@@ -110,7 +111,10 @@ class FinishingSteps:
         return {"receipts": [receipt.location for receipt in receipts]}
 
     async def _mark(self, header: RunHeader, plan: Plan, stage: Stage) -> None:
-        await write_progress(self.storage, await count_progress(self.storage, header, plan, stage, self.now()))
+        progress = await count_progress(self.storage, header, plan, stage, self.now())
+        terms = terms_of(Suite.model_validate(header.suite))
+        notice = terms.notice(progress.tally.cost_usd) if terms else ""
+        await write_progress(self.storage, progress.model_copy(update={"message": notice}))
 
     async def _publish(self, sink: Sink, run: str, folder: Path) -> Receipt:
         """Hands the bundle to one sink and keeps its receipt at once: the next sink may fail."""

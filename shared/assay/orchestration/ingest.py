@@ -15,8 +15,8 @@ from pathlib import Path
 from assay.errors import BlobExists, BlobMissing, DatasetError, MessageRefused, NameRefused, SuiteError, UserError
 from assay.execution.job import quarantine_message
 from assay.middleware.redaction import default_redact
-from assay.orchestration.events import dropped_paths
-from assay.orchestration.progress import take_up
+from assay.orchestration.events import dropped_paths, resumed_run
+from assay.orchestration.progress import read_progress, take_up
 from assay.orchestration.scratch import scratch_folder
 from assay.planning.preflight import check_columns, checked_suite
 from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
@@ -32,6 +32,8 @@ MAX_NAME_CHARACTERS = 200
 SAFE_CHARACTERS = 80
 AGAIN = "assay_again"
 """Metadata of a dropped blob; another value asks for another run of the same content."""
+OVER_BUDGET = "assay_over_budget"
+"""Metadata of a dropped blob; with any value the run begins even if it would likely cost more than its budget."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ class Ingest:
     telemetry: Telemetry
     redact: Redact = field(default_factory=default_redact)
 
+    async def resumed(self, body: str) -> str | None:
+        """The run that a message of the queue `ingest` lets go on, or None when it is about something else."""
+        run = resumed_run(body)
+        progress = await read_progress(self.storage, run) if run else None
+        if progress is None or progress.stage in (Stage.DONE, Stage.STOPPED):
+            return None
+        self.telemetry.event("run_resumed", run=run)
+        return run
+
     async def announced(self, body: str) -> list[str]:
         """The drops that a message of the queue `ingest` announces; one that cannot be read is quarantined."""
         try:
@@ -57,7 +68,7 @@ class Ingest:
     async def admit(self, path: str) -> str | None:
         """The id of the run that the blob at `path` (`inbox/<suite>/<file>`) is to start, or None when there is none.
 
-        None: the blob is gone, was refused (a quarantine record says why), or its run has ended well.
+        None: the blob is gone, was refused (a quarantine record says why), or its run has ended well or is stopped.
         """
         etag = ""
         try:
@@ -86,7 +97,7 @@ class Ingest:
             raise SuiteError(f"{suite_name}/suite.yaml: the suite is named '{suite.name}'; expected '{suite_name}'")
         digest = await self._digest(entry, file, suite, text)
         return RunHeader(
-            run=run_id(suite, entry.path, digest, entry.metadata.get(AGAIN, "")),
+            run=run_id(suite, entry.path, digest, again_of(entry.metadata)),
             suite_name=suite_name,
             suite=suite.model_dump(mode="json", by_alias=True),
             suite_source=text,
@@ -94,6 +105,7 @@ class Ingest:
             dataset=DatasetReference(path=entry.path, file=file, etag=entry.etag, size=entry.size, sha256=digest),
             seed=suite.seed,
             created_at=self.now(),
+            over_budget=OVER_BUDGET in entry.metadata,
             versions=dict(self.versions),
         )
 
@@ -120,7 +132,7 @@ class Ingest:
     async def _unless_done(self, run: str) -> str | None:
         stage = await take_up(self.storage, run)
         self.telemetry.event("drop_known", run=run, stage=stage)
-        return None if stage is Stage.DONE else run
+        return None if stage in (Stage.DONE, Stage.STOPPED) else run
 
     async def _create(self, path: str, text: str) -> bool:
         try:
@@ -176,6 +188,11 @@ def _bad_name(part: str) -> str | None:
     if unicodedata.normalize("NFC", part) != part:
         return "is not in Unicode's composed form (NFC), so two names could look the same; rename the file"
     return None
+
+
+def again_of(metadata: Mapping[str, str]) -> str:
+    """What tells this drop's run from others of the same content: a refused run does not stand in another's way."""
+    return metadata.get(AGAIN, "") + (OVER_BUDGET if OVER_BUDGET in metadata else "")
 
 
 def run_id(suite: Suite, path: str, digest: str, again: str = "") -> str:

@@ -55,7 +55,10 @@ async def list_progress(blobs: Blobs) -> list[Progress]:
 
 
 async def take_up(blobs: Blobs, run: str) -> Stage | None:
-    """Lets a failed run go on where it stopped: it counts as being planned again. Gives the stage it is in now."""
+    """Lets a failed run go on where it stopped: it counts as being planned again. Gives the stage it is in now.
+
+    A stopped run stays stopped: only a person lets it go on (`stopping.resume`).
+    """
     progress = await read_progress(blobs, run)
     if progress and progress.stage is Stage.FAILED:
         progress = progress.model_copy(update={"stage": Stage.PLANNING, "message": ""})

@@ -15,7 +15,8 @@ TURNS_PER_HISTORY = 40
 SHORTEST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0
 STALLED_SECONDS = 15 * 60
-LIGHT_STEPS = ("watch", "dispatch", "fail")
+SETTLING_TURNS = 30
+LIGHT_STEPS = ("watch", "dispatch", "stop", "fail")
 
 Step = Callable[..., Any]
 
@@ -24,8 +25,8 @@ def conduct(context: Any, retries: Any, patience: Any) -> Generator[Any, Any, di
     """Drives a run from plan to publication. Input: `{"run": id}`, plus where it was when its history was cut.
 
     `patience` is how the light steps are retried: they cost little, and only storage that does not answer fails them.
-    Returns the run and its last stage, or None when the history was cut. A step that fails for good marks the run as
-    failed and raises.
+    Returns the run and its last stage, or None when the history was cut. A run that its workers stopped ends here as
+    well as one that is done. A step that fails for good marks the run as failed and raises.
     """
     state = context.get_input()
 
@@ -39,9 +40,11 @@ def conduct(context: Any, retries: Any, patience: Any) -> Generator[Any, Any, di
             if planned["refused"]:
                 return {"run": state["run"], "stage": Stage.FAILED}
             state = {"run": state["run"], "cursor": 0}
-        all_done = yield from _ask_everything(context, step, state)
-        if not all_done:
+        ended_as = yield from _ask_everything(context, step, state)
+        if ended_as is None:
             return None
+        if ended_as is Stage.STOPPED:
+            return {"run": state["run"], "stage": Stage.STOPPED}
         for name in ("evaluate", "report", "seal", "publish"):
             context.set_custom_status(name)
             yield step(name)
@@ -51,16 +54,26 @@ def conduct(context: Any, retries: Any, patience: Any) -> Generator[Any, Any, di
     return {"run": state["run"], "stage": Stage.DONE}
 
 
-def _ask_everything(context: Any, step: Step, state: dict[str, Any]) -> Generator[Any, Any, bool]:
-    """Keeps the queue topped up until every chunk is done. False when the history was cut and starts anew."""
+def _ask_everything(context: Any, step: Step, state: dict[str, Any]) -> Generator[Any, Any, Stage | None]:
+    """Keeps the queue topped up until every chunk is done: then the run is to be evaluated. Or it was stopped.
+
+    None when the history was cut and starts anew.
+    """
     # Waited for once in a history: the engine gives an event that came early to every later wait for its name.
     hints = [context.wait_for_external_event(HINT)]
     pause, done = SHORTEST_PAUSE_SECONDS, state.get("done", -1)
     moved_at = datetime.fromisoformat(state["moved_at"]) if "moved_at" in state else _instant(context)
+    settling = 0
     for _ in range(TURNS_PER_HISTORY):
         seen = yield step("watch")
         if seen["done"] >= seen["total"]:
-            return True
+            return Stage.EVALUATING
+        if seen.get("stopped"):
+            settling += 1
+            if (not seen["at_work"] or settling > SETTLING_TURNS) and (yield step("stop")):
+                return Stage.STOPPED
+            yield context.create_timer(_instant(context) + timedelta(seconds=SHORTEST_PAUSE_SECONDS))
+            continue
         moved = seen["done"] != done
         moved_at = _instant(context) if moved else moved_at
         pause = _pause(pause, moved, seen["seconds"])
@@ -76,7 +89,7 @@ def _ask_everything(context: Any, step: Step, state: dict[str, Any]) -> Generato
             timer.cancel()
             hints = []
     context.continue_as_new(state)
-    return False
+    return None
 
 
 def _pause(pause: float, moved: bool, listing_seconds: float) -> float:

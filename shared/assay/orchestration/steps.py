@@ -12,13 +12,18 @@ from time import monotonic
 from typing import Any
 
 from assay.errors import BlobExists, BlobMissing, DatasetError, UserError
+from assay.execution.stops import is_stopped, read_stop
+from assay.llm.pricing import PriceTable, load_prices
 from assay.middleware.redaction import default_redact
+from assay.orchestration.budgets import refuse_over_budget, refuse_without_prices, terms_now
 from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.orchestration.scratch import scratch_folder
+from assay.orchestration.stopping import chunks_at_work, stopped_progress
+from assay.planning.estimate import estimate_run
 from assay.planning.frozen import read_header, read_plan
-from assay.planning.plan import build_plan
-from assay.records import BadRow, ChunkMessage, Progress, RunHeader, Stage
+from assay.planning.plan import Planned, build_plan
+from assay.records import NO_COST, BadRow, ChunkMessage, Progress, RunHeader, Stage
 from assay.sources.tabular import open_source
 from assay.storage import layout
 from assay.storage.base import Storage
@@ -32,13 +37,14 @@ DEEPEST_QUEUE = 1_000
 
 @dataclass(frozen=True)
 class AskingSteps:
-    """The steps up to the last outcome: plan, watch, dispatch; and `fail`, when a run cannot go on."""
+    """The steps up to the last outcome: plan, watch, dispatch; and `stop` and `fail`, when a run does not go on."""
 
     storage: Storage
     queue_depth: int
     now: Callable[[], datetime]
     telemetry: Telemetry
     redact: Redact = field(default_factory=default_redact)
+    prices: PriceTable = field(default_factory=load_prices)
 
     async def plan(self, run: str) -> dict[str, Any]:
         """Writes `rows.jsonl`, quarantined rows and, last, `plan.json`; does nothing when that is there.
@@ -58,17 +64,35 @@ class AskingSteps:
             return {"refused": False}
 
     async def watch(self, run: str) -> dict[str, Any]:
-        """Counts the outcomes and writes `progress.json`. Returns chunks done and in total, and the seconds it took."""
+        """Counts the outcomes and writes `progress.json`.
+
+        Returns chunks done and in total, and the seconds it took; whether the run's workers have stopped it, and then
+        how many chunks they still hold.
+        """
         started = monotonic()
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
         progress = await count_progress(self.storage, header, plan, Stage.ASKING, self.now())
-        await write_progress(self.storage, progress)
+        stopped = await is_stopped(self.storage, run)
+        await write_progress(self.storage, await self._warned(header, progress))
         self.telemetry.event("run_watched", run=run, done=progress.chunks_done, total=progress.chunks_total)
         return {
             "done": progress.chunks_done,
             "total": progress.chunks_total,
+            "stopped": stopped,
+            "at_work": await chunks_at_work(self.storage, run) if stopped else 0,
             "seconds": round(monotonic() - started, 3),
         }
+
+    async def stop(self, run: str) -> bool:
+        """Marks a run as stopped, and says how to go on. False, and nothing done, when it was let go on meanwhile."""
+        stop = await read_stop(self.storage, run)
+        if stop is None:
+            return False
+        header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
+        progress = await stopped_progress(self.storage, header, plan, stop, self.now())
+        await write_progress(self.storage, progress)
+        self.telemetry.problem("run_stopped", run=run, reason=stop.reason, done=progress.tally.trials)
+        return True
 
     async def dispatch(self, run: str, cursor: int, done: int, lost: bool) -> int:
         """Tops the queue up from chunk `cursor` of the plan on. Returns the next cursor.
@@ -97,6 +121,16 @@ class AskingSteps:
         await write_progress(self.storage, failed)
         self.telemetry.problem("run_failed", run=run, reason=reason)
 
+    async def _warned(self, header: RunHeader, progress: Progress) -> Progress:
+        """With a notice for a soft budget, and an event for each of its marks that was passed since the last look."""
+        terms = await terms_now(self.storage, header)
+        if terms is None or terms.is_enforced:
+            return progress
+        spent, before = progress.tally.cost_usd, await read_progress(self.storage, header.run)
+        for percent in terms.crossed(before.tally.cost_usd if before else NO_COST, spent):
+            self.telemetry.problem("budget_exceeded", run=header.run, percent=percent, spent_usd=str(spent))
+        return progress.model_copy(update={"message": terms.notice(spent)})
+
     async def _plan(self, header: RunHeader, folder: Path) -> None:
         dataset = folder / "dataset"
         await self._fetch(header, dataset)
@@ -105,6 +139,7 @@ class AskingSteps:
         planned = await asyncio.to_thread(
             build_plan, header.run, suite, header.suite_source, source, header.dataset.file, folder
         )
+        await self._check_budget(header, suite, planned)
         await self.storage.upload(layout.rows(header.run), planned.rows)
         if planned.plan.bad_rows:
             await asyncio.to_thread(_redact_bad_rows, planned.bad_rows, self.redact)
@@ -116,6 +151,16 @@ class AskingSteps:
         self.telemetry.event(
             "run_planned", rows=planned.plan.rows, bad=planned.plan.bad_rows, chunks=planned.plan.chunks
         )
+
+    async def _check_budget(self, header: RunHeader, suite: Suite, planned: Planned) -> None:
+        """Raises UserError when an enforced budget cannot be kept, or will hardly do and nobody said to begin."""
+        terms = await terms_now(self.storage, header)
+        if terms is None or not terms.is_enforced:
+            return
+        refuse_without_prices(suite, self.prices, terms)
+        if not header.over_budget:
+            estimate = await asyncio.to_thread(estimate_run, suite, planned, header.dataset.file, self.prices)
+            refuse_over_budget(estimate, terms, header.run)
 
     async def _fetch(self, header: RunHeader, target: Path) -> None:
         """The dataset as it was when the run began. Raises DatasetError when other bytes lie there now."""

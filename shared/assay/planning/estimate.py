@@ -29,7 +29,8 @@ _SECONDS_PER_MINUTE = 60
 class Assumptions:
     """What an estimate takes for granted.
 
-    `models` says which model stands behind a deployment; one that is absent is taken to bear its model's name. Without
+    `models` says which model stands behind a deployment; for one that is absent it is `priced_as` of the suite, or the
+    deployment is taken to bear its model's name. Without
     `answer_tokens` a likely answer has half of `max_tokens`. The first `rendered_rows` rows speak for all.
     """
 
@@ -46,7 +47,8 @@ class Assumptions:
 class Demand(Record):
     """What one experiment or a whole run asks for, without retries. A cost is None when a price is unknown.
 
-    The quota is charged the prompt and all of `max_tokens` for each request.
+    The quota is charged the prompt and all of `max_tokens` for each request. `batch_cost_usd` is what the likely
+    answers would cost in the service's batch lane.
     """
 
     trials: int
@@ -55,6 +57,7 @@ class Demand(Record):
     charged_tokens: int
     likely_cost_usd: Decimal | None
     highest_cost_usd: Decimal | None
+    batch_cost_usd: Decimal | None
 
 
 class LargestRequest(Record):
@@ -92,12 +95,13 @@ class DeploymentPrice(Record):
 
 
 class DeploymentTime(Record):
-    """How long a deployment needs at its quota; all None when the suite gives it none.
+    """How long a deployment and those it is `spread` over need at their quotas together; None when one has none.
 
     `seconds_saved_by_half_max_tokens` is None unless tokens are the bottleneck.
     """
 
     deployment: str
+    spread: tuple[str, ...] = ()
     requests: int
     charged_tokens: int
     requests_per_minute: int | None = None
@@ -135,7 +139,7 @@ def estimate_run(
     Counts are exact when all rows are rendered; else they are scaled up from the first ones, and rounded up.
     """
     assumed = assumptions or Assumptions()
-    samples = [_Sample(one, suite.quota.get(one.model.deployment)) for one in suite.ordered]
+    samples = [_Sample(one, suite.quota) for one in suite.ordered]
     rendered = 0
     for row in islice(_rows(planned.rows), assumed.rendered_rows):
         rendered += 1
@@ -153,7 +157,7 @@ def estimate_run(
         rendered_rows=rendered,
         experiments=tuple(experiments),
         total=_total(experiments),
-        prices=tuple(_price(one.deployment, prices, assumed) for one in times),
+        prices=_prices(suite, prices, assumed),
         prices_as_of=prices.as_of,
         prices_source=prices.source,
         deployments=times,
@@ -161,19 +165,25 @@ def estimate_run(
     )
 
 
+def unpriced_deployments(suite: Suite, prices: PriceTable) -> list[str]:
+    """The deployments that a run may ask and whose price nobody can say before their answers come."""
+    asked = {(name, one.model.priced_as_of(name)) for one in suite.experiments for name in one.model.deployments}
+    return sorted({name for name, priced_as in asked if prices.price_of(name, priced_as) is None})
+
+
 def quota_complaints(estimate: Estimate, suite: Suite, text: str, file: str = "suite.yaml") -> list[str]:
     """A complaint as `file:line: ...` for each experiment with a request that its deployment's quota can never grant.
 
     `text` is the suite's, as `file` holds it; the line is that of the quota.
     """
-    return source_map(text, file).listed(
-        (
-            ("quota", one.deployment, "tokens_per_minute"),
-            _too_large(one, one.largest_request, suite.quota[one.deployment], estimate.dataset),
-        )
-        for one in estimate.experiments
-        if one.requests_above_quota and one.largest_request
-    )
+    found = []
+    for one in estimate.experiments:
+        if one.requests_above_quota and one.largest_request:
+            names = suite.experiment(one.experiment).model.deployments
+            largest = max(names, key=lambda name: suite.quota[name].tokens_per_minute)
+            complaint = _too_large(one, one.largest_request, largest, suite.quota[largest], estimate.dataset)
+            found.append((("quota", largest, "tokens_per_minute"), complaint))
+    return source_map(text, file).listed(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +200,10 @@ class _Scale:
 class _Sample:
     """What the rendered rows of one experiment add up to."""
 
-    def __init__(self, experiment: Experiment, quota: QuotaSettings | None) -> None:
+    def __init__(self, experiment: Experiment, quota: Mapping[str, QuotaSettings]) -> None:
         self.experiment = experiment
         self._prompts = compile_prompts(experiment)
-        self._tokens_per_minute = quota.tokens_per_minute if quota else None
+        self._tokens_per_minute = _most_tokens(experiment, quota)
         self.requests, self.prompt_tokens, self.unrendered, self.above_quota = 0, 0, 0, 0
         self.first_error: str | None = None
         self.largest: LargestRequest | None = None
@@ -216,6 +226,12 @@ class _Sample:
             self.largest = LargestRequest(criterion=criterion, line=line, charged_tokens=charged)
 
 
+def _most_tokens(experiment: Experiment, quota: Mapping[str, QuotaSettings]) -> int | None:
+    """The most that any deployment of the experiment can grant to one request; None when one has no quota."""
+    granted = [quota.get(name) for name in experiment.model.deployments]
+    return None if None in granted else max(one.tokens_per_minute for one in granted if one)
+
+
 def _rows(path: Path) -> Iterator[Row]:
     with path.open("rb") as lines:
         yield from map(Row.model_validate_json, lines)
@@ -232,11 +248,10 @@ def _experiment_estimate(
     model = sample.experiment.model
     requests, prompt_tokens = scale.up(sample.requests), scale.up(sample.prompt_tokens)
     answer_tokens = assumed.answer_tokens_of(sample.experiment)
-    model_name = assumed.models.get(model.deployment, model.deployment)
+    price = prices.price(_model_behind(model.deployment, sample.experiment, assumed))
 
-    def cost(tokens_per_answer: int) -> Decimal | None:
-        usage = Usage(input_tokens=prompt_tokens, output_tokens=requests * tokens_per_answer)
-        return prices.cost(model_name, usage)
+    def usage(tokens_per_answer: int) -> Usage:
+        return Usage(input_tokens=prompt_tokens, output_tokens=requests * tokens_per_answer)
 
     return ExperimentEstimate(
         experiment=sample.experiment.name,
@@ -247,8 +262,9 @@ def _experiment_estimate(
         requests=requests,
         prompt_tokens=prompt_tokens,
         charged_tokens=prompt_tokens + requests * model.max_tokens,
-        likely_cost_usd=cost(answer_tokens),
-        highest_cost_usd=cost(model.max_tokens),
+        likely_cost_usd=price.of(usage(answer_tokens)) if price else None,
+        highest_cost_usd=price.of(usage(model.max_tokens)) if price else None,
+        batch_cost_usd=price.batch_of(usage(answer_tokens)) if price else None,
         unrendered_trials=scale.up(sample.unrendered),
         first_prompt_error=sample.first_error,
         largest_request=sample.largest,
@@ -264,6 +280,7 @@ def _total(experiments: Sequence[ExperimentEstimate]) -> Demand:
         charged_tokens=sum(one.charged_tokens for one in experiments),
         likely_cost_usd=_sum_if_known(one.likely_cost_usd for one in experiments),
         highest_cost_usd=_sum_if_known(one.highest_cost_usd for one in experiments),
+        batch_cost_usd=_sum_if_known(one.batch_cost_usd for one in experiments),
     )
 
 
@@ -276,40 +293,63 @@ def _sum_if_known(costs: Iterable[Decimal | None]) -> Decimal | None:
     return total
 
 
-def _price(deployment: str, prices: PriceTable, assumed: Assumptions) -> DeploymentPrice:
-    model = assumed.models.get(deployment, deployment)
+def _model_behind(deployment: str, experiment: Experiment, assumed: Assumptions) -> str:
+    said = assumed.models.get(deployment) or experiment.model.priced_as_of(deployment)
+    return said or deployment.partition("@")[0]
+
+
+def _prices(suite: Suite, prices: PriceTable, assumed: Assumptions) -> tuple[DeploymentPrice, ...]:
+    """One for each deployment that is asked first, in the order of the experiments."""
+    models = {one.model.deployment: _model_behind(one.model.deployment, one, assumed) for one in suite.ordered}
+    return tuple(_price(deployment, model, prices) for deployment, model in models.items())
+
+
+def _price(deployment: str, model: str, prices: PriceTable) -> DeploymentPrice:
     price = prices.price(model)
     return DeploymentPrice(
         deployment=deployment,
         model=model,
-        listed_as=next((name for name, listed in prices.prices.items() if listed is price), None),
+        listed_as=prices.listed_as(model),
         input_usd_per_million_tokens=price.input if price else None,
         output_usd_per_million_tokens=price.output if price else None,
     )
 
 
 def _times(suite: Suite, experiments: Sequence[ExperimentEstimate]) -> tuple[DeploymentTime, ...]:
-    by_deployment: dict[str, list[ExperimentEstimate]] = {}
+    """One for each group of deployments that share work; deployments for emergencies are not counted in."""
+    groups: list[tuple[dict[str, None], list[ExperimentEstimate]]] = []
     for one in experiments:
-        by_deployment.setdefault(one.deployment, []).append(one)
-    return tuple(_time(deployment, asking, suite.quota.get(deployment)) for deployment, asking in by_deployment.items())
+        model = suite.experiment(one.experiment).model
+        names, asking = dict.fromkeys((model.deployment, *model.spread)), [one]
+        for group in [group for group in groups if group[0].keys() & names.keys()]:
+            groups.remove(group)
+            names, asking = {**group[0], **names}, [*group[1], *asking]
+        groups.append((names, asking))
+    return tuple(_time(list(names), asking, suite.quota) for names, asking in groups)
 
 
-def _time(deployment: str, asking: Sequence[ExperimentEstimate], quota: QuotaSettings | None) -> DeploymentTime:
+def _time(
+    names: Sequence[str], asking: Sequence[ExperimentEstimate], quotas: Mapping[str, QuotaSettings]
+) -> DeploymentTime:
     requests = sum(one.requests for one in asking)
     charged = sum(one.charged_tokens for one in asking)
-    if quota is None:
-        return DeploymentTime(deployment=deployment, requests=requests, charged_tokens=charged)
-    for_requests = _SECONDS_PER_MINUTE * requests / quota.requests_per_minute
-    for_tokens = _SECONDS_PER_MINUTE * charged / quota.tokens_per_minute
+    granted = [quotas[name] for name in names if name in quotas]
+    deployment, *spread = names
+    if len(granted) < len(names):
+        return DeploymentTime(deployment=deployment, spread=tuple(spread), requests=requests, charged_tokens=charged)
+    requests_per_minute = sum(one.requests_per_minute for one in granted)
+    tokens_per_minute = sum(one.tokens_per_minute for one in granted)
+    for_requests = _SECONDS_PER_MINUTE * requests / requests_per_minute
+    for_tokens = _SECONDS_PER_MINUTE * charged / tokens_per_minute
     tokens_bind = for_tokens > for_requests
-    for_fewer_tokens = _SECONDS_PER_MINUTE * (charged - _half_of_answers(asking)) / quota.tokens_per_minute
+    for_fewer_tokens = _SECONDS_PER_MINUTE * (charged - _half_of_answers(asking)) / tokens_per_minute
     return DeploymentTime(
         deployment=deployment,
+        spread=tuple(spread),
         requests=requests,
         charged_tokens=charged,
-        requests_per_minute=quota.requests_per_minute,
-        tokens_per_minute=quota.tokens_per_minute,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
         seconds_for_requests=for_requests,
         seconds_for_tokens=for_tokens,
         seconds=max(for_requests, for_tokens),
@@ -323,12 +363,14 @@ def _half_of_answers(asking: Sequence[ExperimentEstimate]) -> int:
     return sum(one.requests * (one.max_tokens // 2) for one in asking)
 
 
-def _too_large(one: ExperimentEstimate, largest: LargestRequest, quota: QuotaSettings, dataset: str) -> str:
+def _too_large(
+    one: ExperimentEstimate, largest: LargestRequest, deployment: str, quota: QuotaSettings, dataset: str
+) -> str:
     prompt_tokens = largest.charged_tokens - one.max_tokens
     number = f"{one.requests_above_quota:,} requests" if one.requests_above_quota > 1 else "1 request"
     return (
         f"experiment '{one.experiment}' has {number} that can never be sent: the largest, criterion "
         f"'{largest.criterion}' for {dataset}:{largest.line}, is charged {largest.charged_tokens:,} tokens "
-        f"({prompt_tokens:,} of the prompt, {one.max_tokens:,} of max_tokens), and '{one.deployment}' grants "
+        f"({prompt_tokens:,} of the prompt, {one.max_tokens:,} of max_tokens), and '{deployment}' grants "
         f"{quota.tokens_per_minute:,} per minute. Lower max_tokens, shorten the prompt, or raise the quota."
     )

@@ -88,17 +88,19 @@ def redrawn(account: Account, worker: str, need: Need) -> Account:
     return account.model_copy(update={"holdings": account.holdings | {worker: after}})
 
 
-def recounted(account: Account, recorded_usd: Decimal, answers_per_trial: int) -> Account:
-    """The account of a run on which nobody works: what its workers left behind is spent, or free again.
+def let_go(account: Account, recorded_usd: Decimal, answers_per_trial: int) -> Account:
+    """The account once nobody can spend any more of what its workers held and never gave back.
 
-    Spent is what they settled, or what the outcomes recorded if that is more; and of each holding that was never given
-    back as much as the requests can have cost that a dead worker had under way, whose trials have no outcome.
+    Spent is what they settled, or what the outcomes recorded if that is more; and of each holding as much as the
+    requests can have cost that a dead worker had under way, whose trials have no outcome. The rest is free again.
     """
     lost = (
         min(one.counted_usd - one.settled_usd, one.peak_usd * answers_per_trial) for one in account.holdings.values()
     )
-    spent = min(account.counted_usd, max(account.spent_usd, recorded_usd) + sum(lost, NO_COST))
-    return account.model_copy(update={"before_usd": max(spent, recorded_usd), "holdings": {}})
+    spent = max(recorded_usd, min(account.counted_usd, max(account.spent_usd, recorded_usd) + sum(lost, NO_COST)))
+    ended = {name: one.model_copy(update={"granted_usd": one.settled_usd}) for name, one in account.holdings.items()}
+    before = account.before_usd + spent - account.spent_usd
+    return account.model_copy(update={"before_usd": max(account.before_usd, before), "holdings": ended})
 
 
 async def read_account(blobs: Blobs, run: str) -> Account | None:
@@ -136,6 +138,20 @@ async def change_account(blobs: Blobs, run: str, change: Callable[[Account], Acc
             if not tries_left:
                 raise
     return changed
+
+
+async def quiet_seconds(blobs: Blobs, run: str) -> float:
+    """How long nobody has changed the account, by storage's own clock; the look itself counts as a change.
+
+    Raises BlobMissing when there is no account.
+    """
+    before, content = await blobs.read_version(layout.budget(run))
+    try:
+        await blobs.replace(before.path, content, etag=before.etag)
+    except BlobChanged:
+        return 0.0
+    after, _ = await blobs.read_version(layout.budget(run))
+    return (after.modified - before.modified).total_seconds()
 
 
 async def recorded_usd(blobs: Blobs, run: str) -> Decimal:

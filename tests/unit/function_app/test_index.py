@@ -33,6 +33,7 @@ INDEX: dict[str, list[dict[str, Any]]] = {
     "report": [{"type": "activityTrigger"}],
     "seal": [{"type": "activityTrigger"}],
     "publish": [{"type": "activityTrigger"}],
+    "stop": [{"type": "activityTrigger"}],
     "fail": [{"type": "activityTrigger"}],
     "health": [
         {"type": "httpTrigger", "route": "health", "methods": ["GET"], "authLevel": "ANONYMOUS"},

@@ -357,7 +357,7 @@ async def test_watch_counts_from_a_listing_and_reads_no_outcome() -> None:
 
     seen = await asking(storage, now=now).watch(run)
 
-    assert dict(storage.operations) == {"read": 2, "list": 1, "write": 1}
+    assert dict(storage.operations) == {"read": 2, "list": 1, "find": 1, "write": 1}
     assert (seen["done"], seen["total"]) == (3, 6)
     assert seen["seconds"] >= 0
     progress = await progress_of(storage, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -14,10 +15,11 @@ from assay.quota.account import (
     Holding,
     Need,
     change_account,
+    let_go,
     open_account,
+    quiet_seconds,
     read_account,
     recorded_usd,
-    recounted,
     redrawn,
 )
 from assay.records import NO_COST, Outcome, Response, TrialStatus, Usage
@@ -101,28 +103,28 @@ class TestDrawing:
         assert redrawn(drawn, "w1", wants) == drawn
 
 
-class TestCountingAgain:
+class TestLettingGo:
     def test_what_a_dead_worker_recorded_is_spent_and_most_of_the_rest_is_free(self) -> None:
         """Outcomes say what was spent; on top comes what the dead worker can have had under way."""
         account = Account(limit_usd=usd("10"), before_usd=usd("1"), holdings={"dead": holding("5", "2", peak="0.1")})
 
-        after = recounted(account, recorded_usd=usd("4"), answers_per_trial=2)
+        after = let_go(account, recorded_usd=usd("4"), answers_per_trial=2)
 
         assert after.spent_usd == after.counted_usd == usd("4.2")
-        assert after.holdings == {}
+        assert after.holdings["dead"].granted_usd == usd("2")
 
     def test_never_more_counts_than_could_be_spent(self) -> None:
         """What was granted bounds what was spent, unless the outcomes say more."""
         account = Account(limit_usd=usd("10"), holdings={"dead": holding("5", "4.9", peak="3")})
 
-        assert recounted(account, usd("4.95"), 1).spent_usd == usd("5")
-        assert recounted(account, usd("6"), 1).spent_usd == usd("6")
+        assert let_go(account, usd("4.95"), 1).spent_usd == usd("5")
+        assert let_go(account, usd("6"), 1).spent_usd == usd("6")
 
     def test_what_was_settled_counts_even_if_no_outcome_has_it(self) -> None:
         """An answer that was paid for and lost is paid for."""
         account = Account(limit_usd=usd("10"), holdings={"gone": holding("3", "3", peak="1")})
 
-        assert recounted(account, usd("2"), 1).spent_usd == usd("3")
+        assert let_go(account, usd("2"), 1).spent_usd == usd("3")
 
 
 class TestStorage:
@@ -159,6 +161,16 @@ class TestStorage:
 
         account = await read_account(storage, RUN)
         assert account and account.spent_usd == 10
+
+    async def test_how_long_an_account_was_quiet_is_told_by_storage(self) -> None:
+        """The looker's own clock is not asked; a second look finds the first."""
+        moment = datetime(2026, 11, 20, tzinfo=UTC)
+        storage = MemoryStorage(now=lambda: moment)
+        await open_account(storage, RUN, usd("25"), "enforce")
+        moment += timedelta(minutes=3)
+
+        assert await quiet_seconds(storage, RUN) == 180
+        assert await quiet_seconds(storage, RUN) == 0
 
     async def test_without_an_account_there_is_nothing_to_change(self) -> None:
         """Who changes it opens it first."""

@@ -1,0 +1,140 @@
+"""Stopped runs: what is counted and said of them, and how one is let go on. Steps and the command line call this."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from assay.errors import BlobMissing, UserError
+from assay.execution.ledger import read_outcomes, tally
+from assay.execution.stops import Stop
+from assay.orchestration.budgets import budget_message, terms_of, usd
+from assay.orchestration.events import resumption
+from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
+from assay.planning.frozen import read_header
+from assay.quota.account import (
+    Account,
+    BudgetMode,
+    change_account,
+    let_go,
+    open_account,
+    quiet_seconds,
+    read_account,
+    recorded_usd,
+)
+from assay.records import Plan, Progress, RunHeader, Stage, Tally
+from assay.storage import layout
+from assay.storage.base import Blobs, Storage
+from assay.suite.models import Suite
+
+LET_GO_SECONDS = 120
+"""A worker that lives and asks nothing gives its money back within ten seconds or so."""
+
+_RESUMABLE = (Stage.STOPPED, Stage.FAILED)
+_HELD = ("leased", "breaking")
+
+
+async def chunks_at_work(blobs: Blobs, run: str) -> int:
+    """How many chunks of the run a worker has claimed right now."""
+    return sum([entry.lease in _HELD async for entry in blobs.list(layout.checkpoints(run))])
+
+
+async def stopped_progress(blobs: Blobs, header: RunHeader, plan: Plan, stop: Stop, now: datetime) -> Progress:
+    """Where a stopped run stands, chunks that are not finished included, and what a person can do."""
+    counted = await count_progress(blobs, header, plan, Stage.STOPPED, now)
+    by_experiment = dict(counted.by_experiment)
+    for experiment, unfinished in await _unfinished(blobs, header.run):
+        by_experiment[experiment] += unfinished
+    progress = counted.model_copy(
+        update={"by_experiment": by_experiment, "tally": sum(by_experiment.values(), Tally())}
+    )
+    return progress.model_copy(update={"message": await _message(blobs, progress, stop)})
+
+
+async def resume(
+    storage: Storage, run: str, now: datetime, *, budget_usd: Decimal | None = None, mode: BudgetMode | None = None
+) -> Progress:
+    """Lets a stopped run go on where it stopped; gives what is known of it now.
+
+    Its suite is the one it began with, whatever lies on storage. Raises UserError when there is no such run, when it is
+    not stopped (a second call finds it under way), or when the new budget is used up already.
+    """
+    progress = await read_progress(storage, run)
+    if progress is None:
+        raise UserError(f"there is no run '{run}'; 'assay ls' shows what there is")
+    if progress.stage not in _RESUMABLE:
+        raise UserError(_not_stopped(progress))
+    header = await read_header(storage, run)
+    await _let_go(storage, header)
+    if budget_usd is not None or mode is not None:
+        await _change_budget(storage, header, budget_usd, mode)
+    await storage.delete(layout.stop(run))
+    begun = progress.model_copy(update={"stage": Stage.PLANNING, "message": "", "updated_at": now})
+    await write_progress(storage, begun)
+    await storage.send(layout.INGEST_QUEUE, resumption(run))
+    return begun
+
+
+async def _change_budget(
+    storage: Storage, header: RunHeader, budget_usd: Decimal | None, mode: BudgetMode | None
+) -> None:
+    terms = terms_of(Suite.model_validate(header.suite))
+    if terms is None or not terms.is_enforced:
+        found = "has no budget" if terms is None else "has a soft budget, which stops nothing"
+        raise UserError(f"run '{header.run}' {found}; resume it without --budget-usd and --budget")
+    await open_account(storage, header.run, terms.limit_usd, terms.mode)
+
+    def changed(account: Account) -> Account:
+        limit = account.limit_usd if budget_usd is None else budget_usd
+        if (mode or account.mode) == "enforce" and limit <= account.counted_usd:
+            raise UserError(
+                f"a budget of {usd(limit)} USD is not enough to go on: {usd(account.counted_usd)} USD is spent already;"
+                " expected more than that"
+            )
+        return account.model_copy(update={"limit_usd": limit, "mode": mode or account.mode})
+
+    await change_account(storage, header.run, changed)
+
+
+async def _let_go(storage: Storage, header: RunHeader) -> None:
+    """Frees what dead workers held: nobody has a chunk claimed, and who lives would have given back long ago."""
+    run = header.run
+    if await read_account(storage, run) is None or await chunks_at_work(storage, run):
+        return
+    if await quiet_seconds(storage, run) < LET_GO_SECONDS:
+        return
+    recorded = await recorded_usd(storage, run)
+    answers = max(len(one.criteria) for one in Suite.model_validate(header.suite).experiments)
+    await change_account(storage, run, lambda account: let_go(account, recorded, answers))
+
+
+async def _unfinished(blobs: Blobs, run: str) -> list[tuple[str, Tally]]:
+    """Per checkpoint the experiment and what is done of the chunk."""
+    prefix = layout.checkpoints(run)
+    finished = await done_chunks(blobs, run)
+    found: list[tuple[str, Tally]] = []
+    for path in [entry.path async for entry in blobs.list(prefix)]:
+        experiment, _, chunk = path.removeprefix(prefix).removesuffix(".jsonl").partition("/")
+        if (experiment, int(chunk)) not in finished:
+            found.append((experiment, await _checkpointed(blobs, path)))
+    return found
+
+
+async def _checkpointed(blobs: Blobs, path: str) -> Tally:
+    try:
+        return tally(read_outcomes(await blobs.read(path)))
+    except BlobMissing:  # finished just now: the next look counts it
+        return Tally()
+
+
+async def _message(blobs: Blobs, progress: Progress, stop: Stop) -> str:
+    if stop.reason == "budget" and (account := await read_account(blobs, progress.run)):
+        spent = max(account.spent_usd, progress.tally.cost_usd)
+        return budget_message(progress, spent, account.limit_usd)
+    how = "" if "assay resume" in stop.message else f" Then go on: assay resume {progress.run}"
+    done = f"{progress.tally.trials:,} of {progress.trials_total:,} trials are done."
+    return f"{stop.message.rstrip()}{'' if stop.message.rstrip().endswith('.') else '.'} {done}{how}"
+
+
+def _not_stopped(progress: Progress) -> str:
+    if progress.stage is Stage.DONE:
+        return f"run '{progress.run}' has ended well, nothing is left to resume; its bundle: assay fetch {progress.run}"
+    return f"run '{progress.run}' is not stopped but {progress.stage}; 'assay watch {progress.run}' follows it"
