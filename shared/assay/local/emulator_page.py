@@ -143,7 +143,7 @@ def _deployment(name: str, figures: Mapping[str, Any]) -> str:
     heads = ("load and axis", "window", "held", "allowed", "overrun")
     return (
         f"<h2>{escape(name)}</h2><div><table><caption>{caption}</caption>{rows}</table>"
-        f"{_table('Worst windows', heads, _window_rows(figures))}</div>"
+        f"{_table('Worst windows; grey: shorter than any that the service keeps', heads, _window_rows(figures))}</div>"
     )
 
 
