@@ -74,6 +74,7 @@ class AdaptiveLimiter(LoneLimiter):
         granting = Granting(
             deployment,
             Quota(FIRST_REQUESTS_PER_MINUTE, UNLIMITED_PER_MINUTE),
+            refresh=lambda _: None,
             ground=everlasting,
             demanded=lambda _: None,
             telemetry=telemetry,

@@ -41,7 +41,7 @@ class Alarm:
         if self._is_stopped:
             return
         seconds = self._look()
-        if self._clock() + seconds < self._due:
+        if seconds < inf and (self._task is None or self._task.done() or self._clock() + seconds < self._due):
             self._set(seconds)
 
     def _set(self, seconds: float) -> None:
@@ -57,4 +57,3 @@ class Alarm:
             self._due = self._clock() + seconds
             await self._sleep(seconds)
             seconds = self._look()
-        self._due, self._task = inf, None

@@ -69,6 +69,18 @@ class _Entry:
     amount: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A share of the quota since a time, and the integral of all shares before it: full shares times seconds."""
+
+    since: float
+    share: float
+    held: float
+
+    def held_until(self, now: float) -> float:
+        return self.held + self.share * max(0.0, now - self.since)
+
+
 @dataclass(slots=True)
 class _Window:
     """What was sent and what was earned in the last `seconds`."""
@@ -78,7 +90,7 @@ class _Window:
     estimate_error: float = 0.0
     _sends: deque[_Entry] = field(default_factory=deque)
     _sent: float = 0.0
-    _shares: deque[tuple[float, float]] = field(default_factory=deque)
+    _shares: deque[_Share] = field(default_factory=deque)
 
     def add(self, amount: float, now: float) -> _Entry:
         entry = _Entry(now, amount)
@@ -94,7 +106,8 @@ class _Window:
 
     def hold(self, share: float, now: float) -> None:
         """From now on the share of the quota is this."""
-        self._shares.append((now, share))
+        held = self._shares[-1].held_until(now) if self._shares else 0.0
+        self._shares.append(_Share(now, share, held))
 
     def seconds_until_fits(self, amount: float, rate: float, now: float) -> float:
         """0 when the amount fits, else a time at which to look again: never too late, at times too early.
@@ -105,7 +118,7 @@ class _Window:
         self._forget(now)
         held = self._held_seconds(now)
         earned = rate * held
-        share = self._shares[-1][1] if self._shares else 0.0
+        share = self._shares[-1].share if self._shares else 0.0
         excess = self._sent + amount - earned - self._overdraft(amount, earned, rate, share)
         if excess <= _NOTHING:
             return 0.0
@@ -126,13 +139,9 @@ class _Window:
 
     def _held_seconds(self, now: float) -> float:
         """The integral of the share over the window."""
-        if len(self._shares) == 1 and self._shares[0][0] <= now - self.seconds:
-            return self._shares[0][1] * self.seconds
-        total, until = 0.0, now
-        for since, share in reversed(self._shares):
-            total += share * max(0.0, until - max(since, now - self.seconds))
-            until = min(until, since)
-        return total
+        if not self._shares:
+            return 0.0
+        return self._shares[-1].held_until(now) - self._shares[0].held_until(now - self.seconds)
 
     def _seconds_until_gone(self, amount: float, now: float) -> float:
         gone = 0.0
@@ -145,7 +154,7 @@ class _Window:
     def _forget(self, now: float) -> None:
         while self._sends and self._sends[0].at <= now - self.seconds - self.edge_seconds + _NOTHING:
             self._sent -= self._sends.popleft().amount
-        while len(self._shares) > 1 and self._shares[1][0] <= now - self.seconds:
+        while len(self._shares) > 1 and self._shares[1].since <= now - self.seconds:
             self._shares.popleft()
 
 

@@ -50,9 +50,9 @@ class Granting:
     A request that is tried again after a 429 comes back as a new one, to the end of its flow: turns are by tokens, so
     its flow loses nothing by it, and nobody is overtaken.
 
-    `limits` are those of the quota, unless others are given. `ground(now)` is asked before every look at the bucket
-    and gives what a permit granted now would stand on, None when nothing is held. `demanded` is told every charge that
-    is granted.
+    `limits` are those of the quota, unless others are given. `refresh(now)` is called before every look at the
+    bucket and drops what has expired; `ground()` gives what a permit granted now stands on, None when nothing is held.
+    `demanded` is told every charge that is granted.
     """
 
     def __init__(
@@ -60,7 +60,8 @@ class Granting:
         deployment: str,
         quota: Quota,
         *,
-        ground: Callable[[float], Ground | None],
+        refresh: Callable[[float], object],
+        ground: Callable[[], Ground | None],
         demanded: Callable[[Charge], None],
         telemetry: Telemetry,
         clock: Callable[[], float],
@@ -71,6 +72,7 @@ class Granting:
     ) -> None:
         self._deployment = deployment
         self._quota = quota
+        self._refresh = refresh
         self._ground = ground
         self._demanded = demanded
         self._telemetry = telemetry
@@ -208,21 +210,22 @@ class Granting:
             wait = self._seconds_until_fits(waiter.charge)
             if wait > 0:
                 return wait
+            permit = self._grant(waiter.charge)
             self._turns.take()
             self._limits.granted()
-            waiter.granted.set_result(self._grant(waiter.charge))
+            waiter.granted.set_result(permit)
         return inf
 
     def _seconds_until_fits(self, charge: Charge) -> float:
         now = self._clock()
-        self._ground(now)
+        self._refresh(now)
         self._bucket.set_pace(self._limits.at(now), self._throttle.factors(now), now)
         return self._bucket.seconds_until_fits(charge, now)
 
     def _grant(self, charge: Charge) -> Permit:
         self._demanded(charge)
         now = self._clock()
-        ground = self._ground(now)
+        ground = self._ground()
         assert ground is not None, "nothing fits a bucket without a share"
         spending = self._bucket.spend(charge, now)
         if self._throttle.granted():

@@ -19,7 +19,7 @@ from assay.quota.bucket import BURST_SECONDS, HEADROOM, REQUESTS_WINDOW_SECONDS
 from assay.quota.demand import Demand
 from assay.quota.deployments import REREAD_SECONDS, Deployment
 from assay.quota.granting import Granting, LimiterDrained
-from assay.quota.leases import PartitionLeases, Tenure
+from assay.quota.leases import PartitionLeases
 from assay.quota.shares import MEAN_CHARGE_TOKENS
 from assay.quota.sharing import Sharing
 from assay.quota.tickets import Tickets
@@ -70,7 +70,8 @@ class BlobLeaseLimiter:
         self._granting = Granting(
             deployment,
             quota,
-            ground=self._ground,
+            refresh=self._leases.drop_expired,
+            ground=self._leases.longest_tenure,
             demanded=self._demanded,
             telemetry=telemetry,
             clock=clock,
@@ -173,10 +174,6 @@ class BlobLeaseLimiter:
         if self._leases.held:
             seconds = max(self._granting.last_sent_at + BURST_SECONDS - now, self._granting.seconds_in_debt(now))
             await self._sleep(min(max(0.0, seconds), LONGEST_COOLING_SECONDS))
-
-    def _ground(self, now: float) -> Tenure | None:
-        self._leases.drop_expired(now)
-        return self._leases.longest_tenure()
 
     def _demanded(self, charge: Charge) -> None:
         self._sharing.demand(charge)

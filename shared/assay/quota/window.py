@@ -23,7 +23,7 @@ class Everlasting:
     deadline: float = inf
 
 
-def everlasting(_now: float) -> Everlasting:
+def everlasting() -> Everlasting:
     """What every permit of a process alone stands on."""
     return _EVERLASTING
 
@@ -79,6 +79,7 @@ class WindowLimiter(LoneLimiter):
         granting = Granting(
             deployment,
             quota,
+            refresh=lambda _: None,
             ground=everlasting,
             demanded=lambda _: None,
             telemetry=telemetry,
