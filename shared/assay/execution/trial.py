@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assay.execution.journal import Journal, journal
 from assay.execution.watchdog import Watchdog
 from assay.llm.base import ChatMessage, ChatRequest
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.middleware.base import Ask, Question, Unanswered
+from assay.middleware.redaction import default_redact
 from assay.planning.prompts import Prompt, PromptError
 from assay.records import Failure, Outcome, Response, Row, Score, TrialStatus
 from assay.scoring.base import Scorer
 from assay.suite.models import Experiment, Limits
+from assay.telemetry import Redact
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Trial:
     limits: Limits
     ask: Ask
     watchdog: Watchdog
+    redact: Redact = field(default_factory=default_redact)
 
     async def run(self, row: Row) -> Outcome:
         """The row's outcome. Never raises for a bad row, a model that fails or an answer that takes too long: then the
@@ -49,9 +52,8 @@ class Trial:
             try:
                 responses.append(await self._respond(prompt, row))
             except PromptError as error:
-                return self._failed(
-                    row, responses, Failure(kind="prompt", message=str(error), criterion=prompt.criterion)
-                )
+                said = self.redact(str(error))  # of Jinja, which may quote the row
+                return self._failed(row, responses, Failure(kind="prompt", message=said, criterion=prompt.criterion))
             except Unanswered as error:
                 return self._failed(row, responses, _failure(error, prompt.criterion))
         return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))

@@ -13,10 +13,11 @@ from assay.execution.job import Jobs, quarantine_message, read_message
 from assay.execution.ledger import ChunkDone, Ledger, claimed
 from assay.execution.stops import is_stopped, write_stop
 from assay.execution.trial import Trial
+from assay.middleware.redaction import default_redact
 from assay.records import ChunkMessage, Failure, Outcome, Row, TrialStatus
 from assay.storage import layout
 from assay.storage.base import Storage
-from assay.telemetry import Telemetry, bound
+from assay.telemetry import Redact, Telemetry, bound
 
 PUT_BACK_SECONDS = 10
 POISON_QUEUE = f"{layout.TRIALS_QUEUE}-poison"
@@ -48,6 +49,7 @@ class Worker:
     now: Callable[[], datetime]
     telemetry: Telemetry
     stopped_runs: set[str] = field(default_factory=set)
+    redact: Redact = field(default_factory=default_redact)
 
     async def handle(self, body: str) -> Handled | None:
         """Works on the chunk that a message of the queue `trials` names, unless it is done or somebody else's.
@@ -84,7 +86,7 @@ class Worker:
             message = read_message(body)
             await self.jobs.plan_of(message)
         except MessageRefused as refused:
-            await quarantine_message(self.storage, body, str(refused), None, self.now())
+            await quarantine_message(self.storage, body, str(refused), None, self.now(), self.redact)
             self.telemetry.problem("message_quarantined", reason=str(refused))
             return None
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
@@ -94,7 +96,7 @@ class Worker:
         reason = "every delivery of this chunk failed; see the log for its errors"
         try:
             async with claimed(self.storage, message, self.linger_seconds) as ledger:
-                await quarantine_message(self.storage, body, reason, message.run, self.now())
+                await quarantine_message(self.storage, body, reason, message.run, self.now(), self.redact)
                 rows = await self._rows(message, ledger)
                 await _all(ledger.add(_poisoned(message, row, reason)) for row in rows)
                 await ledger.finish()

@@ -33,7 +33,8 @@ from assay.local.process_end import end_process, stop_on_signals
 from assay.local.queue_worker import CLIENT_BINDING_SETTING
 from assay.local.timers import TimerListener
 from assay.local.worker_processes import WorkerProcesses
-from assay.telemetry import LogTelemetry, Telemetry, log_as_json
+from assay.middleware.redaction import default_redact
+from assay.telemetry import LogTelemetry, Telemetry, log_as_json, redact_logs
 
 LOOPBACK = "127.0.0.1"
 _SHUTDOWN_MARGIN_SECONDS = 2.0
@@ -177,7 +178,7 @@ def _only_host_of(data_dir: Path) -> Iterator[None]:
 
 async def serve(options: HostOptions, environment: Mapping[str, str]) -> None:
     """Run a host until SIGTERM or SIGINT. Once it is up, `ready_file` holds its address as JSON."""
-    telemetry = LogTelemetry()
+    telemetry = LogTelemetry(redact=default_redact())
     stopping = stop_on_signals()
     if options.ready_file:
         options.ready_file.unlink(missing_ok=True)
@@ -217,6 +218,7 @@ def main() -> None:
     """The command. Ends with 0 after a drained stop, or with the exit code of the error."""
     options = parse_options(sys.argv[1:])
     log_as_json()
+    redact_logs(default_redact())
     logging.captureWarnings(True)
     try:
         asyncio.run(serve(options, os.environ))

@@ -14,14 +14,15 @@ from assay.errors import AssayError
 from assay.local.listeners import Listeners
 from assay.local.loaded_app import load_app
 from assay.local.process_end import end_process, stop_on_signals
-from assay.telemetry import LogTelemetry, bound, log_as_json
+from assay.middleware.redaction import default_redact
+from assay.telemetry import LogTelemetry, bound, log_as_json, redact_logs
 
 CLIENT_BINDING_SETTING = "ASSAY_DURABLE_CLIENT"
 
 
 async def run_worker(app_dir: Path, lease_seconds: int, drain_seconds: float, environment: Mapping[str, str]) -> None:
     """Run the queue triggers until the host says stop, by closing standard input."""
-    telemetry = LogTelemetry()
+    telemetry = LogTelemetry(redact=default_redact())
     app = load_app(app_dir, environment, environment.get(CLIENT_BINDING_SETTING, ""), telemetry)
     stopping = stop_on_signals()
     listeners = Listeners(app.queue_listeners(lease_seconds), telemetry)
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--drain-seconds", type=float, required=True)
     given = parser.parse_args()
     log_as_json()
+    redact_logs(default_redact())
     try:
         with bound(worker=os.getpid()):
             asyncio.run(run_worker(given.app, given.message_lease_seconds, given.drain_seconds, os.environ))

@@ -4,6 +4,7 @@ Two lines a request: `asked` is safe before the request goes out, its end is saf
 them there is no request and no reply: the question fails as `audit_failed`.
 """
 
+import asyncio
 import hashlib
 import re
 from datetime import datetime
@@ -35,14 +36,16 @@ class AuditOptions(BaseModel):
 
 
 class AuditRecord(Record):
-    """One line of the audit log. Lines of one request have the same `id`; an `asked` without an end was cut off.
+    """One line of the audit log. Lines of one request have the same `id`; an `asked` without an end is a crash.
+
+    `cut_off`: the trial ran out of time, or the worker was told to stop, while the request was under way.
 
     `prompt_sha256` and `answer_sha256` are over the run's id, a zero byte and the text, so that equal texts of two runs
     do not look alike; who has the text can check it, and who can guess it can check the guess.
     """
 
     id: str
-    event: Literal["asked", "answered", "failed", "stopped"]
+    event: Literal["asked", "answered", "failed", "stopped", "cut_off"]
     time: datetime
     run: str
     experiment: str
@@ -93,6 +96,9 @@ class AuditLog:
         except RunStopped as error:
             await self._keep(self._ended(asked, event="stopped", message=self._redact(str(error))))
             raise
+        except asyncio.CancelledError:
+            self._journal.post(_line(self._ended(asked, event="cut_off"))).add_done_callback(_looked_at)
+            raise
         await self._keep(self._answered(asked, reply), reply.attempts, reply.spent)
         return reply
 
@@ -108,7 +114,7 @@ class AuditLog:
         self, record: AuditRecord, attempts: tuple[Attempt, ...] = (), spent: Spent = NOTHING_SPENT
     ) -> None:
         try:
-            await self._journal.add(record.model_dump_json(exclude_none=True).encode() + b"\n")
+            await self._journal.add(_line(record))
         except StorageError as error:
             self._context.telemetry.problem("audit_failed", record=record.event, reason=str(error))
             said = (
@@ -178,6 +184,16 @@ class AuditLog:
 def digest(run: str, text: str) -> str:
     """The digest of a text in the audit records of a run; a prompt's text is one line `role: content` per message."""
     return hashlib.sha256(f"{run}\x00{text}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _line(record: AuditRecord) -> bytes:
+    return record.model_dump_json(exclude_none=True).encode() + b"\n"
+
+
+def _looked_at(done: asyncio.Future[None]) -> None:
+    """A failure of a line that nobody waits for is no news: the next question meets it."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _written(messages: tuple[ChatMessage, ...]) -> str:

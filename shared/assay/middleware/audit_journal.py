@@ -44,11 +44,15 @@ class LineJournal:
 
     async def add(self, line: bytes) -> None:
         """Keeps a line, which ends in a line break. Raises StorageError when it cannot be made safe."""
+        await self.post(line)
+
+    def post(self, line: bytes) -> asyncio.Future[None]:
+        """Like `add`, for who cannot wait: what comes back is done once the line is safe."""
         safe: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((line, safe))
         if self._commit is None or self._commit.done():
             self._commit = asyncio.create_task(self._commit_waiting())
-        await safe
+        return safe
 
     async def close(self) -> None:
         """Waits for the lines under way; a later `add` works as before."""

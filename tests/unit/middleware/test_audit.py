@@ -214,8 +214,8 @@ async def test_large_groups_go_in_several_blocks(monkeypatch: pytest.MonkeyPatch
     assert storage.operations["append"] >= 6
 
 
-async def test_a_question_that_is_cancelled_leaves_its_asked_record() -> None:
-    """The journal goes on for the others."""
+async def test_a_question_that_is_cut_off_is_recorded_as_that() -> None:
+    """As when its trial takes too long; the journal goes on for the others."""
     storage = MemoryStorage()
     log = audit_log(storage)
 
@@ -234,4 +234,4 @@ async def test_a_question_that_is_cancelled_leaves_its_asked_record() -> None:
 
     await log.answer(question(), Asked())
     await log.end()
-    assert [one.event for one in await records(storage)] == ["asked", "asked", "answered"]
+    assert [one.event for one in await records(storage)] == ["asked", "cut_off", "asked", "answered"]
