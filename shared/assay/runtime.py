@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import random
+import secrets
 import socket
 import time
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from assay.planning.prompts import compile_prompts
 from assay.records import Progress, Record, RunHeader
 from assay.settings import Endpoint, KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
-from assay.suite.models import Experiment, Suite
+from assay.suite.models import Experiment, ModelSettings, Suite
 from assay.telemetry import LOGGER, LogTelemetry, Telemetry
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from assay.llm.base import ChatModel
     from assay.provenance.signing import Signer
     from assay.quota.base import Limiter, Quota
+    from assay.quota.budget import Budget
+    from assay.quota.tranches import TrancheBudget
     from assay.storage.base import Storage
 
 DEFAULT_KEY_FILE = Path(".assay/keys/signing.pem")
@@ -63,6 +66,7 @@ class Runtime:
         self.telemetry: Telemetry = telemetry or LogTelemetry()
         self._models: dict[str, ChatModel] = {}
         self._routes: dict[tuple[str, Quota | None, str], Route] = {}
+        self._budgets: dict[str, TrancheBudget] = {}
 
     @cached_property
     def storage(self) -> "Storage":
@@ -79,7 +83,10 @@ class Runtime:
 
     @cached_property
     def asking(self) -> AskingSteps:
-        return AskingSteps(self.storage, self.settings.queue_depth, now, self.telemetry)
+        from assay.llm.pricing import load_prices
+
+        prices = load_prices(self.settings.prices_file)
+        return AskingSteps(self.storage, self.settings.queue_depth, now, self.telemetry, prices=prices)
 
     @cached_property
     def finishing(self) -> FinishingSteps:
@@ -125,6 +132,7 @@ class Runtime:
     async def close(self) -> None:
         """Gives leases back and closes connections."""
         await asyncio.gather(*(route.limiter.drain() for route in self._routes.values()))
+        await asyncio.gather(*(budget.drain() for budget in self._budgets.values()))
         await asyncio.gather(*(model.close() for model in self._models.values()))
         for name in ("storage", "_secrets", "_credential"):
             if (made := self.__dict__.get(name)) is not None:
@@ -141,19 +149,20 @@ class Runtime:
             prompts=compile_prompts(experiment),
             scorers=scorers_of(suite),
             limits=suite.limits,
-            ask=await self._asker(suite, experiment),
+            ask=await self._asker(run, suite, experiment),
             watchdog=self._watchdog,
         )
 
-    async def _asker(self, suite: Suite, experiment: Experiment) -> "Asker":
+    async def _asker(self, run: str, suite: Suite, experiment: Experiment) -> "Asker":
         from assay.execution.asking import Asker
         from assay.execution.routes import ladder_of
         from assay.llm.pricing import load_prices
 
-        routes = {one: await self._route(one, suite) for one in experiment.model.deployments}
+        routes = {one: await self._route(one, suite, experiment.model) for one in experiment.model.deployments}
         return Asker(
             ladder=ladder_of(experiment.model, routes.__getitem__),
-            prices=load_prices(),
+            prices=load_prices(self.settings.prices_file),
+            budget=self._budget(run, suite),
             attempts_limit=suite.limits.attempts,
             clock=time.monotonic,
             sleep=asyncio.sleep,
@@ -161,11 +170,33 @@ class Runtime:
             telemetry=self.telemetry,
         )
 
+    def _budget(self, run: str, suite: Suite) -> "Budget":
+        """One per run that has an enforced budget, shared by all its experiments and kept as long as the process."""
+        from assay.quota.budget import NoBudget
+        from assay.quota.tranches import TrancheBudget
+
+        limits = suite.limits
+        if limits.budget_usd is None or limits.budget == "soft":
+            return NoBudget()
+        if run not in self._budgets:
+            self._budgets[run] = TrancheBudget(
+                self.storage,
+                run,
+                # Unique: what a process of the same number held before it died must stay counted.
+                f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+                limits.budget_usd,
+                limits.budget,
+                clock=time.monotonic,
+                sleep=asyncio.sleep,
+                telemetry=self.telemetry,
+            )
+        return self._budgets[run]
+
     @cached_property
     def _watchdog(self) -> Watchdog:
         return Watchdog(self.telemetry)
 
-    async def _route(self, reference: str, suite: Suite) -> "Route":
+    async def _route(self, reference: str, suite: Suite, settings: ModelSettings) -> "Route":
         """One route per deployment, quota and kind of limiter, shared by all runs of this process."""
         from assay.execution.routes import Route
         from assay.quota.estimate import TokenEstimator
@@ -181,6 +212,7 @@ class Runtime:
                 self._limiter(f"{endpoint}/{name}" if endpoint else name, quota, key[2]),
                 TokenEstimator(reference, self.telemetry),
                 is_provisioned=quota is not None and quota.accounting == "settled",
+                priced_as=settings.priced_as_of(reference) or "",
             )
         return self._routes[key]
 

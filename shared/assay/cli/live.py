@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.5
 LINE_SECONDS = 3.0
 PATIENCE_SECONDS = 20.0
 RATE_WINDOW_SECONDS = 15.0
-ENDED = (Stage.DONE, Stage.FAILED)
+ENDED = (Stage.DONE, Stage.FAILED, Stage.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Pacer:
 async def watch(runtime: Runtime, run: str, patience_seconds: float = PATIENCE_SECONDS) -> Progress:
     """Shows the run until it has ended.
 
-    Raises CheckFailed when it failed, when not one trial has an answer, or when no such run appears in time.
+    Raises CheckFailed when it failed or was stopped, when not one trial has an answer, or no such run appears in time.
 
     Raises StorageError when storage does not answer for longer than `patience_seconds`.
     """
@@ -64,6 +64,8 @@ async def watch(runtime: Runtime, run: str, patience_seconds: float = PATIENCE_S
         raise CheckFailed(f"there is no run '{run}'; 'assay ls' shows what there is")
     if last.stage is Stage.FAILED:
         raise CheckFailed(f"run {run} failed: {last.message}")
+    if last.stage is Stage.STOPPED:
+        raise CheckFailed(f"run {run} is stopped. {last.message}")
     if last.tally.trials and not last.tally.succeeded:
         raise CheckFailed(
             f"run {run} has ended, but not one of its {last.tally.trials:,} trials has an answer; see its report"
@@ -168,6 +170,8 @@ def describe(progress: Progress, pace: Pace) -> str:
     for count, noun in ((tally.failed, "failed"), (tally.blocked, "blocked"), (progress.bad_rows, "rows quarantined")):
         if count:
             parts.append(f"{count:,} {noun}")
+    if progress.message:
+        parts.append(progress.message)
     return "  ".join(parts)
 
 

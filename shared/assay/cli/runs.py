@@ -1,9 +1,10 @@
-"""`assay submit`, `watch`, `ls`, `show`: runs, from the dropped file to the result."""
+"""`assay submit`, `watch`, `resume`, `ls`, `show`: runs, from the dropped file to the result."""
 
 import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,11 @@ from assay.cli.live import watch
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table, progress_console
 from assay.errors import BlobMissing, CheckFailed, UserError
 from assay.orchestration.drops import Drop, drop_file, find_refusal
+from assay.orchestration.stopping import resume
 from assay.planning.frozen import read_header
-from assay.records import Progress, Refusal
-from assay.runtime import Runtime
+from assay.quota.account import BudgetMode
+from assay.records import NO_COST, Progress, Refusal, Stage
+from assay.runtime import Runtime, now
 from assay.storage import layout
 
 RunArgument = Annotated[str, typer.Argument(help="The run's id, as 'assay ls' shows it", show_default=False)]
@@ -28,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Adds this family's commands."""
     app.command()(submit)
     app.command(name="watch")(watch_run)
+    app.command(name="resume")(resume_run)
     app.command()(ls)
     app.command()(show)
 
@@ -38,13 +42,17 @@ def submit(
     again: Annotated[
         bool, typer.Option("--again", help="Run it once more, even if this content was run before")
     ] = False,
+    over_budget: Annotated[
+        bool, typer.Option("--over-budget", help="Begin even if it would likely cost more than its budget")
+    ] = False,
     follow: Annotated[bool, typer.Option("--watch", help="Stay and watch the run")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Drop a dataset file; a run starts by itself. Prints the run's id."""
 
     async def work(runtime: Runtime) -> Progress:
-        drop = await drop_file(runtime.storage, suite, file, again=secrets.token_hex(4) if again else "")
+        token = secrets.token_hex(4) if again else ""
+        drop = await drop_file(runtime.storage, suite, file, token, over_budget=over_budget)
         if drop.is_known:
             progress_console().print("This content was run before with this suite; --again runs it once more.")
         progress = await appeared(runtime, drop)
@@ -58,13 +66,39 @@ def submit(
 
 
 def watch_run(run: RunArgument, as_json: JsonFlag = False) -> None:
-    """Watch a run until it has ended. Exit code 1 when it failed."""
+    """Watch a run until it has ended. Exit code 1 when it failed or was stopped."""
 
     async def work(runtime: Runtime) -> Progress:
         await known_run(runtime, run)
         return await _watched(runtime, run)
 
     progress = _while_watching(work)
+    if as_json:
+        print_json(progress.model_dump(mode="json"))
+
+
+def resume_run(
+    run: RunArgument,
+    budget_usd: Annotated[
+        str | None, typer.Option("--budget-usd", help="What the run may cost in all, from now on", show_default=False)
+    ] = None,
+    budget: Annotated[
+        BudgetMode | None,
+        typer.Option("--budget", help="Whether the budget stops the run or only warns", show_default=False),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--watch", help="Stay and watch the run")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let a stopped run go on where it stopped, if need be with a higher budget."""
+    limit = None if budget_usd is None else _amount(budget_usd)
+
+    async def work(runtime: Runtime) -> Progress:
+        progress = await resume(runtime.storage, run, now(), budget_usd=limit, mode=budget)
+        if not as_json:
+            typer.echo(f"{run} goes on; {_share(progress)} trials are done.")
+        return await _watched(runtime, run) if follow else progress
+
+    progress = _while_watching(work) if follow else with_runtime(work)
     if as_json:
         print_json(progress.model_dump(mode="json"))
 
@@ -85,6 +119,9 @@ def ls(as_json: JsonFlag = False) -> None:
     ]
     if rows:
         print_table(("run", "stage", "trials", "USD", "failed", "started (UTC)"), rows)
+        for one in runs:
+            if one.stage is Stage.STOPPED:
+                typer.echo(f"\n{one.run} is stopped. {one.message}")
     else:
         typer.echo("No runs yet. Drop a file: assay submit FILE --suite NAME")
     if refusals:
@@ -109,6 +146,17 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     if counts:
         typer.echo()
         print_table(("experiment", *next(iter(described["experiments"].values()))), counts)
+
+
+def _amount(written: str) -> Decimal:
+    """An amount in USD. Raises UserError."""
+    try:
+        amount = Decimal(written)
+    except InvalidOperation:
+        amount = NO_COST
+    if not amount.is_finite() or amount <= 0:
+        raise UserError(f"--budget-usd {written}: expected an amount above 0, such as 40 or 2.50")
+    return amount
 
 
 async def known_run(runtime: Runtime, run: str) -> Progress:
