@@ -44,7 +44,7 @@ def test_limits_that_the_service_tells_are_used_like_a_quota() -> None:
 
 def test_limits_that_nobody_tells_are_found_and_probed_carefully() -> None:
     """Most of the quota is used, at the price of a refusal now and then."""
-    scored = score(saturated(900.0, tells_limits=False), QUOTA, 900.0)
+    scored = score(saturated(600.0, tells_limits=False), QUOTA, 600.0)
     assert scored.used >= 0.80
     assert scored.refused <= 0.01
 

@@ -344,6 +344,18 @@ def test_the_facts_are_words_for_others_to_read(make: Make) -> None:
     run(make, scenario)
 
 
+def test_a_failure_of_the_granting_reaches_whoever_waits() -> None:
+    """Else a mistake of ours would be a worker that hangs."""
+
+    async def scenario(limiter: Limiter) -> None:
+        await send(limiter, 5)
+        limiter._granting._demanded = lambda _: 1 / 0  # type: ignore[attr-defined]
+        with pytest.raises(ZeroDivisionError):
+            await limiter.acquire(SMALL)
+
+    run(window, scenario)
+
+
 def test_a_drained_limiter_is_an_error_of_ours() -> None:
     """So that callers can catch it with the others."""
     assert issubclass(LimiterDrained, AssayError)
