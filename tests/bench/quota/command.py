@@ -66,7 +66,7 @@ MEASUREMENTS = {
     "A4": Measurement(faults.crash, _by_length(165, 615)),
     "A5": Measurement(faults.fence, _by_length(175, 175)),
     "A6": Measurement(faults.outage, _by_length(155, 410)),
-    "A7": Measurement(faults.cut, _by_length(330, 750)),
+    "A7": Measurement(faults.cut, lambda options: len(options.told) * (375 if options.is_full else 165)),
     "A8": Measurement(_replies, _by_length(10, 10)),
     "A9": Measurement(sharing.idle, _by_length(220, 220)),
     "A10": Measurement(_virtual("crowd"), _by_length(20, 20)),
@@ -118,8 +118,9 @@ def _steps(chosen: argparse.Namespace) -> list[tuple[str, Options]]:
 
 def _selection(options: Options) -> list[tuple[str, Options]]:
     """What `make bench-quota` runs: something of everything, in half an hour."""
-    small = replace(options, quotas=["S"], workers=[4])
-    return [("A1", options), ("A1-80", small), ("A2", small), ("baselines", small)]
+    small = replace(options, quotas=["S"], workers=[4], told=[True])
+    names = ["A2", "A4", "A6", "A7", "A14", "A8", "A3-virtual", "A10", "A12", "A15", "A16", "baselines"]
+    return [("A1", options), *((name, small) for name in names)]
 
 
 def _report(results: Sequence[Result], arguments: Sequence[str]) -> None:
@@ -142,6 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--minutes", type=float, default=1.5, help="length of each even run; the first half minute or more warms up")
     add("--workers", default="1,4,16", help="numbers of worker processes")
     add("--quota", default="S,L", help="S: 600 RPM, 100k TPM; L: 10,000 RPM, 2M TPM")
-    add("--baselines", default=",".join(steady.BASELINES), help="which of: " + ", ".join(steady.BASELINES))
+    add("--baselines", default=",".join(steady.USUAL_BASELINES), help="which of: " + ", ".join(steady.BASELINES))
     add("--full", action="store_true", help="all measurements, with the lengths and repeats of the design")
     return parser

@@ -117,8 +117,8 @@ def _outage(at: float, length: float) -> Result:
 
 def cut(options: Options) -> Iterator[Result]:
     """A7: the service grants 60 % for a while, and its headers say so, or do not."""
-    begin, end, seconds = (120.0, 240.0, 360.0) if options.is_full else (60.0, 120.0, 150.0)
-    for told in (True, False):
+    begin, end, seconds = (120.0, 240.0, 360.0) if options.is_full else (45.0, 105.0, 150.0)
+    for told in options.told:
         phase = {"from_seconds": begin, "to_seconds": end, "quota_factor": CUT, "headers_tell": told}
         plan = _plan(seconds, schedule=[phase], cuts=[(begin, end, CUT)])
         with played(plan) as measured:
@@ -134,7 +134,7 @@ def cut(options: Options) -> Iterator[Result]:
 
 
 def _plan(seconds: float, **more: Any) -> RunPlan:
-    return RunPlan(quota=QUOTAS["L"], load=LOADS["chat"], workers=WORKERS, seconds=seconds, **more)
+    return RunPlan(quota=QUOTAS["L"], load=LOADS["chat"], workers=WORKERS, seconds=seconds, is_disturbed=True, **more)
 
 
 def _never_too_much(measured: Measured) -> list[Bound]:

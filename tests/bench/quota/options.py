@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """`is_full`: the lengths and repeats of the design page; else what fits into half an hour together."""
+    """`is_full`: the lengths and repeats of the design page, else shorter ones. `told`: which cuts of a quota to play,
+    those that the headers tell and those that they do not.
+    """
 
     quotas: Sequence[str]
     workers: Sequence[int]
     seconds: float
     baselines: Sequence[str]
+    told: Sequence[bool] = (True, False)
     is_full: bool = False

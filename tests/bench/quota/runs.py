@@ -44,11 +44,17 @@ class RunPlan:
     schedule: Sequence[Mapping[str, Any]] = ()
     cuts: Sequence[tuple[float, float, float]] = ()
     orders: Callable[[Play], None] | None = None
+    is_disturbed: bool = False
     seed: int = 1
 
     @property
     def warm_up(self) -> float:
-        """What is scored is a multiple of the token window, so that a load that comes in bursts is not favoured."""
+        """Seconds that are not scored. With a fault in it, everything is scored that comes after the start.
+
+        Else it is a multiple of the token window, so that a load that comes in bursts is not favoured.
+        """
+        if self.is_disturbed:
+            return SHORTEST_WARM_UP
         windows = math.floor((self.seconds - SHORTEST_WARM_UP) / TOKEN_WINDOW)
         return self.seconds - TOKEN_WINDOW * windows if windows > 0 else self.seconds / 2
 
@@ -131,6 +137,7 @@ class Measured:
             "utilisation": round(scored.utilisation, 4),
             "binding_axis": scored.binding_axis,
             "r429": round(scored.rejected_share, 5),
+            "r429_steady": round(scored.steady_rejected_share, 5),
             "over": {
                 axis: {f"{seconds}s": round(over, 4) for seconds, over in windows.items()}
                 for axis, windows in scored.over.items()

@@ -63,8 +63,8 @@ class Score:
     binding_axis: str
     utilisation_by_axis: dict[str, float]
     offered: int
-    rejected: int
     rejected_share: float
+    steady_rejected_share: float
     over: dict[str, dict[int, float]]
     useful_per_minute: float
     statuses: dict[str, int]
@@ -107,19 +107,23 @@ def score(arrivals: Sequence[Arrival], limits: Sequence[Limits], steady: Span) -
     """Utilisation and useful answers in `steady`; rejections and windows over everything that was offered."""
     shares = utilisation(arrivals, limits, steady)
     binding = max(shares, key=lambda axis: shares[axis])
-    rejected = sum(each.status == TOO_MANY for each in arrivals)
-    useful = sum(each.status == OK and steady.holds(each.at) for each in arrivals)
+    in_steady = [each for each in arrivals if steady.holds(each.at)]
+    useful = sum(each.status == OK for each in in_steady)
     return Score(
         utilisation=shares[binding],
         binding_axis=binding,
         utilisation_by_axis=shares,
         offered=len(arrivals),
-        rejected=rejected,
-        rejected_share=rejected / len(arrivals) if arrivals else 0.0,
+        rejected_share=_rejected_share(arrivals),
+        steady_rejected_share=_rejected_share(in_steady),
         over=worst_windows(arrivals, limits),
         useful_per_minute=useful / steady.seconds * MINUTE,
         statuses=dict(Counter(str(each.status) for each in arrivals)),
     )
+
+
+def _rejected_share(arrivals: Sequence[Arrival]) -> float:
+    return sum(each.status == TOO_MANY for each in arrivals) / len(arrivals) if arrivals else 0.0
 
 
 def utilisation(arrivals: Sequence[Arrival], limits: Sequence[Limits], span: Span) -> dict[str, float]:

@@ -114,7 +114,11 @@ def fairness(options: Options) -> Iterator[Result]:
         fair = SHORT_ROWS * load.mean_charge / (quota.tokens / 2) * 60 + load.mean_seconds
         fair_shares = max(ends) / fair if is_complete else None
         bounds = [Bound("end of the short experiment, fair shares", fair_shares, most=MOST_FAIR_SHARES)]
-        notes = {"case": "1,500 rows and 150 rows", "fair_seconds": round(fair, 1), "seconds": max(ends, default=None)}
+        notes = {
+            "case": "1,500 rows and 150 rows",
+            "fair_seconds": round(fair, 1),
+            "ended_after_seconds": max(ends, default=None),
+        }
         yield Result("A11", measured.figures(), bounds, notes=notes)
 
 

@@ -20,6 +20,7 @@ REQUESTS_PER_PARTITION = 1.0
 MOST_PARTITIONS = 64
 
 BASELINES = ("none", "sdk", "sdk-10", "litellm-whole", "litellm-share", "aiolimiter-whole", "aiolimiter-share")
+USUAL_BASELINES = ("sdk", "litellm-whole", "litellm-share", "aiolimiter-share")
 SHORT_QUOTAS = {"S": "S", "L": "L/3"}
 
 
