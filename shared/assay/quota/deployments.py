@@ -30,6 +30,18 @@ CLOCKS_SECONDS = 10.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}(/[A-Za-z0-9][A-Za-z0-9._-]{0,62})?")
 
 
+Accounting = Literal["standard", "settled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an operator sets. Without an `accounting` it stays what it is."""
+
+    requests_per_minute: int
+    tokens_per_minute: int
+    accounting: Accounting | None = None
+
+
 class Cut(Record):
     """Limits, and the partitions they are divided into. The same `cut` always has the same number of partitions."""
 
@@ -43,7 +55,7 @@ class DeploymentQuota(Cut):
     """What `config.json` holds. Until `valid_from` the limits and partitions of `before` are in force."""
 
     version: int = Field(gt=0)
-    accounting: Literal["standard", "settled"] = "standard"
+    accounting: Accounting = "standard"
     source: Literal["suite", "operator"]
     set_at: datetime
     valid_from: datetime | None = None
@@ -80,16 +92,16 @@ async def read_quota(storage: Storage, deployment: str) -> DeploymentQuota | Non
     except BlobMissing:
         return None
     except ValidationError as error:
+        wrong = ".".join(map(str, error.errors()[0]["loc"])) or "all of it"
         raise StorageError(
-            f"{path} is no quota: {error.error_count()} fields are wrong, first "
-            f"{'.'.join(map(str, error.errors()[0]['loc'])) or 'the whole'}. Delete it while no worker runs; the next one writes it anew."
+            f"{path} is no quota: wrong is {wrong}. Delete it while no worker runs; the next one writes it anew."
         ) from error
 
 
 async def set_quota(
     storage: Storage,
     deployment: str,
-    quota: Quota,
+    limits: Limits,
     now: datetime,
     *,
     mean_charge_tokens: int = MEAN_CHARGE_TOKENS,
@@ -104,7 +116,7 @@ async def set_quota(
     path = config_path(checked_deployment(deployment))
     seen = await storage.find(path)
     old = await read_quota(storage, deployment)
-    changed = _changed(old, deployment, quota, now, mean_charge_tokens, reread_seconds)
+    changed = _changed(old, deployment, limits, now, mean_charge_tokens, reread_seconds)
     content = changed.model_dump_json(indent=2).encode()
     try:
         if seen is None:
@@ -121,11 +133,13 @@ async def set_quota(
 def _changed(
     old: DeploymentQuota | None,
     deployment: str,
-    quota: Quota,
+    limits: Limits,
     now: datetime,
     mean_charge_tokens: int,
     reread_seconds: float,
 ) -> DeploymentQuota:
+    accounting = limits.accounting or (old.accounting if old else "standard")
+    quota = Quota(limits.requests_per_minute, limits.tokens_per_minute, accounting)
     new = _first(quota, partition_count(quota, mean_charge_tokens), "operator", now)
     if old is None:
         return new
@@ -134,7 +148,7 @@ def _changed(
             f"the quota of '{deployment}' is being changed already, valid from {old.valid_from:%H:%M:%S} UTC on; "
             "set it again after that"
         )
-    new = new.model_copy(update={"version": old.version + 1, "cut": old.cut, "accounting": quota.accounting})
+    new = new.model_copy(update={"version": old.version + 1, "cut": old.cut})
     if new.partitions == old.partitions:
         return new
     wait = timedelta(seconds=reread_seconds + LEASE_SECONDS + 2 * CLOCKS_SECONDS)

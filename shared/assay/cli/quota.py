@@ -1,0 +1,152 @@
+"""`assay quota show` and `assay quota set`: what deployments grant, who uses it, and an operator's word on it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from assay.cli.connection import with_runtime
+from assay.cli.shown import JsonFlag, print_facts, print_json, print_table
+from assay.errors import UserError
+from assay.quota.deployments import Accounting, DeploymentQuota, Limits, checked_deployment, set_quota
+from assay.quota.state import Holder, QuotaState, quota_state, quota_states
+from assay.runtime import Runtime
+
+Limit = Annotated[int, typer.Option(min=1, show_default=False)]
+
+quota = typer.Typer(no_args_is_help=True, help="What deployments grant per minute, and who uses it.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this family's commands."""
+    app.add_typer(quota, name="quota")
+
+
+@quota.command()
+def show(
+    deployment: Annotated[str | None, typer.Argument(help="Only this deployment", show_default=False)] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the quotas: limits and who set them, the workers and what they hold until when."""
+
+    async def work(runtime: Runtime) -> list[QuotaState]:
+        now = datetime.now(UTC)
+        if deployment is None:
+            return await quota_states(runtime.storage, now)
+        state = await quota_state(runtime.storage, checked_deployment(deployment), now)
+        if state is None:
+            raise UserError(
+                f"deployment '{deployment}' has no quota yet: the first run that uses it makes one, "
+                "or 'assay quota set'"
+            )
+        return [state]
+
+    states = with_runtime(work)
+    if as_json:
+        print_json({"deployments": [_described(state) for state in states]})
+    elif states:
+        _print_states(states)
+    else:
+        typer.echo("No deployment has a quota yet. The first run whose suite states one makes it, or: assay quota set")
+
+
+@quota.command(name="set")
+def set_(
+    deployment: Annotated[
+        str, typer.Argument(help="The deployment, after its region where there are several: westeurope/gpt-4o-mini")
+    ],
+    requests_per_minute: Limit,
+    tokens_per_minute: Limit,
+    accounting: Annotated[
+        Accounting | None,
+        typer.Option(help="Whether charges stay (standard) or are settled to what was used", show_default="as it is"),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Set what a deployment grants per minute, whatever suites say. Workers follow within ten minutes."""
+
+    async def work(runtime: Runtime) -> DeploymentQuota:
+        wanted = Limits(requests_per_minute, tokens_per_minute, accounting)
+        return await set_quota(runtime.storage, deployment, wanted, datetime.now(UTC))
+
+    written = with_runtime(work)
+    if as_json:
+        print_json({"deployment": deployment, **written.model_dump(mode="json")})
+        return
+    typer.echo(
+        f"'{deployment}' grants {written.requests_per_minute:,} requests and {written.tokens_per_minute:,} tokens per "
+        f"minute, in {_counted(written.partitions, 'partition')}."
+    )
+    if written.valid_from is None:
+        typer.echo("Workers that run follow within ten minutes.")
+    else:
+        typer.echo(f"The partitions are others: this holds from {written.valid_from:%H:%M:%S} UTC on, when all know.")
+
+
+def _print_states(states: list[QuotaState]) -> None:
+    for number, state in enumerate(states):
+        if number:
+            typer.echo()
+        print_facts(_facts(state))
+        if state.holders:
+            typer.echo()
+            print_table(
+                ("worker", "holds", "wants", "until", "said", "of itself"), [_row(each) for each in state.holders]
+            )
+
+
+def _facts(state: QuotaState) -> dict[str, object]:
+    now = state.in_force
+    facts: dict[str, object] = {
+        "deployment": state.deployment,
+        "limits": f"{now.requests_per_minute:,} requests, {now.tokens_per_minute:,} tokens per minute",
+        "set": f"by {_SOURCES[state.config.source]} at {state.config.set_at:%Y-%m-%d %H:%M:%S} UTC",
+        "partitions": f"{now.partitions}: {state.held} held, {now.partitions - state.held} free",
+    }
+    if now is not state.config:
+        config = state.config
+        facts["changes to"] = (
+            f"{config.requests_per_minute:,} requests, {config.tokens_per_minute:,} tokens per minute in "
+            f"{_counted(config.partitions, 'partition')} at {config.valid_from:%H:%M:%S} UTC"
+        )
+    facts["workers"] = len(state.holders) or "none with requests"
+    return facts
+
+
+_SOURCES = {"suite": "the first suite that used it", "operator": "an operator"}
+
+
+def _row(holder: Holder) -> tuple[object, ...]:
+    until = f"{holder.until:%H:%M:%S}" if holder.until else "-"
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in holder.facts.items())
+    return (holder.worker, holder.holds, holder.wants, until, f"{holder.said_at:%H:%M:%S}", said)
+
+
+def _described(state: QuotaState) -> dict[str, Any]:
+    return {
+        "deployment": state.deployment,
+        **state.config.model_dump(mode="json"),
+        "in_force": state.in_force.model_dump(mode="json", include=set(_IN_FORCE)),
+        "held": state.held,
+        "asked_for": state.asked_for,
+        "workers": [_worker(holder) for holder in state.holders],
+    }
+
+
+_IN_FORCE = ("requests_per_minute", "tokens_per_minute", "partitions", "cut")
+
+
+def _worker(holder: Holder) -> Mapping[str, Any]:
+    return {
+        "worker": holder.worker,
+        "holds": holder.holds,
+        "wants": holder.wants,
+        "until": holder.until.isoformat() if holder.until else None,
+        "said_at": holder.said_at.isoformat(),
+        "facts": dict(holder.facts),
+    }
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
