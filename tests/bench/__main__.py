@@ -5,9 +5,9 @@
 
 import sys
 
-from tests.bench import imports, whole_run
+from tests.bench import imports, throughput, whole_run
 
-BENCHMARKS = {"imports": imports.measure, "run": whole_run.measure}
+BENCHMARKS = {"imports": imports.measure, "throughput": throughput.measure, "run": whole_run.measure}
 
 
 def main() -> None:
