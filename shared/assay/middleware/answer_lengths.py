@@ -3,13 +3,15 @@
 The distribution is Kaplan and Meier's (1958), as an answer that was cut is only known to be longer than its limit.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 REMEMBERED = 500
 COHORT = 20
+FRESH_SHARE = 0.2
+"""Which part of the remembered answers has to be new before the limit is worked out again."""
+
 HIGHEST_RERUN_SHARE = 0.05
 LEAST_GAIN = 0.02
 ENDING_TOKENS = 4
@@ -26,7 +28,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A limit, and the share of answers that are expected to be longer, with a margin for what few answers can tell."""
+    """A limit, and the share of answers that are expected to be longer."""
 
     limit: int
     rerun_share: float
@@ -37,7 +39,11 @@ class Candidate:
 
 
 def candidates(lengths: Iterable[Length]) -> list[Candidate]:
-    """Every length seen as a limit, shortest first. The share is the upper end of Wilson's interval for one sigma."""
+    """Every length seen as a limit, shortest first.
+
+    A new answer is longer than the longest of n with probability 1 / (n + 1), and longer than the k next with
+    (k + 1) / (n + 1), whatever the distribution: so few answers give no false hope.
+    """
     ordered = sorted(lengths, key=lambda one: (one.tokens, one.is_cut))
     at_risk = total = len(ordered)
     longer, found = 1.0, []
@@ -47,7 +53,7 @@ def candidates(lengths: Iterable[Length]) -> list[Candidate]:
         at_risk -= 1
         is_last_of_its_length = at + 1 == total or ordered[at + 1].tokens > one.tokens
         if is_last_of_its_length and not one.is_cut:
-            found.append(Candidate(one.tokens + ENDING_TOKENS, _upper_share(longer, total)))
+            found.append(Candidate(one.tokens + ENDING_TOKENS, (longer * total + 1) / (total + 1)))
     return found
 
 
@@ -64,10 +70,6 @@ def best_limit(lengths: Sequence[Length], prompt_tokens: float, longest: int) ->
     return best.limit
 
 
-def _upper_share(share: float, count: int) -> float:
-    return (share + 0.5 / count + math.sqrt(share * (1 - share) / count + 0.25 / count**2)) / (1 + 1 / count)
-
-
 class AnswerLengths:
     """The latest 500 answers to one criterion, and the limit that suits them; `longest` is the suite's own.
 
@@ -80,7 +82,7 @@ class AnswerLengths:
         self.limit = longest
         self._lengths: deque[Length] = deque(maxlen=REMEMBERED)
         self._cohort = Cohort()
-        self._prompts = self._prompt_tokens = 0
+        self._prompts = self._prompt_tokens = self._fresh = 0
 
     def asked(self) -> "Cohort":
         """Call for every question before it is asked; what comes back is for `answered`."""
@@ -101,7 +103,9 @@ class AnswerLengths:
 
     def _take_in(self, cohort: "Cohort") -> None:
         self._lengths.extend(cohort.lengths)
-        if self._lengths:
+        self._fresh += len(cohort.lengths)
+        if self._fresh > FRESH_SHARE * len(self._lengths):
+            self._fresh = 0
             self.limit = best_limit(self._lengths, self._prompt_tokens / self._prompts, self.longest)
 
 
