@@ -13,6 +13,8 @@ FRESH_SHARE = 0.2
 """Which part of the remembered answers has to be new before the limit is worked out again."""
 
 HIGHEST_RERUN_SHARE = 0.05
+"""As expected; what comes out scatters around less than that."""
+
 LEAST_GAIN = 0.02
 ENDING_TOKENS = 4
 """Room above the longest answer that a limit shall let through: an answer that just fits may be reported as cut."""

@@ -280,5 +280,5 @@ def test_the_limit_does_not_drift_where_every_answer_is_drawn_anew() -> None:
             charged += PROMPT_TOKENS + LONGEST
         lengths.answered(cohort, seen, PROMPT_TOKENS)
         questions += 1
-    assert 0.02 < reruns / questions < HIGHEST_RERUN_SHARE
+    assert 0.02 < reruns / questions < 0.05
     assert 1.35 < questions * (PROMPT_TOKENS + LONGEST) / charged < 1.5
