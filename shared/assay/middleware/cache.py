@@ -63,6 +63,7 @@ class ResponseCache:
         days = (options or CacheOptions()).days
         self._lifetime = None if days is None else timedelta(days=days)
         self._flights: dict[str, _Flight] = {}
+        self._unwritten: dict[str, CachedAnswer] = {}
         self._writes: set[asyncio.Task[None]] = set()
         self._counts: Counter[str] = Counter()
 
@@ -80,6 +81,7 @@ class ResponseCache:
         flight.waiting += 1
         try:
             async with flight.turn:
+                flight.entry = flight.entry or self._unwritten.get(key)
                 if flight.entry is None:
                     return await self._looked_up(key, flight, question, ask)
                 self._counts["hits"] += 1
@@ -131,6 +133,7 @@ class ResponseCache:
         if len(self._writes) >= MOST_WRITES:
             self._counts["unwritten"] += 1
             return
+        self._unwritten[entry.key] = entry
         write = asyncio.create_task(self._write(entry, overwrite=overwrite))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
@@ -146,3 +149,5 @@ class ResponseCache:
         except Exception as error:  # the trial has its answer; nothing here may take it away
             self._counts["unwritten"] += 1
             self._telemetry.problem("cache_write_failed", key=entry.key, reason=type(error).__name__)
+        finally:
+            self._unwritten.pop(entry.key, None)

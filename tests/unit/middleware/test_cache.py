@@ -305,6 +305,7 @@ async def test_a_reply_does_not_wait_for_its_writing(bench: Bench) -> None:
     storage = SlowStorage()
     cache = ResponseCache(storage, bench.telemetry, lambda: NOON)
     assert (await cache.answer(QUESTION, bench.model)).answer == ANSWER
+    assert (await cache.answer(QUESTION, bench.model)).cached, "what is being written is known already"
     ending = asyncio.create_task(cache.end())
     await _turns()
     assert not ending.done()
