@@ -76,6 +76,7 @@ class Trial:
             attempts=reply.attempts,
             refused=answer.refused,
             discarded=reply.discarded.usage,
+            discarded_usd=reply.discarded.cost_usd,
             cached=reply.cached,
             reruns=reply.reruns,
             limit_sent=reply.limit_sent,
