@@ -1,6 +1,7 @@
 """The middleware chain: which links there are, in which order questions pass them, and how a run's chain is made."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -33,6 +34,8 @@ ORDER = (
     "answer_limits",
 )
 """Names of the links, outermost first; after the last one the question is sent."""
+
+KEPT_CHAINS = 32
 
 Maker = Callable[[Context], Middleware]
 
@@ -119,11 +122,40 @@ class Chain:
                 self._telemetry.problem("middleware_end_failed", middleware=name, reason=str(error))
 
 
+class Chains:
+    """The chains of the runs that this process works on: one per run, begun once; the least recently used is ended."""
+
+    def __init__(self, kept: int = KEPT_CHAINS) -> None:
+        self._kept = kept
+        self._chains: OrderedDict[str, Chain] = OrderedDict()
+
+    async def of(self, run: str, build: Callable[[], Chain]) -> Chain:
+        """The run's chain, made by `build` when it is new, and begun. Raises what `build` and `Chain.begin` raise."""
+        if run not in self._chains:
+            self._chains[run] = build()
+        chain = self._chains[run]
+        self._chains.move_to_end(run)
+        await chain.begin()
+        while len(self._chains) > self._kept:
+            _, oldest = self._chains.popitem(last=False)
+            await oldest.end()
+        return chain
+
+    async def end(self) -> None:
+        """Ends all; a second call does nothing."""
+        while self._chains:
+            _, chain = self._chains.popitem()
+            await chain.end()
+
+
 def build_chain(suite: Suite, context: Context, ask: Ask) -> Chain:
     """The suite's chain before `ask`; `Chain.begin` comes before the first question.
 
-    Raises UserError when a link lacks a setting. The suite has passed preflight.
+    Raises UserError when a link lacks a setting, or is not known here: a guard is not left out silently.
     """
+    for settings in suite.middleware:
+        if settings.plugin not in ORDER:
+            raise UserError(f"unknown middleware '{settings.plugin}'; this version of Assay has {', '.join(ORDER)}")
     options = {settings.plugin: settings.options for settings in suite.middleware}
     if options.get("redaction", {}).get("recognisers") == "extended":
         context = replace(context, redactor=extended(context.redactor))
@@ -142,5 +174,5 @@ def by_experiment(asks: Mapping[str, Ask]) -> Ask:
 
 def _on(suite: Suite) -> set[str]:
     """Redaction always, answer limits by their switch, the others when the suite names them."""
-    named = {settings.plugin for settings in suite.middleware}
-    return named | {"redaction"} | ({"answer_limits"} if suite.limits.adaptive_max_tokens else set())
+    named = {settings.plugin for settings in suite.middleware} | {"redaction", "answer_limits"}
+    return named if suite.limits.adaptive_max_tokens else named - {"answer_limits"}

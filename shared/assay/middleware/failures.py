@@ -36,7 +36,7 @@ INJECTED: dict[str, Callable[[], ModelError]] = {
     "503": _error(FailureKind.SERVICE_BUSY, 503, 1.0),
     "timeout": _error(FailureKind.READ_TIMEOUT),
     "dropped": _error(FailureKind.CONNECTION_LOST),
-    "malformed": _error(FailureKind.INVALID_ANSWER, 200),
+    "malformed": _error(FailureKind.MALFORMED_ANSWER, 200),
     "empty": _error(FailureKind.INVALID_ANSWER, 200),
     "filter": _error(FailureKind.CONTENT_FILTER, 400),
 }

@@ -9,7 +9,7 @@ from chain_bench import Asked, context, question, reply
 
 from assay.errors import ServiceError, UserError
 from assay.middleware.base import Ask, Question, Reply
-from assay.middleware.chain import MIDDLEWARE, ORDER, Chain, build_chain, by_experiment
+from assay.middleware.chain import MIDDLEWARE, ORDER, Chain, Chains, build_chain, by_experiment
 from assay.telemetry import RecordingTelemetry
 from builders import suite
 
@@ -53,6 +53,7 @@ def test_the_order_is_this_one() -> None:
     [
         ([], True, ("redaction", "answer_limits")),
         ([], False, ("redaction",)),
+        (["answer_limits"], False, ("redaction",)),
         (["cache", "audit"], True, ("redaction", "audit", "cache", "answer_limits")),
         (["answer_limits", "cache", "prompt_shield", "audit", "redaction"], True, ORDER),
     ],
@@ -121,6 +122,25 @@ def test_a_shield_without_an_endpoint_is_the_users_to_mend() -> None:
 
     with pytest.raises(UserError, match="CONTENT_SAFETY_ENDPOINT"):
         build_chain(of, context(), Asked())
+
+
+def test_a_link_that_is_not_known_here_is_not_left_out_silently() -> None:
+    """A run may have been frozen by a newer version than the worker's."""
+    with pytest.raises(UserError, match="unknown middleware 'watermark'"):
+        build_chain(suite(middleware=[{"plugin": "watermark"}]), context(), Asked())
+
+
+async def test_a_process_has_one_chain_per_run_and_ends_those_long_unused() -> None:
+    """Begun once however often the run's trials are made; a run that comes back gets a new chain."""
+    notes: list[str] = []
+    chains = Chains(kept=2)
+
+    for run in ("a", "b", "a", "c", "b"):
+        await chains.of(run, lambda run=run: chain_of(Noted(run, notes)))  # type: ignore[misc]
+    await chains.end()
+    await chains.end()
+
+    assert notes == ["a begin", "b begin", "c begin", "b end", "b begin", "a end", "b end", "c end"]
 
 
 async def test_each_experiment_has_its_own_end_of_the_chain() -> None:
