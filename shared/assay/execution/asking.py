@@ -68,7 +68,6 @@ class Asker:
         reference, question = asking.attempts[-1].deployment, asking.question
         stop = self.stops.unanswered(error, reference, question.run)
         if stop is not None:
-            self.telemetry.problem("run_stopped_by_model", deployment=reference, kind=error.kind.value)
             return stop
         self.telemetry.problem(
             "attempts_exhausted", deployment=reference, attempts=len(asking.attempts), kind=error.kind.value

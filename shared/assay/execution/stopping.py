@@ -12,17 +12,19 @@ from assay.llm.errors import TAXONOMY, FailureKind
 
 _LONGEST_FOUND = 300
 
+# `{resume}` is the command that goes on with the run.
 _ADVICE = {
     FailureKind.UNAUTHORIZED: "Check the key (AZURE_OPENAI_API_KEY, ASSAY_ENDPOINTS), or give this identity the role "
-    "Cognitive Services OpenAI User",
+    "Cognitive Services OpenAI User; then go on with {resume}.",
     FailureKind.FORBIDDEN: "Check the resource's network rules and this identity's roles; a resource that is blocked "
-    "for abuse needs a support request",
-    FailureKind.QUOTA_EXHAUSTED: "Check plan and billing of the account",
-    FailureKind.TLS: "Check the endpoint's address and certificate, and proxies between here and there",
-    FailureKind.DEPLOYMENT_MISSING: "Create the deployment (a new one takes up to five minutes), or name one that "
-    "exists under model.deployment, spread or fallbacks",
-    FailureKind.INVALID_REQUEST: "The model refuses what the suite asks for: correct its parameters and start a new "
-    "run; or, if only some rows are at fault",
+    "for abuse needs a support request. Then go on with {resume}.",
+    FailureKind.QUOTA_EXHAUSTED: "Check plan and billing of the account; then go on with {resume}.",
+    FailureKind.TLS: "Check the endpoint's address and certificate, and proxies between here and there; then go on "
+    "with {resume}.",
+    FailureKind.DEPLOYMENT_MISSING: "Create the deployment (a new one takes up to five minutes to appear), then go on "
+    "with {resume}; or name one that exists in the suite and start a new run.",
+    FailureKind.INVALID_REQUEST: "The model refuses what the suite asks for: correct the suite and start a new run. If "
+    "only some rows are at fault, go on with {resume}.",
 }
 
 
@@ -38,7 +40,10 @@ class Stops:
             self._in_a_row.clear()
 
     def unanswered(self, error: ModelError, reference: str, run: str) -> RunStopped | None:
-        """What to raise in place of the trial's failure, when there were as many of its kind as the taxonomy says."""
+        """What to raise in place of the trial's failure, when there were as many of its kind as the taxonomy says.
+
+        Requests that are under way meanwhile, and those of a run that goes on too early, are told the same.
+        """
         stops_after = TAXONOMY[error.kind].stops_after
         if stops_after is None:
             return None
@@ -52,5 +57,5 @@ def stopped(error: ModelError, reference: str, run: str) -> RunStopped:
     found = " ".join(str(error).split())[:_LONGEST_FOUND]
     return RunStopped(
         f"The deployment '{reference}' ended with {error.kind}{status}: {found} "
-        f"{_ADVICE[error.kind]}; then go on with `assay resume {run}`."
+        + _ADVICE[error.kind].format(resume=f"`assay resume {run}`")
     )
