@@ -16,8 +16,9 @@ TOKENS_WINDOW_SECONDS = 60.0
 # over begins to earn only after the last owner's savings have left every window.
 BURST_SECONDS = 1.5
 
-# A saved-up level is worth at least so many charges: whole charges never leave a window as evenly as they are earned.
-_BURST_CHARGES = 2.0
+# A saved-up level is worth at least so many charges, else some of it is lost whenever the window holds a charge back:
+# charges of different sizes never leave it as evenly as they are earned. What a last owner saved is then at most this.
+_REQUESTS_BURST_CHARGES, _TOKENS_BURST_CHARGES = 1.0, 3.0
 
 # Of the quota, kept back for clocks that are not exact.
 HEADROOM = 0.002
@@ -165,7 +166,7 @@ class Axis:
     larger than the burst is never starved. Saved up it is at most `BURST_SECONDS` worth.
     """
 
-    def __init__(self, per_minute: float, headroom: float, window: _Window) -> None:
+    def __init__(self, per_minute: float, headroom: float, window: _Window, burst_charges: float) -> None:
         self._kept = 1 - headroom
         self._full_rate = per_minute / 60
         self._share = 0.0
@@ -173,6 +174,7 @@ class Axis:
         self._level = 0.0
         self._at = 0.0
         self._window = window
+        self._burst_charges = burst_charges
 
     def set_share(self, share: float, now: float, phase_seconds: float) -> None:
         """From now on earns `share` of the quota. Growing adds no level.
@@ -234,7 +236,7 @@ class Axis:
 
     @property
     def _burst(self) -> float:
-        return max(BURST_SECONDS * self._rate, _BURST_CHARGES * self._window.mean(0.0))
+        return max(BURST_SECONDS * self._rate, self._burst_charges * self._window.mean(0.0))
 
     @property
     def _rate(self) -> float:
@@ -263,8 +265,8 @@ class Bucket:
         tokens = _Window(TOKENS_WINDOW_SECONDS, _TOKENS_EDGE_SECONDS, margins.estimate_error)
         per_window = quota.requests_per_minute * request_window_seconds / 60
         late = min(margins.stragglers / per_window, _LATE_SECONDS / request_window_seconds)
-        self._requests = Axis(quota.requests_per_minute, margins.headroom + late, requests)
-        self._tokens = Axis(quota.tokens_per_minute, margins.headroom, tokens)
+        self._requests = Axis(quota.requests_per_minute, margins.headroom + late, requests, _REQUESTS_BURST_CHARGES)
+        self._tokens = Axis(quota.tokens_per_minute, margins.headroom, tokens, _TOKENS_BURST_CHARGES)
         self._axes = (self._requests, self._tokens)
 
     def set_share(self, share: float, now: float, *, phase_seconds: float = 0.0) -> None:
