@@ -177,6 +177,17 @@ async def test_a_rerun_that_fails_tells_of_both_requests() -> None:
     assert error.spent == Spent(Usage(input_tokens=PROMPT_TOKENS + 7, output_tokens=104), None)
 
 
+async def test_a_rerun_that_comes_out_shorter_does_not_hide_that_the_first_was_longer() -> None:
+    """At a temperature each answer is a new draw; the limit cut all of the first ones, so it goes."""
+    link = limits()
+    await taught(link, [100] * COHORT)
+    drawn = Model(lambda row: 300 if drawn.sent[-1] < LONGEST else 50)
+    for row in range(COHORT):
+        await link.answer(question(str(row)), drawn)
+    assert drawn.sent == [104, LONGEST] * COHORT
+    assert await sent_by(link, question()) == LONGEST
+
+
 async def test_results_are_those_without_the_link() -> None:
     """Where the answer is a function of the prompt, every text is the same to the byte."""
     random = Random(3)
