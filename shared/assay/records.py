@@ -95,8 +95,8 @@ class Response(Record):
     """A model's answer to one criterion. `deployment` is the one that answered, after fallbacks.
 
     `discarded` are tokens of answers that were paid for and not used: cut by a limit of ours, or invalid. They cost
-    `discarded_usd`, which is in `cost_usd`. A `cached` response cost nothing now; its tokens and latency are those of the first time. `limit_sent`
-    is the `max_tokens` of the first request where it was lower than the suite's.
+    `discarded_usd`, which is in `cost_usd`. A `cached` response cost nothing now; its tokens and latency are those of
+    the first time. `limit_sent` is the `max_tokens` of the first request where it was lower than the suite's.
     """
 
     criterion: str

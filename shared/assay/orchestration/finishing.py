@@ -6,12 +6,13 @@ Every step works in a temporary folder on copies of the run's blobs, so that mem
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from assay.errors import CheckFailed
+from assay.llm.pricing import PriceTable, load_prices
 from assay.orchestration.budgets import terms_of
 from assay.orchestration.progress import count_progress, write_progress
 from assay.orchestration.scratch import scratch_folder
@@ -41,6 +42,7 @@ class FinishingSteps:
     sinks: Sequence[Sink]
     now: Callable[[], datetime]
     telemetry: Telemetry
+    prices: PriceTable = field(default_factory=load_prices)
 
     async def evaluate(self, run: str) -> dict[str, Any]:
         """Writes `summary.json` and the results tables into the bundle. Returns how many trials they hold."""
@@ -58,7 +60,9 @@ class FinishingSteps:
             bundle.mkdir()
 
             def work() -> None:
-                summary = contents.evaluate(header, suite, plan, outcomes.each(), bad_rows, messages, _rows(folder))
+                summary = contents.evaluate(
+                    header, suite, plan, outcomes.each(), bad_rows, messages, _rows(folder), self.prices
+                )
                 (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
                 tables.write_results_csv(outcomes.by_range(), suite, bundle / RESULTS_CSV)
                 tables.write_results_jsonl(outcomes.by_range(), bundle / RESULTS_JSONL)

@@ -6,12 +6,12 @@ A million trials fit into some ten megabytes per score and experiment; answers a
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
 
-from assay.records import NO_COST, Outcome, TrialStatus, Usage
+from assay.records import Outcome, TrialStatus, Usage
+from assay.reporting.money import CostCounts
 from assay.reporting.shortcuts import ShortcutCounts
 from assay.scoring.results import MissingCounts
 
@@ -30,7 +30,7 @@ class ExperimentColumns:
     latencies_seconds: Floats
     scores: dict[str, Floats]
     usage: Usage = field(default_factory=Usage)
-    cost_usd: Decimal = NO_COST
+    costs: CostCounts = field(default_factory=CostCounts)
     models: Counter[str] = field(default_factory=Counter)
     unpriced_models: set[str] = field(default_factory=set)
     shortcuts: ShortcutCounts = field(default_factory=ShortcutCounts)
@@ -52,6 +52,8 @@ class ExperimentColumns:
         for score in outcome.scores:
             if score.value is not None and score.name in self.scores:
                 self.scores[score.name][slot] = score.value
+        self.usage += outcome.usage
+        self.costs.add(outcome)
         if outcome.responses:
             self._add_responses(outcome, slot)
         return True
@@ -87,8 +89,6 @@ class ExperimentColumns:
 
     def _add_responses(self, outcome: Outcome, slot: int) -> None:
         self.latencies_seconds[slot] = sum(response.latency_seconds for response in outcome.responses)
-        self.usage += outcome.usage
-        self.cost_usd += outcome.cost_usd
         self.shortcuts.add(outcome.responses)
         self.models.update(response.model for response in outcome.responses)
         self.unpriced_models.update(response.model for response in outcome.responses if response.cost_usd is None)

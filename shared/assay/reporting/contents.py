@@ -6,14 +6,15 @@
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 
-from assay.llm.pricing import load_prices
+from assay.llm.pricing import PriceTable, load_prices
 from assay.planning.preflight import primary_score, scorers_of
 from assay.records import NO_COST, BadRow, Outcome, Plan, Record, Row, RunHeader, TrialStatus, Usage
 from assay.reporting.columns import ExperimentColumns, row_key
+from assay.reporting.money import Cost, PlainDecimal, RunCost, cost_sentences
 from assay.reporting.samples import Disagreement, DisagreementSampler, Trouble, TroubleSampler, cut
 from assay.reporting.shortcuts import Shortcuts, shortcut_sentences
 from assay.reporting.wording import headline, missing_sentence, verdict_sentence
@@ -24,8 +25,6 @@ from assay.scoring.results import Comparison, Metric
 from assay.suite.models import Suite
 
 MOST_BAD_ROWS = 20
-
-PlainDecimal = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:f}", return_type=str, when_used="json")]
 
 
 class DatasetFacts(Record):
@@ -84,6 +83,8 @@ class ExperimentResult(Record):
     statuses: StatusCounts
     usage: Usage
     cost_usd: PlainDecimal
+    money: Cost = Cost()
+    by_criterion: dict[str, Cost] = Field(default_factory=dict)
     latency: Latency | None
     models: dict[str, int] = Field(description="Answers by the model that gave them")
     metrics: dict[str, Metric]
@@ -128,6 +129,7 @@ class Contents(Record):
     bad_rows: tuple[BadRow, ...] = Field(description="The first few; `run.bad_rows` is how many there are")
     quarantined_messages: int
     prices: Prices
+    money: RunCost = RunCost()
 
     @property
     def primary_comparisons(self) -> tuple[ComparedScore, ...]:
@@ -148,6 +150,11 @@ class Contents(Record):
         return sum((one.usage for one in self.experiments), Usage())
 
     @property
+    def cost_sentences(self) -> tuple[str, ...]:
+        """What was thrown away, what is unknown, and whether a budget that only warns was exceeded."""
+        return (*cost_sentences(self.money), *([self.money.notice] if self.money.notice else []))
+
+    @property
     def shortcut_sentences(self) -> tuple[str, ...]:
         """What the cache and lowered limits spared each experiment."""
         return tuple(said for one in self.experiments for said in shortcut_sentences(one.name, one.shortcuts))
@@ -166,11 +173,13 @@ def evaluate(
     bad_rows: Sequence[BadRow],
     quarantined_messages: int,
     rows: Iterable[Row] = (),
+    prices: PriceTable | None = None,
 ) -> Contents:
     """The report's contents. The outcomes may come in any order and are read once; the same ones give equal contents.
 
     `rows` are the dataset's, read once and only to say what was right where experiments disagree. A second outcome of
-    the same trial is ignored. Raises LookupError for an outcome of a row or experiment that the plan does not have.
+    the same trial is ignored. `prices` are those that costs were made with; absent, the shipped ones. Raises
+    LookupError for an outcome of a row or experiment that the plan does not have.
     """
     scorers = scorers_of(suite)
     primary = primary_score(suite)
@@ -194,7 +203,8 @@ def evaluate(
         unscored=gathered.unscored.groups(),
         bad_rows=tuple(_cut_row(row) for row in bad_rows[:MOST_BAD_ROWS]),
         quarantined_messages=quarantined_messages,
-        prices=_prices(gathered),
+        prices=_prices(gathered, prices or load_prices()),
+        money=_money(gathered, suite),
     )
 
 
@@ -302,7 +312,9 @@ def _experiment_result(suite: Suite, name: str, gathered: _Gathered, metrics: di
         deployment=experiment.model.deployment,
         statuses=_status_counts(columns),
         usage=columns.usage,
-        cost_usd=columns.cost_usd.normalize(),
+        cost_usd=columns.costs.total().spent_usd,
+        money=columns.costs.total(),
+        by_criterion=dict(columns.costs.costs()),
         latency=_latency(columns),
         models=dict(sorted(columns.models.items())),
         metrics=metrics,
@@ -335,7 +347,13 @@ def _cut_row(row: BadRow) -> BadRow:
     return row.model_copy(update={"reason": cut(row.reason, 500), "found": cut(row.found, 500)})
 
 
-def _prices(gathered: _Gathered) -> Prices:
-    table = load_prices()
+def _prices(gathered: _Gathered, table: PriceTable) -> Prices:
     unpriced = set[str]().union(*(columns.unpriced_models for columns in gathered.columns.values()))
     return Prices(as_of=table.as_of, source=table.source, unpriced_models=tuple(sorted(unpriced)))
+
+
+def _money(gathered: _Gathered, suite: Suite) -> RunCost:
+    total = sum((columns.costs.total() for columns in gathered.columns.values()), Cost())
+    limits = suite.limits
+    mode = None if limits.budget_usd is None else limits.budget
+    return RunCost(**dict(total), budget_usd=limits.budget_usd, budget=mode)

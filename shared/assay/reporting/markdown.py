@@ -142,6 +142,13 @@ def _costs(contents: Contents) -> Iterator[str]:
     yield ""
     headings = ("Experiment", "Answered by", "Input tokens", "Output tokens", "Cost", "Time, half", "Time, 95 %")
     yield from _table(headings, "llrrrrr", map(_cost_cells, contents.experiments))
+    if any(len(one.by_criterion) > 1 for one in contents.experiments):
+        yield ""
+        columns = ("Experiment", "Criterion", "Answers", "From the cache", "Cost", "Of which thrown away")
+        yield from _table(columns, "llrrrr", _criterion_cells(contents))
+    if contents.cost_sentences:
+        yield ""
+        yield from (f"- {_prose(sentence)}" for sentence in contents.cost_sentences)
     if contents.prices.unpriced_models:
         models = wording.listed([escaped(model) for model in contents.prices.unpriced_models])
         yield ""
@@ -162,6 +169,19 @@ def _cost_cells(experiment: ExperimentResult) -> Sequence[str]:
         wording.seconds(latency.p50_seconds if latency else None),
         wording.seconds(latency.p95_seconds if latency else None),
     )
+
+
+def _criterion_cells(contents: Contents) -> Iterator[Sequence[str]]:
+    for experiment in contents.experiments:
+        for criterion, cost in experiment.by_criterion.items():
+            yield (
+                escaped(experiment.name),
+                escaped(criterion),
+                wording.count(cost.answers),
+                wording.count(cost.cached),
+                wording.usd(cost.spent_usd),
+                wording.usd(cost.discarded_usd),
+            )
 
 
 def _disagreements(contents: Contents) -> Iterator[str]:

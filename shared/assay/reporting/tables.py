@@ -12,7 +12,7 @@ from typing import IO
 import pandas as pd
 
 from assay.planning.preflight import scorers_of
-from assay.records import NO_COST, Outcome, Response
+from assay.records import NO_COST, Outcome
 from assay.suite.models import Suite
 
 Groups = Iterable[Sequence[Outcome]]
@@ -83,7 +83,7 @@ def _cells(one: Outcome, criteria: tuple[str, ...], scores: tuple[str, ...]) -> 
         *(cell_text(one.row_id), str(one.row_number), cell_text(one.experiment), one.status.value),
         *(cell_text(answers.get(criterion, "")) for criterion in criteria),
         *(_number(values.get(score)) for score in scores),
-        *(str(usage.input_tokens), str(usage.output_tokens), _cost(one.responses)),
+        *(str(usage.input_tokens), str(usage.output_tokens), _cost(one)),
         *(cell_text(_distinct(response.model for response in one.responses)),),
         *(cell_text(_distinct(response.finish_reason for response in one.responses)),),
         cell_text(one.failure.kind if one.failure else ""),
@@ -95,9 +95,11 @@ def _number(value: float | None) -> str:
     return "" if value is None else repr(float(value)).removesuffix(".0")
 
 
-def _cost(responses: Sequence[Response]) -> str:
-    """The sum, or nothing when a price is unknown: half a sum would pass for the whole."""
-    costs = [response.cost_usd for response in responses]
+def _cost(one: Outcome) -> str:
+    """The trial's sum, or nothing when a price is unknown: half a sum would pass for the whole."""
+    costs = [response.cost_usd for response in one.responses]
+    if one.failure and one.failure.cost_usd != NO_COST:
+        costs.append(one.failure.cost_usd)
     known = [cost for cost in costs if cost is not None]
     return f"{sum(known, NO_COST).normalize():f}" if known and len(known) == len(costs) else ""
 
