@@ -17,6 +17,7 @@ from .progress import expect, say
 from .results import Result, table
 from .stage import ROOT
 
+MINUTES, FULL_MINUTES = 1.5, 5.0
 START_SECONDS = 6.0
 START_SECONDS_PER_WORKER = 0.6
 
@@ -62,19 +63,19 @@ MEASUREMENTS = {
     "A1-long": Measurement(steady.long_requests, lambda options: 2 * (options.seconds + START_SECONDS)),
     "A2": Measurement(steady.request_bound, _cells),
     "A3": Measurement(sharing.join, _by_length(130, 390)),
-    "A3-virtual": Measurement(_virtual("joins"), _by_length(40, 150)),
+    "A3-virtual": Measurement(_virtual("joins"), _by_length(5, 15)),
     "A4": Measurement(faults.crash, _by_length(165, 615)),
     "A5": Measurement(faults.fence, _by_length(175, 175)),
     "A6": Measurement(faults.outage, _by_length(155, 410)),
     "A7": Measurement(faults.cut, lambda options: len(options.told) * (375 if options.is_full else 165)),
     "A8": Measurement(_replies, _by_length(10, 10)),
     "A9": Measurement(sharing.idle, _by_length(220, 220)),
-    "A10": Measurement(_virtual("crowd"), _by_length(20, 20)),
+    "A10": Measurement(_virtual("crowd"), _by_length(3, 3)),
     "A11": Measurement(sharing.fairness, _by_length(160, 160)),
     "A12": Measurement(_virtual("clocks"), _by_length(1, 1)),
     "A14": Measurement(sharing.drain, _by_length(60, 60)),
     "A15": Measurement(_virtual("properties"), _by_length(60, 60)),
-    "A16": Measurement(_virtual("cost"), _by_length(20, 60)),
+    "A16": Measurement(_virtual("cost"), _by_length(5, 10)),
     "baselines": Measurement(steady.baselines, lambda options: len(options.baselines) * _cells(options)),
 }
 
@@ -105,7 +106,7 @@ def _steps(chosen: argparse.Namespace) -> list[tuple[str, Options]]:
     options = Options(
         quotas=chosen.quota.split(","),
         workers=[int(part) for part in chosen.workers.split(",")],
-        seconds=60 * chosen.minutes,
+        seconds=60 * (chosen.minutes or (FULL_MINUTES if chosen.full else MINUTES)),
         baselines=chosen.baselines.split(","),
         is_full=chosen.full,
     )
@@ -140,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench quota", description=__doc__)
     add = parser.add_argument
     add("measurements", nargs="*", choices=[*MEASUREMENTS, []], metavar="NAME", help=", ".join(MEASUREMENTS))
-    add("--minutes", type=float, default=1.5, help="length of each even run; the first half minute or more warms up")
+    add("--minutes", type=float, help=f"length of each even run; default {MINUTES:g}, with --full {FULL_MINUTES:g}")
     add("--workers", default="1,4,16", help="numbers of worker processes")
     add("--quota", default="S,L", help="S: 600 RPM, 100k TPM; L: 10,000 RPM, 2M TPM")
     add("--baselines", default=",".join(steady.USUAL_BASELINES), help="which of: " + ", ".join(steady.BASELINES))
