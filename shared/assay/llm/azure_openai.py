@@ -32,6 +32,7 @@ LONGEST_MESSAGE = 500
 _SCOPE = "https://cognitiveservices.azure.com/.default"
 _PATH = "/chat/completions"
 _OLD_LIMIT, _NEW_LIMIT = "max_tokens", "max_completion_tokens"
+_RATE_LIMIT = b"x-ratelimit-"
 _NOTHING_SAID = RateLimitHeaders()
 
 
@@ -224,7 +225,9 @@ def _request_id(response: httpx2.Response) -> str | None:
 
 def _rate_limit(response: httpx2.Response) -> RateLimitHeaders:
     """Every one of these headers may be missing; most answers of a deployment without a quota have none."""
-    headers = {name: value for name, value in response.headers.items() if name.startswith("x-ratelimit-")}
+    # From the raw pairs: looking names up in `headers` decodes all of them again and again.
+    raw = ((name.lower(), value) for name, value in response.headers.raw)
+    headers = {name.decode(): value.decode("latin-1") for name, value in raw if name.startswith(_RATE_LIMIT)}
     if not headers:
         return _NOTHING_SAID
     return RateLimitHeaders(
