@@ -41,21 +41,29 @@ class PartitionLeases:
     """Takes, renews and releases partitions. `changed(share, at)` is told of every change, in order of time.
 
     Renewals take turns: with three partitions one is renewed every 22/3 seconds. So a worker hears soon that somebody
-    broke one of its leases, and others can tell when: `renewal_order` and `next_turn` say so.
+    broke one of its leases, and others can tell when, from `held` and `next_turn`.
     """
 
     def __init__(
-        self, storage: Storage, prefix: str, count: int, clock: Callable[[], float], changed: ShareChanged
+        self,
+        storage: Storage,
+        prefix: str,
+        count: int,
+        clock: Callable[[], float],
+        changed: ShareChanged,
+        random: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._storage = storage
         self._prefix = prefix
         self.count = count
         self._clock = clock
         self._changed = changed
+        self._random = random
         self._held: dict[int, Tenure] = {}
         self._first_deadline = inf
         self._turn_at = inf
         self._ends_at = inf
+        self._lost = 0
 
     @property
     def prefix(self) -> str:
@@ -104,7 +112,13 @@ class PartitionLeases:
         expired = sorted((each for each in self._held.values() if each.deadline <= now), key=lambda each: each.deadline)
         for tenure in expired:
             self._end(tenure, tenure.deadline)
+        self._lost += len(expired)
         return len(expired)
+
+    def forget_lost(self) -> int:
+        """How many partitions ran out since the last call, whoever noticed."""
+        lost, self._lost = self._lost, 0
+        return lost
 
     async def take(self, indices: Iterable[int], wanted: int) -> int:
         """Tries partitions in this order until `wanted` of them are ours; returns how many are. Raises StorageError."""
@@ -220,9 +234,10 @@ class PartitionLeases:
         return min(asked_at + LEASE_SECONDS - GUARD_SECONDS, self._ends_at)
 
     def _first_turn(self) -> float:
-        """The latest time at which nobody's turn comes too late."""
+        """A time at which nobody's turn comes too late; by chance, so that workers do not renew in step."""
         due = enumerate(tenure.renew_at - _LATE_SECONDS for tenure in self._held.values())
-        return min((at - turn * self._step_seconds for turn, at in due), default=inf)
+        latest = min((at - turn * self._step_seconds for turn, at in due), default=inf)
+        return latest - self._random() * self._step_seconds if self._held else inf
 
     @property
     def _step_seconds(self) -> float:

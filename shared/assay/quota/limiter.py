@@ -66,7 +66,7 @@ class BlobLeaseLimiter:
         self._random = random
         self._telemetry = telemetry
         self._limits = ConfiguredLimits(quota)
-        self._leases = PartitionLeases(storage, "", 1, clock, self._share_changed)
+        self._leases = PartitionLeases(storage, "", 1, clock, self._share_changed, random)
         self._granting = Granting(
             deployment,
             quota,

@@ -9,8 +9,8 @@ from math import inf
 from assay.quota.tickets import Ticket
 
 # So long a worker that has no partition waits before it asks for a turn, and so long may one that has it be sure of it.
-TURN_SECONDS = 600.0
-_FIRST_SECONDS, _GROWTH, _LONGEST_SECONDS = 30.0, 3.0, 300.0
+TURN_SECONDS = 900.0
+_FIRST_SECONDS, _GROWTH, _LONGEST_SECONDS = 60.0, 3.0, 480.0
 
 
 class Parking:
@@ -27,12 +27,13 @@ class Parking:
     def stay(self, now: float, jitter: float) -> float:
         """Parks, or stays parked; returns the seconds until the next look. `jitter` is between 0 and 1."""
         if not self.is_parked:
-            self._since, self._seconds = now, _FIRST_SECONDS
+            self._since = now
         seconds = self._seconds * (0.75 + 0.5 * jitter)
         self._seconds = min(self._seconds * _GROWTH, _LONGEST_SECONDS)
         return seconds
 
     def end(self) -> None:
+        """Has a partition, or may get one soon. Who parks again does not expect one so soon any more."""
         self._since = inf
 
     def whose_turn_ends(self, holders: Sequence[Ticket], storage_now: float, now: float) -> list[Ticket]:

@@ -79,6 +79,7 @@ class Sharing:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._has_settled = False
         self._is_content = False
+        self._looks_for_all = False
         self._held_since = 0.0
         self._surplus_since = inf
         self._owes_much = False
@@ -141,7 +142,7 @@ class Sharing:
             await self.leave()
             return
         await self._leases.renew_due(now)
-        if now >= self._deployment.look_at:
+        if now >= self._deployment.look_at and not self._parking.is_parked:
             await self._accept(await self._deployment.terms())
         if self._is_between_cuts:
             return
@@ -172,7 +173,8 @@ class Sharing:
         self._review_at = self._clock()
 
     def _drop_expired(self, now: float) -> None:
-        lost = self._leases.drop_expired(now)
+        self._leases.drop_expired(now)
+        lost = self._leases.forget_lost()
         if lost:
             self._telemetry.problem("quota_leases_expired", partitions=lost)
             self._review_at = min(self._review_at, now)
@@ -181,9 +183,9 @@ class Sharing:
 
     def _begin_anew(self) -> None:
         """As a worker that joins: it must see who else does before it takes its share."""
-        self._has_settled = self._is_content = False
+        self._has_settled = self._is_content = self._looks_for_all = False
         self._surplus_since = inf
-        self._parking.end()
+        self._parking = Parking()
 
     def _is_short(self, now: float) -> bool:
         return self._is_content and now >= self._demand.short_at
@@ -193,7 +195,8 @@ class Sharing:
             return inf
         short_at = self._demand.short_at if self._is_content else inf
         review_at = inf if self._is_between_cuts else self._review_at
-        return min(self._leases.next_renewal, review_at, self._demand.idle_at, short_at, self._deployment.look_at)
+        read_at = inf if self._parking.is_parked else self._deployment.look_at
+        return min(self._leases.next_renewal, review_at, self._demand.idle_at, short_at, read_at)
 
     async def _write_debt(self, now: float) -> None:
         """A debt that outlasts our leases, should we die, must be known to whoever takes them."""
@@ -218,6 +221,9 @@ class Sharing:
             await self._post(wants)
         board = await self._tickets.look()
         self._leases.heard_of_breaks(board.breaking())
+        if self._parking.is_parked and now >= self._deployment.look_at and board.free(self._leases.count):
+            self._parking.end()  # and look again, at what may be other partitions by now
+            return
         share = fair_share(self._leases.count, Claim(before, wants), [claim(each) for each in self._others(board)])
         await self._move_towards(share, board, wants)
         self._review_at = self._clock() + await self._seconds_until_review(share, board, wants)
@@ -246,8 +252,8 @@ class Sharing:
     async def _take(self, share: FairShare, board: Board, wants: int) -> None:
         held, free = len(self._leases.held), board.free(self._leases.count)
         limit = share.take_to
-        if self._has_settled and not share.is_contested:
-            limit = max(limit, min(wants, held + len(board.abandoned(self._leases.count))))
+        if self._looks_for_all and not share.is_contested:
+            limit = max(limit, min(wants, held + len(free)))
         if not self._has_settled:
             # One first: whoever begins together must see each other's tickets before they divide the rest.
             limit = min(limit, 1)
@@ -263,7 +269,7 @@ class Sharing:
 
     async def _seconds_until_review(self, share: FairShare, board: Board, wants: int) -> float:
         now, held = self._clock(), len(self._leases.held)
-        self._is_content = False
+        self._is_content = self._looks_for_all = False
         if not self._has_settled:
             self._has_settled = True
             return (SETTLING_SECONDS if held else _HURRIED_SETTLING_SECONDS) * self._spread()
@@ -273,6 +279,7 @@ class Sharing:
         if held < max(1, share.due):
             return self._seconds_of_patience(now)
         self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._looks_for_all = True
         if board.dying:
             return _SOMEBODY_DIED_SECONDS * self._spread()
         if held >= min(wants, self._leases.count):
@@ -312,6 +319,8 @@ class Sharing:
             return False
         if said is None or set(said.turns) != held or (wants > said.wants and len(held) < wants):
             return True
+        if max(wants, len(held)) <= said.wants / 2:
+            return True  # what we do not want others may have
         return self._tickets.seconds_since_said >= (_TICKET_REFRESH_SECONDS if held else WAITING_TICKET_SECONDS)
 
     async def _post(self, wants: int) -> None:

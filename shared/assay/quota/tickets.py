@@ -75,10 +75,6 @@ class Board:
         """Partitions that may be taken: nobody has them, and what their last owner owed is earned."""
         return [index for index in range(count) if self._is_free(index)]
 
-    def abandoned(self, count: int) -> list[int]:
-        """Those of the free ones that nobody gave back: their owners died."""
-        return [index for index in self.free(count) if self.states.get(index) in ("expired", "broken")]
-
     def breaking(self) -> list[int]:
         return [index for index, state in self.states.items() if state == "breaking"]
 

@@ -135,6 +135,7 @@ class MemoryView:
             return self._list
 
         async def call(*args: Any, **options: Any) -> Any:
+            self._count()
             await self._pass()
             result = await method(*args, **options)
             await self._pass()
@@ -143,10 +144,14 @@ class MemoryView:
         return call
 
     async def _list(self, prefix: str) -> Any:
+        self._count()
         await self._pass()
         async for entry in self._storage.list(prefix):
             yield entry
         await self._pass()
+
+    def _count(self) -> None:
+        self._worker.fleet.empty_handed += 0 if self._worker.limiter.held else 1
 
     async def _pass(self) -> None:
         """Half of the way there or back; an outage is told after a moment, as a client gives up."""
@@ -169,7 +174,10 @@ class Fleet:
         self.options = options
         self.clock = asyncio.get_running_loop().time
         # Azure dates blobs in whole seconds.
-        self.storage = MemoryStorage(self.clock, lambda: BEGIN + timedelta(seconds=int(self.clock())))
+        time = self.clock
+        self.storage = MemoryStorage(time, lambda: BEGIN + timedelta(seconds=int(time())))
+        self.empty_handed = 0
+        """Storage operations of workers that hold nothing."""
         self.latency_seconds = 0.0
         self.storage_away_until = -1.0
         self.telemetry = RecordingTelemetry()
