@@ -11,7 +11,8 @@ from assay.cli.datasets import only_dataset, planned_locally
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console
 from assay.cli.suites import SuiteArgument
 from assay.errors import EXIT_USER, SuiteError, UserError
-from assay.llm.pricing import load_prices
+from assay.llm.pricing import PriceTable, load_prices
+from assay.orchestration.budgets import Terms, budget_fault, price_fault, terms_of
 from assay.orchestration.drops import read_suite
 from assay.planning.estimate import (
     MAX_RENDERED_ROWS,
@@ -24,6 +25,7 @@ from assay.planning.estimate import (
     quota_complaints,
 )
 from assay.registry import did_you_mean
+from assay.settings import Settings
 from assay.suite.models import Suite
 
 COLUMNS = ("experiment", "trials", "requests", "prompt tokens", "charged tokens", "likely USD", "highest USD")
@@ -84,22 +86,35 @@ def estimate(
     models = _models(model or [], checked)
     assumed = Assumptions(models, answer_tokens, rows or MAX_RENDERED_ROWS)
     written = str(folder / "suite.yaml")
-    made = _estimated(checked, text, written, file or only_dataset(folder), assumed)
-    complaints = quota_complaints(made, checked, text, written)
+    prices = load_prices(Settings.load().prices_file)
+    made = _estimated(checked, text, written, file or only_dataset(folder), prices, assumed)
+    terms = terms_of(checked)
+    refusals = _refusals(made, checked, prices, terms)
+    complaints = [*quota_complaints(made, checked, text, written), *refusals]
     if as_json:
-        print_json({"ok": not complaints, "problems": complaints, **made.model_dump(mode="json")})
+        budget = None if terms is None else {"budget_usd": f"{terms.limit_usd:f}", "budget": terms.mode}
+        said = {"ok": not complaints, "problems": complaints, "budget": budget, "would_start": not refusals}
+        print_json({**said, **made.model_dump(mode="json")})
         raise typer.Exit(EXIT_USER if complaints else 0)
-    _print(made, assumed)
+    _print(made, assumed, terms)
     if complaints:
         raise SuiteError("\n".join(complaints))
 
 
-def _estimated(suite: Suite, text: str, written: str, file: Path, assumed: Assumptions) -> Estimate:
+def _refusals(made: Estimate, suite: Suite, prices: PriceTable, terms: Terms | None) -> list[str]:
+    """Why a run would be refused because of its budget."""
+    if terms is None:
+        return []
+    faults = (price_fault(suite, prices, terms), budget_fault(made, terms))
+    return [f"A run would be refused: {fault}." for fault in faults if fault]
+
+
+def _estimated(suite: Suite, text: str, written: str, file: Path, prices: PriceTable, assumed: Assumptions) -> Estimate:
     with (
         progress_console().status(f"Reading {file.name}"),
         planned_locally(suite, text, written, file) as planned,
     ):
-        return estimate_run(suite, planned, file.name, load_prices(), assumed)
+        return estimate_run(suite, planned, file.name, prices, assumed)
 
 
 def _models(written: Sequence[str], suite: Suite) -> dict[str, str]:
@@ -119,7 +134,7 @@ def _models(written: Sequence[str], suite: Suite) -> dict[str, str]:
     return models
 
 
-def _print(made: Estimate, assumed: Assumptions) -> None:
+def _print(made: Estimate, assumed: Assumptions, terms: Terms | None) -> None:
     typer.echo(f"Suite '{made.suite}' on {made.dataset}: {_rows_sentence(made)}")
     if made.first_bad_rows:
         print_table(("line", "set aside because"), [(one.line, one.reason) for one in made.first_bad_rows])
@@ -128,6 +143,8 @@ def _print(made: Estimate, assumed: Assumptions) -> None:
     print_table(COLUMNS, [*lines, _line("all", made.total)])
     _print_prompt_errors(made)
     _print_section("Cost", _cost_sentences(made, assumed))
+    if terms:
+        _print_section("Budget", [_budget_sentence(made, terms)])
     _print_section("Time", _time_sentences(made))
 
 
@@ -164,15 +181,34 @@ def _cost_sentences(made: Estimate, assumed: Assumptions) -> list[str]:
     return [
         f"Highest if every answer takes all of max_tokens, likely with answers of {likely}; without retries.",
         *(_price_sentence(one, made) for one in made.prices),
+        _lanes_sentence(made),
         "A token is taken to be four characters, as the quota counts it; text that is not English may have more.",
     ]
+
+
+def _lanes_sentence(made: Estimate) -> str:
+    batch = made.total.batch_cost_usd
+    lane = "has no price for all of these models" if batch is None else f"would likely ask {_usd(batch)} USD"
+    return f"Standard lane: likely {_usd(made.total.likely_cost_usd)} USD. The service's batch lane {lane}."
+
+
+def _budget_sentence(made: Estimate, terms: Terms) -> str:
+    limit, likely = _usd(terms.limit_usd), made.total.likely_cost_usd
+    if not terms.is_enforced:
+        return f"{limit} USD, soft: it warns, and never stops a run."
+    if likely is None or likely > terms.limit_usd:
+        return f"{limit} USD, enforced: a run would not start."
+    highest = made.total.highest_cost_usd
+    enough = highest is not None and highest <= terms.limit_usd
+    rest = "whatever the answers are" if enough else "and stop when it is used up"
+    return f"{limit} USD, enforced: a run would start, {rest}."
 
 
 def _price_sentence(price: DeploymentPrice, made: Estimate) -> str:
     if price.listed_as is None:
         return (
             f"There is no list price of a model '{price.model}', so the cost of '{price.deployment}' is unknown; "
-            f"say which model it runs: --model {price.deployment}=MODEL"
+            f"say which model it runs: model.priced_as in the suite, or --model {price.deployment}=MODEL"
         )
     return (
         f"'{price.deployment}' is taken to run {price.listed_as}: {price.input_usd_per_million_tokens} USD per million "
@@ -187,12 +223,13 @@ def _time_sentences(made: Estimate) -> list[str]:
 
 
 def _deployment_sentences(one: DeploymentTime) -> list[str]:
+    name = "', '".join((one.deployment, *one.spread))
     if one.seconds_for_requests is None or one.seconds_for_tokens is None:
-        return [f"The suite gives '{one.deployment}' no quota, so its time depends on the service alone."]
+        return [f"The suite gives '{name}' no quota, so its time depends on the service alone."]
     for_requests, for_tokens = _duration(one.seconds_for_requests), _duration(one.seconds_for_tokens)
     if one.bottleneck == "requests":
-        return [_bottleneck_sentence("Requests", one.deployment, for_requests, f"tokens would need {for_tokens}")]
-    said = _bottleneck_sentence("Tokens", one.deployment, for_tokens, f"requests would need {for_requests}")
+        return [_bottleneck_sentence("Requests", name, for_requests, f"tokens would need {for_tokens}")]
+    said = _bottleneck_sentence("Tokens", name, for_tokens, f"requests would need {for_requests}")
     saved = one.seconds_saved_by_half_max_tokens
     if not saved:
         return [said]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from assay.errors import UserError
 from assay.llm.pricing import PriceTable
 from assay.planning.estimate import Estimate, unpriced_deployments
 from assay.quota.account import BudgetMode, read_account
@@ -52,29 +51,34 @@ async def terms_now(blobs: Blobs, header: RunHeader) -> Terms | None:
     return Terms(account.limit_usd, account.mode) if account else terms
 
 
-def refuse_without_prices(suite: Suite, prices: PriceTable, terms: Terms) -> None:
-    """Raises UserError when a deployment that may be asked has no price: its cost could not be bounded."""
-    unpriced = unpriced_deployments(suite, prices)
-    if unpriced and terms.is_enforced:
-        named = ", ".join(f"'{one}'" for one in unpriced)
-        raise UserError(
-            f"the budget of {usd(terms.limit_usd)} USD cannot be kept: there is no price of {named}. Say which model "
-            "is behind it (model.priced_as in the suite), give its price in a table (ASSAY_PRICES), or let the budget"
-            " only warn (limits.budget: soft)"
-        )
+def price_fault(suite: Suite, prices: PriceTable, terms: Terms) -> str:
+    """Why an enforced budget cannot be kept: a deployment that may be asked has no price. Empty when all have one."""
+    unpriced = unpriced_deployments(suite, prices) if terms.is_enforced else []
+    if not unpriced:
+        return ""
+    named = ", ".join(f"'{one}'" for one in unpriced)
+    return (
+        f"the budget of {usd(terms.limit_usd)} USD cannot be kept: there is no price of {named}. Say which model is"
+        " behind it (model.priced_as in the suite), give its price in a table (ASSAY_PRICES), or let the budget only"
+        " warn (limits.budget: soft)"
+    )
 
 
-def refuse_over_budget(estimate: Estimate, terms: Terms, run: str) -> None:
-    """Raises UserError when a run would likely cost more than an enforced budget; says what can be done."""
+def budget_fault(estimate: Estimate, terms: Terms) -> str:
+    """Why a run should not begin: it would likely cost more than an enforced budget. Empty when it may."""
     likely, highest = estimate.total.likely_cost_usd, estimate.total.highest_cost_usd
     if not terms.is_enforced or likely is None or likely <= terms.limit_usd:
-        return
+        return ""
     most = "" if highest is None else f" ({usd(highest)} at most)"
-    raise UserError(
-        f"the run would likely cost {usd(likely)} USD{most}, and its budget is {usd(terms.limit_usd)} USD; nothing was"
-        f" asked. Raise the budget of this run: assay resume {run} --budget-usd {suggested(likely)}; or start it all"
-        " the same, and it stops when the budget is used up: assay submit FILE --suite NAME --over-budget; or set"
-        " limits.budget_usd or limits.budget: soft in the suite"
+    return f"the run would likely cost {usd(likely)} USD{most}, and its budget is {usd(terms.limit_usd)} USD"
+
+
+def budget_advice(run: str, likely_usd: Decimal) -> str:
+    """What can be done about a run that was refused as too dear."""
+    return (
+        f"Nothing was asked. Raise the budget of this run: assay resume {run} --budget-usd {suggested(likely_usd)}; or"
+        " start it all the same, and it stops when the budget is used up: assay submit FILE --suite NAME --over-budget;"
+        " or change limits.budget_usd or limits.budget in the suite"
     )
 
 

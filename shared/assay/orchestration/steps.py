@@ -15,7 +15,7 @@ from assay.errors import BlobExists, BlobMissing, DatasetError, UserError
 from assay.execution.stops import is_stopped, read_stop
 from assay.llm.pricing import PriceTable, load_prices
 from assay.middleware.redaction import default_redact
-from assay.orchestration.budgets import refuse_over_budget, refuse_without_prices, terms_now
+from assay.orchestration.budgets import budget_advice, budget_fault, price_fault, terms_now
 from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.orchestration.scratch import scratch_folder
@@ -157,10 +157,14 @@ class AskingSteps:
         terms = await terms_now(self.storage, header)
         if terms is None or not terms.is_enforced:
             return
-        refuse_without_prices(suite, self.prices, terms)
-        if not header.over_budget:
-            estimate = await asyncio.to_thread(estimate_run, suite, planned, header.dataset.file, self.prices)
-            refuse_over_budget(estimate, terms, header.run)
+        if fault := price_fault(suite, self.prices, terms):
+            raise UserError(fault)
+        if header.over_budget:
+            return
+        estimate = await asyncio.to_thread(estimate_run, suite, planned, header.dataset.file, self.prices)
+        if fault := budget_fault(estimate, terms):
+            likely = estimate.total.likely_cost_usd or terms.limit_usd
+            raise UserError(f"{fault}. {budget_advice(header.run, likely)}")
 
     async def _fetch(self, header: RunHeader, target: Path) -> None:
         """The dataset as it was when the run began. Raises DatasetError when other bytes lie there now."""

@@ -164,3 +164,50 @@ def test_a_dataset_that_a_run_would_refuse_ends_with_2(run: Running, folder: Pat
     assert code == 2
     assert out == ""
     assert "rows.csv" in err
+
+
+def test_the_budget_stands_beside_the_cost(run: Running, folder: Path) -> None:
+    """With what a run would do, and the price of both lanes."""
+    (folder / "suite.yaml").write_text(SUITE + "limits: {budget_usd: 2.50}\n")
+    code, out, _ = run(folder)
+    assert code == 0
+    assert "Budget: 2.50 USD, enforced: a run would start, whatever the answers are." in out
+    assert "The service's batch lane would likely ask <0.0001 USD." in out
+
+
+def test_a_run_over_budget_would_be_refused(run: Running, folder: Path) -> None:
+    """Exit code 2, with the figures; a soft budget refuses nothing."""
+    budget = "limits: {budget_usd: 0.00001, budget: %s}\n"
+    (folder / "suite.yaml").write_text(SUITE + budget % "enforce")
+    code, out, err = run(folder)
+    assert (code, "a run would not start" in out) == (2, True)
+    assert "the run would likely cost 0.0000243 USD (0.0000423 at most), and its budget is 0.0000100 USD" in err
+
+    (folder / "suite.yaml").write_text(SUITE + budget % "soft")
+    code, out, _ = run(folder)
+    assert (code, "soft: it warns, and never stops a run" in out) == (0, True)
+
+
+def test_an_enforced_budget_needs_a_price(run: Running, folder: Path) -> None:
+    """A guess on the command line is no price for the run; `priced_as` is."""
+    text = SUITE.replace("gpt-4o-mini-eu", "chat-eu") + "limits: {budget_usd: 5}\n"
+    (folder / "suite.yaml").write_text(text)
+    code, _, err = run(folder, "--model", "chat-eu=gpt-4o-mini")
+    assert (code, "there is no price of 'chat-eu'" in err) == (2, True)
+    assert "model.priced_as" in err and "ASSAY_PRICES" in err
+
+    (folder / "suite.yaml").write_text(text.replace("chat-eu,", "chat-eu, priced_as: gpt-4o-mini,"))
+    code, out, _ = run(folder)
+    assert (code, "'chat-eu' is taken to run gpt-4o-mini" in out) == (0, True)
+
+
+def test_deployments_that_share_the_work_share_the_time(run: Running, folder: Path) -> None:
+    """Quotas of a spread add up; those of fallbacks do not count."""
+    text = SUITE.replace("gpt-4o-mini-eu,", "gpt-4o-mini-eu, spread: [gpt-4o-mini-us], fallbacks: [gpt-4o],")
+    quota = "quota:\n" + "".join(
+        f"  {name}: {{requests_per_minute: {requests}, tokens_per_minute: 100000}}\n"
+        for name, requests in (("gpt-4o-mini-eu", 1), ("gpt-4o-mini-us", 2), ("gpt-4o", 100))
+    )
+    (folder / "suite.yaml").write_text(text + quota)
+    _, out, _ = run(folder)
+    assert "bottleneck of 'gpt-4o-mini-eu', 'gpt-4o-mini-us': 2 min" in out

@@ -325,3 +325,42 @@ def test_a_reason_is_short_enough_for_a_history() -> None:
     play.fails_for_good("x" * 100_000)
 
     assert len(play.order["reason"]) <= 2_000
+
+
+def stopped(play: Play, at_work: int) -> None:
+    """One look that finds the run stopped."""
+    play.completes({"done": 3, "total": 10, "seconds": 0.05, "stopped": True, "at_work": at_work})
+
+
+def test_a_stopped_run_ends_well_once_nobody_works_on_it() -> None:
+    """Nothing more is dispatched; the last look is followed by the step that says how to go on."""
+    play = planned()
+    stopped(play, at_work=2)
+    assert play.activity is None
+    play.timer_fires()
+    stopped(play, at_work=0)
+    assert (play.activity, play.order) == ("stop", {"run": RUN})
+
+    play.completes(True)
+
+    assert (play.is_done, play.error) == (True, None)
+    assert play.output == {"run": RUN, "stage": "stopped"}
+
+
+def test_a_run_that_was_let_go_on_meanwhile_is_not_ended() -> None:
+    """The step found no reason any more."""
+    play = planned()
+    stopped(play, at_work=0)
+    play.completes(False)
+    play.timer_fires()
+    play.completes({"done": 10, "total": 10, "seconds": 0.05, "stopped": False, "at_work": 0})
+
+    assert play.activity == "evaluate"
+
+
+def test_a_stopped_run_whose_chunks_are_all_done_is_finished() -> None:
+    """The last trials came through after all."""
+    play = planned()
+    play.completes({"done": 10, "total": 10, "seconds": 0.05, "stopped": True, "at_work": 0})
+
+    assert play.activity == "evaluate"
