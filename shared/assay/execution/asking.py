@@ -16,7 +16,7 @@ from assay.execution.journal import open_journal
 from assay.execution.retry import RetryDecision, Step, decide_retry
 from assay.execution.routes import Ladder, Route
 from assay.execution.sending import RouteShut, Sending
-from assay.execution.stopping import Stops
+from assay.execution.stop_reasons import StopReasons
 from assay.llm.base import ChatAnswer, ModelError
 from assay.llm.pricing import PriceTable
 from assay.middleware.base import NOTHING_SPENT, Question, Reply, Spent, Unanswered
@@ -45,7 +45,7 @@ class Asker:
     telemetry: Telemetry
     budget: Budget = field(default_factory=NoBudget)
     on_exhausted: Callable[[Question, Unanswered], None] = _unheard
-    stops: Stops = field(default_factory=Stops)
+    stop_reasons: StopReasons = field(default_factory=StopReasons)
 
     @cached_property
     def sending(self) -> Sending:
@@ -66,7 +66,7 @@ class Asker:
 
     def _ended(self, asking: "_Asking", error: ModelError) -> Unanswered | RunStopped:
         reference, question = asking.attempts[-1].deployment, asking.question
-        stop = self.stops.unanswered(error, reference, question.run)
+        stop = self.stop_reasons.unanswered(error, reference, question.run)
         if stop is not None:
             return stop
         self.telemetry.problem(
@@ -148,7 +148,7 @@ class _Asking:
 
     def _answered(self, route: Route, answer: ChatAnswer, spent: Spent) -> Reply:
         asker = self._asker
-        asker.stops.answered()
+        asker.stop_reasons.answered()
         if answer.unfiltered:
             asker.telemetry.problem("answer_unfiltered", deployment=route.reference, request_id=answer.request_id)
         attempt = Attempt(

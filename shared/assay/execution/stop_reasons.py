@@ -29,7 +29,7 @@ _ADVICE = {
 
 
 @dataclass
-class Stops:
+class StopReasons:
     """Questions of one experiment that ended without an answer, in a row, by kind."""
 
     _in_a_row: Counter[FailureKind] = field(default_factory=Counter)
