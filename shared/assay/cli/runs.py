@@ -14,6 +14,7 @@ from assay.cli.connection import with_runtime
 from assay.cli.live import watch
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table, progress_console
 from assay.errors import BlobMissing, CheckFailed, UserError
+from assay.orchestration.budgets import terms_now, usd
 from assay.orchestration.drops import Drop, drop_file, find_refusal
 from assay.orchestration.stopping import resume
 from assay.planning.frozen import read_header
@@ -199,12 +200,14 @@ async def appeared(runtime: Runtime, drop: Drop) -> Progress:
 
 async def _described(runtime: Runtime, progress: Progress) -> dict[str, Any]:
     header = await read_header(runtime.storage, progress.run)
+    terms = await terms_now(runtime.storage, header)
     published = [entry.path async for entry in runtime.storage.list(layout.published(progress.run))]
     return {
         "run": progress.run,
         "stage": progress.stage.value,
         "trials": _share(progress),
-        "cost_usd": str(progress.tally.cost_usd),
+        "cost_usd": f"{progress.tally.cost_usd:f}",
+        "budget": f"{usd(terms.limit_usd)} USD ({terms.mode})" if terms else "none",
         "started": _when(progress),
         "suite": f"{header.suite_name} ({header.suite_sha256[:12]})",
         "dataset": f"{header.dataset.file} ({header.dataset.size:,} bytes, sha256 {header.dataset.sha256[:12]})",

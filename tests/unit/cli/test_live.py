@@ -30,6 +30,13 @@ async def test_a_watch_ends_with_its_run() -> None:
     assert (await live.watch(_runtime(storage), RUN)).stage is Stage.DONE
 
 
+async def test_a_watch_of_a_stopped_run_ends_with_the_reason() -> None:
+    """As a failure: there is no result, and a person has to say how it goes on."""
+    storage = await _with(Stage.STOPPED, "Budget reached: assay resume RUN")
+    with pytest.raises(CheckFailed, match="is stopped. Budget reached: assay resume RUN"):
+        await live.watch(_runtime(storage), RUN)
+
+
 async def test_a_run_that_does_not_appear_is_said_to_be_missing() -> None:
     """Storage answers, and knows no such run."""
     with pytest.raises(CheckFailed, match="there is no run"):
@@ -56,9 +63,9 @@ async def test_one_look_that_fails_is_followed_by_another() -> None:
     assert (await live.watch(_runtime(storage), RUN)).stage is Stage.DONE
 
 
-async def _with(stage: Stage) -> MemoryStorage:
+async def _with(stage: Stage, message: str = "") -> MemoryStorage:
     storage = MemoryStorage()
-    await write_progress(storage, Progress(run=RUN, stage=stage))
+    await write_progress(storage, Progress(run=RUN, stage=stage, message=message))
     return storage
 
 
