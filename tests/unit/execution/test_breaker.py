@@ -59,8 +59,9 @@ def test_nine_of_the_last_twenty_do_not_open_it() -> None:
 def test_one_probe_is_let_in_when_it_is_due() -> None:
     """Everybody else goes on waiting until its end is known."""
     breaker = opened()
-    assert breaker.wait_seconds(FIRST_PROBE_SECONDS - 1) == 1
+    assert (breaker.wait_seconds(FIRST_PROBE_SECONDS - 1), breaker.state) == (1, "open")
     probe(breaker, FIRST_PROBE_SECONDS)
+    assert breaker.state == "half_open"
     assert breaker.wait_seconds(FIRST_PROBE_SECONDS) > 0
 
 
@@ -69,7 +70,7 @@ def test_a_probe_that_succeeds_closes_it_and_forgets_the_failures() -> None:
     breaker = opened()
     probe(breaker, FIRST_PROBE_SECONDS)
     assert breaker.succeeded()
-    assert breaker.wait_seconds(FIRST_PROBE_SECONDS) == 0
+    assert (breaker.wait_seconds(FIRST_PROBE_SECONDS), breaker.state) == (0, "closed")
     assert not any(breaker.failed(99.0) for _ in range(4))
 
 
