@@ -6,7 +6,6 @@ Pure policy: time is passed in, `asking.py` carries it out. A deployment's route
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
 
 CONSECUTIVE_FAILURES = 5
 WINDOW = 20
@@ -41,13 +40,6 @@ class Breaker:
     def state(self) -> str:
         """`closed`, `open`, or `probing` while one request finds out."""
         return ("probing" if self._is_probing else "open") if self.is_open else "closed"
-
-    @property
-    def state(self) -> Literal["closed", "open", "half_open"]:
-        """In one word; half-open while a probe is under way."""
-        if not self.is_open:
-            return "closed"
-        return "half_open" if self._is_probing else "open"
 
     def wait_seconds(self, now: float) -> float:
         """How long nobody may enter; 0 when somebody may."""

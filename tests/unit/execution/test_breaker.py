@@ -61,7 +61,7 @@ def test_one_probe_is_let_in_when_it_is_due() -> None:
     breaker = opened()
     assert (breaker.wait_seconds(FIRST_PROBE_SECONDS - 1), breaker.state) == (1, "open")
     probe(breaker, FIRST_PROBE_SECONDS)
-    assert breaker.state == "half_open"
+    assert breaker.state == "probing"
     assert breaker.wait_seconds(FIRST_PROBE_SECONDS) > 0
 
 
