@@ -1,0 +1,111 @@
+"""Routes as a process makes them: endpoints, quotas and limiters of the deployments that a suite names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from assay.deployments import Deployments
+from assay.errors import UserError
+from assay.execution.asking import Asker
+from assay.quota.limiter import BlobLeaseLimiter
+from assay.quota.none import NoLimiter
+from assay.settings import Settings
+from assay.storage.memory import MemoryStorage
+from assay.telemetry import RecordingTelemetry
+from builders import RUN, experiment, suite
+
+ENDPOINTS = {"west": "https://west.example", "east": {"url": "https://east.example", "api_key": "another"}}
+QUOTA = {"requests_per_minute": 600, "tokens_per_minute": 100_000}
+ENVIRONMENT = {
+    "AZURE_OPENAI_ENDPOINT": "https://home.example",
+    "AZURE_OPENAI_API_KEY": "a-key",
+    "ASSAY_ENDPOINTS": json.dumps(ENDPOINTS),
+    "ASSAY_QUOTA": json.dumps({"chat@east": QUOTA | {"accounting": "settled"}}),
+}
+
+
+def no_credential() -> Any:
+    raise AssertionError("keys are set: no identity is needed")
+
+
+@pytest.fixture
+async def learned() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def deployments(learned: list[str]) -> AsyncIterator[Deployments]:
+    settings = Settings.load(ENVIRONMENT)
+    made = Deployments(settings, MemoryStorage(), RecordingTelemetry(), "worker-1", no_credential, learned.append)
+    yield made
+    await made.close()
+
+
+async def asker(deployments: Deployments, model: dict[str, Any], **changes: Any) -> Asker:
+    of = suite(experiments=[experiment("plain", baseline=True) | {"model": model}], **changes)
+    return await deployments.asker(RUN, of, of.experiment("plain"))
+
+
+async def test_the_ladder_holds_the_group_and_the_fallbacks_with_their_endpoints(deployments: Deployments) -> None:
+    """`name@endpoint` asks that deployment at that endpoint; one client serves all deployments of an endpoint."""
+    model = {"deployment": "chat", "spread": ["chat@west"], "fallbacks": ["large@west", "chat@east"]}
+    ladder = (await asker(deployments, model)).ladder
+    assert [[(one.reference, one.deployment) for one in rung] for rung in ladder] == [
+        [("chat", "chat"), ("chat@west", "chat")],
+        [("large@west", "large")],
+        [("chat@east", "chat")],
+    ]
+    assert ladder[0][1].model is ladder[1][0].model
+    assert len({id(one.model) for rung in ladder for one in rung}) == 3
+
+
+async def test_an_unknown_endpoint_is_named_with_those_that_are_known(deployments: Deployments) -> None:
+    """A slip in a suite is found before anything is asked."""
+    with pytest.raises(UserError, match=r"no model endpoint 'north'\. ASSAY_ENDPOINTS has: west, east"):
+        await asker(deployments, {"deployment": "chat@north"})
+
+
+async def test_a_quota_comes_from_the_suite_else_from_the_settings(deployments: Deployments) -> None:
+    """Without either there is no limiter; a settled quota is that of provisioned units."""
+    model = {"deployment": "chat", "spread": ["chat@west", "chat@east"]}
+    first = (await asker(deployments, model, quota={"chat": QUOTA})).ladder[0]
+    assert [type(one.limiter) for one in first] == [BlobLeaseLimiter, NoLimiter, BlobLeaseLimiter]
+    assert [one.is_provisioned for one in first] == [False, False, True]
+
+
+async def test_a_suite_may_do_without_a_limiter(deployments: Deployments) -> None:
+    """Its own word counts more than the settings'."""
+    ladder = (await asker(deployments, {"deployment": "chat@east"}, limits={"limiter": "none"})).ladder
+    assert isinstance(ladder[0][0].limiter, NoLimiter)
+
+
+async def test_experiments_and_runs_share_a_deployments_route(deployments: Deployments) -> None:
+    """Its limiter, its breaker and what was learned of its tokens are the deployment's."""
+    first = (await asker(deployments, {"deployment": "chat"})).ladder[0][0]
+    again = (await asker(deployments, {"deployment": "large", "fallbacks": ["chat"]})).ladder[1][0]
+    assert first is again
+
+
+async def test_deployments_of_the_same_name_do_not_share_a_quota(deployments: Deployments) -> None:
+    """Their leases lie apart in storage, by endpoint."""
+    model = {"deployment": "chat", "spread": ["chat@west"]}
+    first = (await asker(deployments, model, quota={"chat": QUOTA, "chat@west": QUOTA})).ladder[0]
+    assert [one.limiter._deployment for one in first] == ["chat", "west/chat"]  # type: ignore[attr-defined]
+
+
+async def test_every_key_that_is_read_is_made_known_for_redaction(deployments: Deployments, learned: list[str]) -> None:
+    """One per endpoint; an endpoint without a key takes the default one's."""
+    await asker(deployments, {"deployment": "chat", "spread": ["chat@west", "chat@east"]})
+    assert learned == ["a-key", "a-key", "another"]
+
+
+async def test_all_breakers_can_be_looked_at(deployments: Deployments) -> None:
+    """By the deployments' names in the suite."""
+    ladder = (await asker(deployments, {"deployment": "chat", "fallbacks": ["chat@west"]})).ladder
+    for _ in range(5):
+        ladder[0][0].breaker.failed(0.0)
+    assert deployments.breakers() == {"chat": "open", "chat@west": "closed"}
