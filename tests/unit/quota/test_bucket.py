@@ -84,6 +84,23 @@ def test_a_refund_gives_the_charge_back_once() -> None:
     assert bucket.seconds_until_fits(SMALL, 0.0) == pytest.approx(2.0, rel=1e-3)
 
 
+def test_what_was_settled_once_is_final() -> None:
+    """A second word on the same request, of whatever kind, changes nothing."""
+    bucket = bucket_with()
+    spending = bucket.spend(Charge(40_000), 0.0)
+    bucket.settle(spending, 30_000)
+    bucket.settle(spending, 0)
+    bucket.refund(spending)
+    assert bucket.seconds_until_fits(SMALL, 0.0) == pytest.approx(3.0, rel=1e-3)
+
+
+def test_a_request_that_used_more_than_estimated_is_charged_the_rest() -> None:
+    """Settling goes both ways."""
+    bucket = bucket_with()
+    bucket.settle(bucket.spend(Charge(10_000), 0.0), 30_000)
+    assert bucket.seconds_until_fits(SMALL, 0.0) == pytest.approx(3.0, rel=1e-3)
+
+
 def test_a_larger_share_earns_faster_but_adds_no_level() -> None:
     """A partition taken over starts empty."""
     bucket = bucket_with(0.25)

@@ -287,6 +287,25 @@ def test_a_refusal_holds_everybody_back_and_is_told(make: Make) -> None:
 
 
 @with_a_quota
+def test_after_a_gate_one_request_goes_first(make: Make) -> None:
+    """Whether the service lets it in is known soon; the others wait for that, and then do not burst."""
+
+    async def scenario(limiter: Limiter) -> None:
+        permit = await limiter.acquire(SMALL)
+        permit.sent()
+        permit.throttled(Throttling(5.0))
+        began, sends = now(), []
+        for _ in range(25):
+            await send(limiter, 1)
+            sends.append(now() - began)
+        assert sends[0] == pytest.approx(5.0, abs=0.1)
+        assert sends[1] >= 6.0
+        assert sends[-1] - sends[1] >= 23 / 20 * 0.95
+
+    run(make, scenario, Quota(1_200, 1_000_000))
+
+
+@with_a_quota
 def test_an_announced_limit_below_the_quota_sets_the_pace_without_a_burst(make: Make) -> None:
     """And its end too."""
 
