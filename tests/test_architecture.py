@@ -26,13 +26,14 @@ LAYERS = (
     ("execution", "reporting", "provenance"),
     ("sinks",),
     ("orchestration",),
+    ("deployments",),
     ("runtime",),
     ("local", "function_app"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
-MAY_USE_AZURE = ("storage/", "llm/azure_openai.py", "settings.py", "runtime.py", "local/", "function_app/")
+MAY_USE_AZURE = ("storage/", "llm/azure_openai.py", "settings.py", "deployments.py", "runtime.py", "local/", "function_app/")
 MAY_USE_TABLES = ("scoring/statistics.py", "scoring/aggregates.py", "scoring/comparisons.py", "reporting/")
 TABLE_PACKAGES = {"pandas", "scipy", "statsmodels"}
 

@@ -7,22 +7,22 @@ import asyncio
 import logging
 import os
 import platform
-import random
-import secrets
 import socket
 import time
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assay import __version__
-from assay.errors import StorageError, UserError
+from assay.errors import StorageError
 from assay.execution.job import Jobs
 from assay.execution.trial import Trial
 from assay.execution.watchdog import Watchdog
 from assay.execution.worker import Worker
+from assay.middleware.health import Heartbeat
+from assay.middleware.redaction import redactor_of
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest
 from assay.orchestration.progress import list_progress, read_progress
@@ -30,22 +30,18 @@ from assay.orchestration.steps import AskingSteps
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
 from assay.records import Progress, Record, RunHeader
-from assay.settings import Endpoint, KeyVaultSecrets, Settings, resolve
+from assay.settings import Settings
 from assay.storage import layout
-from assay.suite.models import Experiment, ModelSettings, Suite
-from assay.telemetry import LOGGER, LogTelemetry, Telemetry
+from assay.suite.models import Experiment, Suite
+from assay.telemetry import LOGGER, LogTelemetry, Telemetry, redact_logs
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
-    from pydantic import SecretStr
 
-    from assay.execution.asking import Asker
-    from assay.execution.routes import Route
-    from assay.llm.base import ChatModel
+    from assay.deployments import Deployments
+    from assay.middleware.base import Ask
+    from assay.middleware.chain import Chains
     from assay.provenance.signing import Signer
-    from assay.quota.base import Limiter, Quota
-    from assay.quota.budget import Budget
-    from assay.quota.tranches import TrancheBudget
     from assay.storage.base import Storage
 
 DEFAULT_KEY_FILE = Path(".assay/keys/signing.pem")
@@ -63,10 +59,9 @@ class Runtime:
 
     def __init__(self, settings: Settings, telemetry: Telemetry | None = None) -> None:
         self.settings = settings
-        self.telemetry: Telemetry = telemetry or LogTelemetry()
-        self._models: dict[str, ChatModel] = {}
-        self._routes: dict[tuple[str, Quota | None, str], Route] = {}
-        self._budgets: dict[str, TrancheBudget] = {}
+        self.redactor = redactor_of(settings)
+        self.telemetry: Telemetry = telemetry or LogTelemetry(redact=self.redactor.redact)
+        self._worker_name = f"{socket.gethostname()}-{os.getpid()}"
 
     @cached_property
     def storage(self) -> "Storage":
@@ -79,20 +74,24 @@ class Runtime:
 
     @cached_property
     def ingest(self) -> Ingest:
-        return Ingest(self.storage, self.settings.max_file_bytes, self._versions(), now, self.telemetry)
+        limit, redact = self.settings.max_file_bytes, self.redactor.redact
+        return Ingest(self.storage, limit, self._versions(), now, self.telemetry, redact=redact)
 
     @cached_property
     def asking(self) -> AskingSteps:
         from assay.llm.pricing import load_prices
 
         prices = load_prices(self.settings.prices_file)
-        return AskingSteps(self.storage, self.settings.queue_depth, now, self.telemetry, prices=prices)
+        depth, redact = self.settings.queue_depth, self.redactor.redact
+        return AskingSteps(self.storage, depth, now, self.telemetry, prices=prices, redact=redact)
 
     @cached_property
     def finishing(self) -> FinishingSteps:
+        from assay.llm.pricing import load_prices
         from assay.sinks.storage import BlobSink
 
-        return FinishingSteps(self.storage, self.signer, (BlobSink(self.storage),), now, self.telemetry)
+        prices = load_prices(self.settings.prices_file)
+        return FinishingSteps(self.storage, self.signer, (BlobSink(self.storage),), now, self.telemetry, prices)
 
     @cached_property
     def worker(self) -> Worker:
@@ -104,6 +103,8 @@ class Runtime:
             linger_seconds=settings.checkpoint_seconds,
             now=now,
             telemetry=self.telemetry,
+            redact=self.redactor.redact,
+            working=self._heartbeat.working,
         )
 
     def signer(self) -> "Signer":
@@ -130,160 +131,90 @@ class Runtime:
         return await list_progress(self.storage)
 
     async def close(self) -> None:
-        """Gives leases back and closes connections."""
-        await asyncio.gather(*(route.limiter.drain() for route in self._routes.values()))
-        await asyncio.gather(*(budget.drain() for budget in self._budgets.values()))
-        await asyncio.gather(*(model.close() for model in self._models.values()))
-        for name in ("storage", "_secrets", "_credential"):
-            if (made := self.__dict__.get(name)) is not None:
-                await made.close()
+        """Ends what middleware began, gives leases and money back and closes connections."""
+        made = self.__dict__
+        for name, end in (
+            ("_chains", "end"),
+            ("_deployments", "close"),
+            ("storage", "close"),
+            ("_credential", "close"),
+        ):
+            if name in made:
+                await getattr(made[name], end)()
 
     async def _trials_of(self, header: RunHeader) -> dict[str, Trial]:
         suite = Suite.model_validate(header.suite)
-        return {one.name: await self._trial(header.run, suite, one) for one in suite.experiments}
+        ask = await self._ask(header.run, suite)
+        return {one.name: self._trial(header.run, suite, one, ask) for one in suite.experiments}
 
-    async def _trial(self, run: str, suite: Suite, experiment: Experiment) -> Trial:
+    def _trial(self, run: str, suite: Suite, experiment: Experiment, ask: "Ask") -> Trial:
         return Trial(
             run_id=run,
             experiment=experiment,
             prompts=compile_prompts(experiment),
             scorers=scorers_of(suite),
             limits=suite.limits,
-            ask=await self._asker(run, suite, experiment),
+            ask=ask,
             watchdog=self._watchdog,
+            redact=self.redactor.redact,
         )
 
-    async def _asker(self, run: str, suite: Suite, experiment: Experiment) -> "Asker":
-        from assay.execution.asking import Asker
-        from assay.execution.routes import ladder_of
-        from assay.llm.pricing import load_prices
+    async def _ask(self, run: str, suite: Suite) -> "Ask":
+        """The chain of the run's middleware, before what sends."""
+        from assay.middleware.chain import build_chain, by_experiment
+        from assay.middleware.context import Context
 
-        routes = {one: await self._route(one, suite, experiment.model) for one in experiment.model.deployments}
-        return Asker(
-            ladder=ladder_of(experiment.model, routes.__getitem__),
-            prices=load_prices(self.settings.prices_file),
-            budget=self._budget(run, suite),
-            attempts_limit=suite.limits.attempts,
-            clock=time.monotonic,
-            sleep=asyncio.sleep,
-            random=random.random,
+        askers = {one.name: await self._deployments.asker(run, suite, one) for one in suite.experiments}
+        context = Context(
+            run=run,
+            worker=self._worker_name,
+            storage=self.storage,
             telemetry=self.telemetry,
+            redactor=self.redactor,
+            clock=time.monotonic,
+            now=now,
+            sleep=asyncio.sleep,
+            charged=self._deployments.charged(suite),
+            content_safety=self._deployments.content_safety,
         )
+        chain = await self._chains.of(run, lambda: build_chain(suite, context, by_experiment(askers)))
+        return chain.ask
 
-    def _budget(self, run: str, suite: Suite) -> "Budget":
-        """One per run that has an enforced budget, shared by all its experiments and kept as long as the process."""
-        from assay.quota.budget import NoBudget
-        from assay.quota.tranches import TrancheBudget
+    @cached_property
+    def _chains(self) -> "Chains":
+        from assay.middleware.chain import Chains
 
-        limits = suite.limits
-        if limits.budget_usd is None or limits.budget == "soft":
-            return NoBudget()
-        if run not in self._budgets:
-            self._budgets[run] = TrancheBudget(
-                self.storage,
-                run,
-                # Unique: what a process of the same number held before it died must stay counted.
-                f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
-                limits.budget_usd,
-                limits.budget,
-                clock=time.monotonic,
-                sleep=asyncio.sleep,
-                telemetry=self.telemetry,
-            )
-        return self._budgets[run]
+        return Chains()
+
+    @cached_property
+    def _deployments(self) -> "Deployments":
+        from assay.deployments import Deployments
+
+        return Deployments(
+            self.settings,
+            self.storage,
+            self.telemetry,
+            self._worker_name,
+            credential=lambda: self._credential,
+            learn=self.redactor.learn,
+        )
 
     @cached_property
     def _watchdog(self) -> Watchdog:
         return Watchdog(self.telemetry)
 
-    async def _route(self, reference: str, suite: Suite, settings: ModelSettings) -> "Route":
-        """One route per deployment, quota and kind of limiter, shared by all runs of this process."""
-        from assay.execution.routes import Route
-        from assay.quota.estimate import TokenEstimator
-
-        quota = self._quota(reference, suite)
-        key = (reference, quota, suite.limits.limiter or self.settings.limiter)
-        if key not in self._routes:
-            name, _, endpoint = reference.partition("@")
-            self._routes[key] = Route(
-                reference,
-                name,
-                await self._chat_model(endpoint),
-                self._limiter(f"{endpoint}/{name}" if endpoint else name, quota, key[2]),
-                TokenEstimator(reference, self.telemetry),
-                is_provisioned=quota is not None and quota.accounting == "settled",
-                priced_as=settings.priced_as_of(reference) or "",
-            )
-        return self._routes[key]
-
-    async def _chat_model(self, endpoint: str) -> "ChatModel":
-        """One client for all deployments of an endpoint; '' is the one of AZURE_OPENAI_ENDPOINT."""
-        if endpoint not in self._models:
-            from assay.llm.azure_openai import AzureOpenAIChat
-
-            settings, one = self.settings, self._endpoint(endpoint)
-            self._models[endpoint] = AzureOpenAIChat(
-                one.url,
-                one.api_version or settings.azure_openai_api_version,
-                connections=settings.worker_concurrency,
-                **await self._model_access(one.api_key or settings.azure_openai_api_key),
-            )
-        return self._models[endpoint]
-
-    def _endpoint(self, name: str) -> Endpoint:
-        settings = self.settings
-        if name in settings.endpoints:
-            return settings.endpoints[name]
-        if name:
-            known = ", ".join(settings.endpoints) or "none"
-            raise UserError(f"there is no model endpoint '{name}'. ASSAY_ENDPOINTS has: {known}")
-        if settings.azure_openai_endpoint is None:
-            raise UserError("no model endpoint: set AZURE_OPENAI_ENDPOINT to the address of an Azure OpenAI resource")
-        return Endpoint(url=settings.azure_openai_endpoint)
-
-    async def _model_access(self, key: "SecretStr | None") -> dict[str, Any]:
-        """A key where one is set, else tokens for this process's identity."""
-        if key is not None:
-            return {"api_key": await resolve(key, self._secrets)}
-        from assay.llm.azure_openai import EntraTokens
-
-        tokens = EntraTokens(self._credential)
-        return {"token_provider": tokens, "forget_token": tokens.forget}
+    @cached_property
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            self._worker_name,
+            self.telemetry,
+            trials=lambda: self._watchdog.watched,
+            breakers=lambda: self._deployments.breakers(),
+        )
 
     @cached_property
     def _credential(self) -> "AsyncTokenCredential":
         return self.settings.credential()
-
-    @cached_property
-    def _secrets(self) -> KeyVaultSecrets | None:
-        vault = self.settings.key_vault_url
-        return KeyVaultSecrets(vault, self._credential) if vault else None
-
-    def _quota(self, reference: str, suite: Suite) -> "Quota | None":
-        """What the suite says the deployment grants, else what the settings say."""
-        from assay.quota.base import Quota
-
-        stated = suite.quota.get(reference) or self.settings.quota.get(reference)
-        if stated is None:
-            return None
-        return Quota(stated.requests_per_minute, stated.tokens_per_minute, stated.accounting)
-
-    def _limiter(self, deployment: str, quota: "Quota | None", kind: str) -> "Limiter":
-        from assay.quota.limiter import BlobLeaseLimiter
-        from assay.quota.none import NoLimiter
-
-        if quota is None or kind == "none":
-            return NoLimiter()
-        return BlobLeaseLimiter(
-            storage=self.storage,
-            deployment=deployment,
-            quota=quota,
-            worker=f"{socket.gethostname()}-{os.getpid()}",
-            clock=time.monotonic,
-            sleep=asyncio.sleep,
-            random=random.random,
-            telemetry=self.telemetry,
-        )
 
     def _versions(self) -> dict[str, str]:
         known = {
@@ -301,7 +232,9 @@ def runtime() -> Runtime:
     """This process's runtime, from its environment. Raises UserError when a setting is missing or wrong."""
     settings = Settings.load()
     logging.getLogger(LOGGER).setLevel(settings.log_level)
-    return Runtime(settings)
+    made = Runtime(settings)
+    redact_logs(made.redactor.redact)
+    return made
 
 
 def now() -> datetime:

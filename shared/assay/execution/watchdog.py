@@ -32,6 +32,12 @@ class Watchdog:
     ) -> None:
         self._telemetry = telemetry
         self._call_later = call_later
+        self._watched = 0
+
+    @property
+    def watched(self) -> int:
+        """How many trials are under way."""
+        return self._watched
 
     @contextmanager
     def watching(self, row_id: str, limit_seconds: float) -> Iterator[None]:
@@ -41,7 +47,9 @@ class Watchdog:
             self._telemetry.problem("trial_slow", row=row_id, limit_seconds=limit_seconds)
 
         timer = self._call_later(SLOW_SHARE * limit_seconds, report)
+        self._watched += 1
         try:
             yield
         finally:
+            self._watched -= 1
             timer.cancel()

@@ -5,6 +5,7 @@ Any delivery may be a second one, and any line may be the last: what is safe is 
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,7 +40,8 @@ class RowsLeft(Exception):
 class Worker:
     """Works on chunks; `slots` bounds the trials under way in this process, over all its chunks.
 
-    Once a trial finds that its run must stop, those under way end and are kept, and no other is begun.
+    Once a trial finds that its run must stop, those under way end and are kept, and no other is begun. `working` is
+    entered while it works on a chunk.
     """
 
     storage: Storage
@@ -50,6 +52,7 @@ class Worker:
     telemetry: Telemetry
     stopped_runs: set[str] = field(default_factory=set)
     redact: Redact = field(default_factory=default_redact)
+    working: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
     async def handle(self, body: str) -> Handled | None:
         """Works on the chunk that a message of the queue `trials` names, unless it is done or somebody else's.
@@ -69,7 +72,7 @@ class Worker:
                 self.telemetry.event("chunk_left", rows=message.rows)
                 return Handled(message.run)
             try:
-                async with claimed(self.storage, message, self.linger_seconds) as ledger:
+                async with self.working(), claimed(self.storage, message, self.linger_seconds) as ledger:
                     await self._work(message, job.trials[message.experiment], ledger)
             except ChunkDone:
                 self.telemetry.event("chunk_done_already")

@@ -141,7 +141,7 @@ class Chains:
             await oldest.end()
         return chain
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         """Ends all; a second call does nothing."""
         while self._chains:
             _, chain = self._chains.popitem()

@@ -137,8 +137,8 @@ async def test_a_process_has_one_chain_per_run_and_ends_those_long_unused() -> N
 
     for run in ("a", "b", "a", "c", "b"):
         await chains.of(run, lambda run=run: chain_of(Noted(run, notes)))  # type: ignore[misc]
-    await chains.end()
-    await chains.end()
+    await chains.close()
+    await chains.close()
 
     assert notes == ["a begin", "b begin", "c begin", "b end", "b begin", "a end", "b end", "c end"]
 

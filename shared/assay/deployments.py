@@ -1,0 +1,214 @@
+"""The model side of a process: clients of endpoints, limiters and budgets, each made once. `runtime.py` asks here."""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from assay.errors import UserError
+from assay.execution.asking import Asker
+from assay.execution.routes import Route, ladder_of
+from assay.llm.base import ChatModel
+from assay.llm.pricing import load_prices
+from assay.middleware.context import ContentSafety
+from assay.middleware.failures import with_failures
+from assay.quota.base import Limiter, Quota
+from assay.quota.budget import Budget, NoBudget
+from assay.quota.estimate import TokenEstimator
+from assay.quota.none import NoLimiter
+from assay.quota.tranches import TrancheBudget
+from assay.settings import Endpoint, KeyVaultSecrets, Settings, resolve
+from assay.storage.base import Storage
+from assay.suite.models import Experiment, ModelSettings, Suite
+from assay.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from pydantic import SecretStr
+
+
+class Deployments:
+    """Makes askers. Routes are shared by all runs of the process, a budget by all experiments of its run.
+
+    `learn` is told every secret that is read, so that it is redacted from then on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        telemetry: Telemetry,
+        worker: str,
+        credential: "Callable[[], AsyncTokenCredential]",
+        learn: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._telemetry = telemetry
+        self._worker = worker
+        self._credential = credential
+        self._learn = learn
+        self._models: dict[str, ChatModel] = {}
+        self._routes: dict[tuple[str, Quota | None, str], Route] = {}
+        self._budgets: dict[str, TrancheBudget] = {}
+
+    async def asker(self, run: str, suite: Suite, experiment: Experiment) -> Asker:
+        """What asks the questions of one experiment of a run. Raises UserError when a setting is missing or wrong."""
+        routes = {one: await self._route(one, suite, experiment.model) for one in experiment.model.deployments}
+        return Asker(
+            ladder=ladder_of(experiment.model, routes.__getitem__),
+            prices=load_prices(self._settings.prices_file),
+            budget=self._budget(run, suite),
+            attempts_limit=suite.limits.attempts,
+            clock=time.monotonic,
+            sleep=asyncio.sleep,
+            random=random.random,
+            telemetry=self._telemetry,
+        )
+
+    def charged(self, suite: Suite) -> frozenset[str]:
+        """The deployments of a suite that charge a request's tokens at arrival and never correct it."""
+        asked = {one for experiment in suite.experiments for one in experiment.model.deployments}
+        quotas = {one: self._quota(one, suite) for one in asked}
+        return frozenset(one for one, quota in quotas.items() if quota and quota.accounting == "standard")
+
+    def breakers(self) -> Mapping[str, str]:
+        """The state of every deployment's breaker."""
+        return {route.reference: route.breaker.state for route in self._routes.values()}
+
+    @cached_property
+    def content_safety(self) -> ContentSafety | None:
+        """The Content Safety resource of the settings, or None."""
+        settings = self._settings
+        if settings.content_safety_endpoint is None:
+            return None
+        key = settings.content_safety_key
+        if key is not None:
+            return ContentSafety(settings.content_safety_endpoint, key=_once(lambda: self._secret(key)))
+        from assay.llm.azure_openai import EntraTokens
+
+        return ContentSafety(settings.content_safety_endpoint, token=EntraTokens(self._credential()))
+
+    async def close(self) -> None:
+        """Gives leases and money back and closes connections; a second call does nothing."""
+        await asyncio.gather(*(route.limiter.drain() for route in self._routes.values()))
+        await asyncio.gather(*(budget.drain() for budget in self._budgets.values()))
+        await asyncio.gather(*(model.close() for model in self._models.values()))
+        if "_secrets" in self.__dict__ and self._secrets is not None:
+            await self._secrets.close()
+
+    async def _route(self, reference: str, suite: Suite, settings: ModelSettings) -> Route:
+        quota = self._quota(reference, suite)
+        kind = suite.limits.limiter or self._settings.limiter
+        key = (reference, quota, kind)
+        if key not in self._routes:
+            name, _, endpoint = reference.partition("@")
+            self._routes[key] = Route(
+                reference,
+                name,
+                await self._chat_model(endpoint),
+                self._limiter(f"{endpoint}/{name}" if endpoint else name, quota, kind),
+                TokenEstimator(reference, self._telemetry),
+                is_provisioned=quota is not None and quota.accounting == "settled",
+                priced_as=settings.priced_as_of(reference) or "",
+            )
+        return self._routes[key]
+
+    async def _chat_model(self, endpoint: str) -> ChatModel:
+        """One client for all deployments of an endpoint; '' is the one of AZURE_OPENAI_ENDPOINT."""
+        if endpoint not in self._models:
+            from assay.llm.azure_openai import AzureOpenAIChat
+
+            settings, one = self._settings, self._endpoint(endpoint)
+            client = AzureOpenAIChat(
+                one.url,
+                one.api_version or settings.azure_openai_api_version,
+                connections=settings.worker_concurrency,
+                **await self._model_access(one.api_key or settings.azure_openai_api_key),
+            )
+            self._models[endpoint] = with_failures(client, settings.inject_failures, self._telemetry)
+        return self._models[endpoint]
+
+    def _endpoint(self, name: str) -> Endpoint:
+        settings = self._settings
+        if name in settings.endpoints:
+            return settings.endpoints[name]
+        if name:
+            known = ", ".join(settings.endpoints) or "none"
+            raise UserError(f"there is no model endpoint '{name}'. ASSAY_ENDPOINTS has: {known}")
+        if settings.azure_openai_endpoint is None:
+            raise UserError("no model endpoint: set AZURE_OPENAI_ENDPOINT to the address of an Azure OpenAI resource")
+        return Endpoint(url=settings.azure_openai_endpoint)
+
+    async def _model_access(self, key: "SecretStr | None") -> dict[str, Any]:
+        """A key where one is set, else tokens for this process's identity."""
+        if key is not None:
+            return {"api_key": await self._secret(key)}
+        from assay.llm.azure_openai import EntraTokens
+
+        tokens = EntraTokens(self._credential())
+        return {"token_provider": tokens, "forget_token": tokens.forget}
+
+    async def _secret(self, secret: "SecretStr") -> str:
+        text = await resolve(secret, self._secrets)
+        self._learn(text)
+        return text
+
+    @cached_property
+    def _secrets(self) -> KeyVaultSecrets | None:
+        vault = self._settings.key_vault_url
+        return KeyVaultSecrets(vault, self._credential()) if vault else None
+
+    def _budget(self, run: str, suite: Suite) -> Budget:
+        """One per run that has an enforced budget, kept as long as the process."""
+        limits = suite.limits
+        if limits.budget_usd is None or limits.budget == "soft":
+            return NoBudget()
+        if run not in self._budgets:
+            self._budgets[run] = TrancheBudget(
+                self._storage,
+                run,
+                # Unique: what a process of the same number held before it died must stay counted.
+                f"{self._worker}-{secrets.token_hex(4)}",
+                limits.budget_usd,
+                limits.budget,
+                clock=time.monotonic,
+                sleep=asyncio.sleep,
+                telemetry=self._telemetry,
+            )
+        return self._budgets[run]
+
+    def _quota(self, reference: str, suite: Suite) -> Quota | None:
+        """What the suite says the deployment grants, else what the settings say."""
+        stated = suite.quota.get(reference) or self._settings.quota.get(reference)
+        if stated is None:
+            return None
+        return Quota(stated.requests_per_minute, stated.tokens_per_minute, stated.accounting)
+
+    def _limiter(self, deployment: str, quota: Quota | None, kind: str) -> Limiter:
+        from assay.quota.adaptive import AdaptiveLimiter
+        from assay.quota.limiter import BlobLeaseLimiter
+        from assay.quota.window import WindowLimiter
+
+        if kind == "adaptive":
+            return AdaptiveLimiter(deployment, telemetry=self._telemetry)
+        if quota is None or kind == "none":
+            return NoLimiter()
+        if kind == "window":
+            return WindowLimiter(deployment, quota, telemetry=self._telemetry)
+        return BlobLeaseLimiter(self._storage, deployment, quota, self._worker, telemetry=self._telemetry)
+
+
+def _once(read: Callable[[], Any]) -> Callable[[], Any]:
+    """Reads a secret at first use, and gives the same from then on."""
+    known: list[str] = []
+
+    async def secret() -> str:
+        if not known:
+            known.append(await read())
+        return known[0]
+
+    return secret
