@@ -4,7 +4,7 @@ Used by `sharing.py`. A holder renews one of its partitions every few seconds an
 is asked by breaking the lease that it renews next; it then looks for itself how much it has to give.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import inf
 
 from assay.quota.leases import GUARD_SECONDS, LEASE_SECONDS, PartitionLeases
@@ -18,6 +18,9 @@ ANSWER_SECONDS = GUARD_SECONDS + 0.3
 TOO_SOON_SECONDS = 0.8
 _JUST_RENEWED_SECONDS = 3.0
 
+# A holder that did not answer by then was asked too late, or is dead.
+OVERDUE_SECONDS = 2.0
+
 
 class Doorbell:
     """What one worker asked others for, and when it may expect to get it."""
@@ -25,56 +28,64 @@ class Doorbell:
     def __init__(self, leases: PartitionLeases, worker: str) -> None:
         self._leases = leases
         self._worker = worker
-        self._answers_at: list[float] = []
-        self.asked: set[int] = set()
+        self._answers_at: dict[int, float] = {}
+
+    @property
+    def asked(self) -> set[int]:
+        """The partitions that were asked for."""
+        return set(self._answers_at)
 
     def next_answer(self, now: float) -> float:
         """When to look for what was asked for; infinite when nothing is expected any more."""
-        self._answers_at = [at for at in self._answers_at if at > now]
-        return min(self._answers_at, default=inf)
+        return min((at for at in self._answers_at.values() if at > now), default=inf)
 
-    async def ask_for_share(self, board: Board, mine: Claim, now: float) -> None:
-        """Rings at the holders that a fair deal assigns to this worker. Raises StorageError."""
+    async def ask_for_share(self, board: Board, mine: Claim, now: float) -> bool:
+        """Rings at the holders that a fair deal assigns to this worker, if it was not promised enough before.
+
+        Says whether it rang: then look again soon, for others may have asked the same holders in the same moment.
+        Raises StorageError.
+        """
+        self._forget(board, now)
         others = board.others(self._worker)
         level = fair_level(self._leases.count, [mine, *map(claim, others)])
-        asks = {each.worker: set(each.asks) & set(board.breaking()) for each in others}  # they asked before us
-        lacking = {each.worker: min(each.wants, level) - len(each.held) - len(asks[each.worker]) for each in others}
+        asks = {each.worker: set(each.asks) & set(board.breaking()) for each in others} | {self._worker: self.asked}
+        lacking = {each.worker: min(each.wants, level) - len(each.held) for each in others}
         lacking[self._worker] = min(mine.wants, level) - mine.held
-        surplus = [
-            (each.worker, len(each.held) - min(each.wants, level) - _times_asked(each, asks.values()))
-            for each in _by_turn(others, board)
-        ]
+        surplus = []
+        for holder in _by_turn(others, board):
+            number = max(0, len(holder.held) - min(holder.wants, level))
+            promised = [worker for worker in sorted(asks) if not asks[worker].isdisjoint(holder.held)][:number]
+            surplus.append((holder.worker, number - len(promised)))
+            for worker in promised:
+                lacking[worker] -= 1
         holders = deal(surplus, lacking)[self._worker]
         await self.ask([ticket for ticket in others if ticket.worker in holders], board, now)
+        return bool(holders)
 
     async def ask(self, holders: Sequence[Ticket], board: Board, now: float) -> None:
         """Rings at each of these. Raises StorageError."""
-        self.asked, self._answers_at = set(), []
         for holder in holders:
-            seconds = await self._ask_one(holder, board)
-            self._answers_at.append(now + seconds + ANSWER_SECONDS)
+            await self._ask_one(holder, board, now)
 
-    async def _ask_one(self, holder: Ticket, board: Board) -> float:
-        """Rings once, or once more if the first lease turns out to be renewed already; returns when that is heard."""
-        seconds = 0.0
+    async def _ask_one(self, holder: Ticket, board: Board, now: float) -> None:
+        """Rings once, or once more if the first lease turns out to be renewed already."""
         for index, at in _turns(holder, board)[:2]:
-            self.asked.add(index)
-            seconds = max(0.0, at - board.now)
+            self._answers_at[index] = now + max(0.0, at - board.now) + ANSWER_SECONDS
             if board.states.get(index) == "breaking":
                 break
             since_renewal = LEASE_SECONDS - await self._leases.ring(index)
             if since_renewal > _JUST_RENEWED_SECONDS:
                 break
-        return seconds
+
+    def _forget(self, board: Board, now: float) -> None:
+        """What was given to somebody, and what should have been answered: others are asked instead."""
+        breaking = set(board.breaking())
+        late = now - OVERDUE_SECONDS
+        self._answers_at = {index: at for index, at in self._answers_at.items() if index in breaking and at > late}
 
 
 def claim(ticket: Ticket) -> Claim:
     return Claim(len(ticket.held), ticket.wants)
-
-
-def _times_asked(ticket: Ticket, asks: Iterable[set[int]]) -> int:
-    """How many workers asked for something of what this one holds."""
-    return sum(not asked.isdisjoint(ticket.held) for asked in asks)
 
 
 def _by_turn(tickets: Sequence[Ticket], board: Board) -> list[Ticket]:

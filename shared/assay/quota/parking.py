@@ -9,7 +9,7 @@ from math import inf
 from assay.quota.tickets import Ticket
 
 # So long a worker that has no partition waits before it asks for a turn, and so long may one that has it be sure of it.
-TURN_SECONDS = 900.0
+TURN_SECONDS = 1200.0
 _FIRST_SECONDS, _GROWTH, _LONGEST_SECONDS = 60.0, 3.0, 480.0
 
 
@@ -38,7 +38,10 @@ class Parking:
 
     def whose_turn_ends(self, holders: Sequence[Ticket], storage_now: float, now: float) -> list[Ticket]:
         """Whom to ask for a turn: who had one longest, if we waited long enough and it is over; else nobody."""
-        if now < self._since + TURN_SECONDS:
+        waited = now - self._since - TURN_SECONDS
+        if waited < 0:
             return []
-        over = [each for each in holders if each.held and each.held_since <= storage_now - TURN_SECONDS]
+        # Who waited longer need not wait until a turn is quite over: so the last in the row is served first.
+        least = max(TURN_SECONDS / 2, TURN_SECONDS - waited / 4)
+        over = [each for each in holders if each.held and each.held_since <= storage_now - least]
         return sorted(over, key=lambda each: each.held_since)[:1]

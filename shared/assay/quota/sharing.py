@@ -22,7 +22,7 @@ from assay.telemetry import Telemetry
 SETTLING_SECONDS = 0.75
 _HURRIED_SETTLING_SECONDS = 0.4
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 8.0
-_LONGEST_PATIENCE_SECONDS = 4.0
+_AFTER_RINGING_SECONDS, _LONGEST_PATIENCE_SECONDS = 0.5, 4.0
 _AFTER_FAILURE_SECONDS = 2.0
 
 # All workers together look once in so many seconds for partitions that nobody holds: seldom where these are few.
@@ -78,6 +78,7 @@ class Sharing:
         self._review_at = inf
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._has_settled = False
+        self._has_just_rung = False
         self._is_content = False
         self._looks_for_all = False
         self._held_since = 0.0
@@ -241,12 +242,13 @@ class Sharing:
             return
         await self._take(share, board, wants)
         now, held = self._clock(), len(self._leases.held)
-        if not self._has_settled or self._doorbell.next_answer(now) < inf:
+        if not self._has_settled:
             return
         if held < share.due:
-            await self._doorbell.ask_for_share(board, Claim(held, wants), now)
-            await self._post(wants)  # others must know what is promised to us
-        elif held == 0:
+            if await self._doorbell.ask_for_share(board, Claim(held, wants), now):
+                self._has_just_rung = True
+                await self._post(wants)  # others must know what is promised to us
+        elif held == 0 and self._doorbell.next_answer(now) == inf:
             await self._doorbell.ask(self._parking.whose_turn_ends(self._others(board), board.now, now), board, now)
 
     async def _take(self, share: FairShare, board: Board, wants: int) -> None:
@@ -299,7 +301,9 @@ class Sharing:
         """Until somebody may have given us what we asked for; without that, longer each time."""
         answer = self._doorbell.next_answer(now)
         if answer < inf:
-            return min(answer - now, _LONGEST_PATIENCE_SECONDS)
+            patience = _AFTER_RINGING_SECONDS if self._has_just_rung else _LONGEST_PATIENCE_SECONDS
+            self._has_just_rung = False
+            return min(answer - now, patience * self._spread())
         pause = self._pause_seconds
         self._pause_seconds = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         return pause * self._spread()
