@@ -163,7 +163,7 @@ class Axis:
     """One of the quota's two limits: a level that accrues, and a window that no burst may overdraw.
 
     The level is the account of everything sent and earned; it may fall below zero by one charge, so that a charge
-    larger than the burst is never starved. Saved up it is at most `BURST_SECONDS` worth.
+    larger than the burst is never starved. Saved up it is at most `BURST_SECONDS` or a few charges worth.
     """
 
     def __init__(self, per_minute: float, headroom: float, window: _Window, burst_charges: float) -> None:
@@ -171,6 +171,7 @@ class Axis:
         self._full_rate = per_minute / 60
         self._share = 0.0
         self._factor = 1.0
+        self._rate = 0.0
         self._level = 0.0
         self._at = 0.0
         self._window = window
@@ -184,6 +185,7 @@ class Axis:
         """
         self.advance(now)
         before, self._share = self._share, share
+        self._set_rate()
         if before == 0:
             self._level = min(self._level, 0.0) - phase_seconds * self._rate
         elif share < before:
@@ -196,6 +198,7 @@ class Axis:
             return
         self.advance(now)
         self._full_rate, self._factor = per_minute / 60, factor
+        self._set_rate()
         self._level = min(self._level, self._burst)
 
     def forfeit(self, until: float) -> None:
@@ -238,9 +241,8 @@ class Axis:
     def _burst(self) -> float:
         return max(BURST_SECONDS * self._rate, self._burst_charges * self._window.mean(0.0))
 
-    @property
-    def _rate(self) -> float:
-        return self._full_rate * self._kept * self._share * self._factor
+    def _set_rate(self) -> None:
+        self._rate = self._full_rate * self._kept * self._share * self._factor
 
 
 @dataclass(slots=True)
