@@ -22,7 +22,7 @@ LOW_WATER = 4
 IDLE_SECONDS = 10.0
 PATIENCE_SECONDS = 120.0
 """How long a request waits for money that others hold and neither spend nor give back."""
-POLL_SECONDS = (1.0, 5.0)
+POLL_SECONDS = (1.0, 3.0)
 SILENCE_SECONDS = 2.0
 GOODBYE_SECONDS = 5.0
 

@@ -112,6 +112,54 @@ def test_sixteen_workers_spend_the_budget_and_not_a_cent_more(seed: int) -> None
     assert fleet.limit - HIGHEST < fleet.billed <= fleet.limit
 
 
+def test_answers_of_storage_that_get_lost_overspend_nothing() -> None:
+    """A change that was made, and about which nobody heard, is made once more without counting twice."""
+    fleet = Fleet("5")
+    made = fleet.storage.replace
+
+    async def unreliable(path: str, content: bytes, *, etag: str) -> str:
+        fate = fleet.random.random()
+        if fate < 0.1:
+            raise StorageError("lost before")
+        answer = await made(path, content, etag=etag)
+        if fate < 0.2:
+            raise StorageError("lost after")
+        return answer
+
+    fleet.storage.replace = unreliable  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        budgets = [fleet.budget(f"w{number}") for number in range(8)]
+        await asyncio.gather(*(fleet.ask_until_stopped(one) for one in budgets))
+
+    played(fleet, scenario)
+
+    assert fleet.limit - HIGHEST < fleet.billed <= fleet.limit
+
+
+def test_killed_workers_leave_no_more_than_their_tranches_unused() -> None:
+    """Their money stays counted: the others spend the rest, and together never more than the limit."""
+    fleet = Fleet("5")
+
+    async def scenario() -> None:
+        dead, live = fleet.budget("dead"), [fleet.budget(f"w{number}") for number in range(4)]
+        killed = asyncio.create_task(fleet.ask_until_stopped(dead))
+        working = asyncio.gather(*(fleet.ask_until_stopped(one) for one in live))
+        await asyncio.sleep(3)
+        killed.cancel()
+        dead._keeper.cancel()  # type: ignore[union-attr]
+        dead._give_back = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+        await working
+
+    played(fleet, scenario)
+    account = asyncio.run(fleet.account())
+
+    left = account.holdings["dead"]
+    assert left.granted_usd > left.settled_usd
+    assert account.counted_usd <= fleet.limit and fleet.billed <= fleet.limit
+    assert fleet.billed >= fleet.limit - (left.granted_usd - left.settled_usd) - HIGHEST
+
+
 def test_while_money_is_left_storage_is_hardly_asked_and_never_waited_for() -> None:
     """A long run makes at most one storage call in fifty requests, and only its first requests wait."""
     fleet = Fleet("2000")

@@ -145,6 +145,14 @@ def test_costs_and_tokens_add_up_exactly(triage: Contents) -> None:
     assert triage.model_dump(mode="json")["experiments"][0]["cost_usd"] == f"{triage.experiments[0].cost_usd:f}"
 
 
+def test_criteria_and_experiments_add_up_to_the_run(triage: Contents) -> None:
+    """Rule: every cent is in exactly one criterion of one experiment."""
+    for experiment in triage.experiments:
+        assert sum(cost.spent_usd for cost in experiment.by_criterion.values()) == experiment.cost_usd
+        assert experiment.money.spent_usd == experiment.cost_usd
+    assert triage.money.spent_usd == triage.cost_usd
+
+
 def test_a_free_run_costs_a_plain_zero() -> None:
     """Rule: no exponent reaches the JSON."""
     free = evaluated([outcome(1, "plain", None, response(cost_usd="0.000000000"))])

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,18 @@ def test_no_outcomes_give_a_table_with_a_header(tmp_path: Path) -> None:
 
     assert (tmp_path / "results.csv").read_text(encoding="utf-8").count("\n") == 1
     assert (tmp_path / "results.jsonl").read_bytes() == b""
+
+
+@pytest.mark.parametrize(("billed", "cell"), [("0.02", "0.12"), (None, ""), ("0", "0.1")])
+def test_what_a_failed_answer_was_billed_is_part_of_its_trials_cost(
+    tmp_path: Path, billed: str | None, cell: str
+) -> None:
+    """Rule: money that brought no answer is spent all the same, and an unknown amount is not nothing."""
+    lost = failed(1, "plain")
+    assert lost.failure is not None
+    failure = lost.failure.model_copy(update={"cost_usd": None if billed is None else Decimal(billed)})
+    trial = lost.model_copy(update={"responses": (response(cost_usd="0.1"),), "failure": failure})
+
+    (line,) = rows_of(tmp_path / "results.csv", trial)
+
+    assert line["cost_usd"] == cell
