@@ -38,8 +38,6 @@ QUOTAS = {
         BenchQuota("S", 600, 100_000),
         BenchQuota("M", 2_400, 400_000),
         BenchQuota("L", 10_000, 2_000_000),
-        # Ten thousand short requests a minute are more than two cores serve beside storage, service and workers.
-        BenchQuota("L/3", 3_000, 600_000),
     )
 }
 

@@ -21,7 +21,6 @@ MOST_PARTITIONS = 64
 
 BASELINES = ("none", "sdk", "sdk-10", "litellm-whole", "litellm-share", "aiolimiter-whole", "aiolimiter-share")
 USUAL_BASELINES = ("sdk", "litellm-whole", "litellm-share", "aiolimiter-share")
-SHORT_QUOTAS = {"S": "S", "L": "L/3"}
 
 
 def steady(options: Options) -> Iterator[Result]:
@@ -32,10 +31,10 @@ def steady(options: Options) -> Iterator[Result]:
 
 
 def request_bound(options: Options) -> Iterator[Result]:
-    """A2: short requests, saturated; the larger quota is scaled to what this machine can serve."""
+    """A2: short requests, saturated: requests bind."""
     for quota in options.quotas:
         for workers in options.workers:
-            yield _measured("A2", _plan(options, SHORT_QUOTAS[quota], "short", workers))
+            yield _measured("A2", _plan(options, quota, "short", workers))
 
 
 def open_load(options: Options) -> Iterator[Result]:

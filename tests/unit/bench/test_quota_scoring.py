@@ -173,4 +173,4 @@ def test_a_load_draws_what_it_promises() -> None:
 def test_chat_is_bound_by_tokens_and_short_by_requests() -> None:
     """What the names of the measurements say."""
     assert LOADS["chat"].binding_axis(QUOTAS["S"]) == LOADS["chat"].binding_axis(QUOTAS["L"]) == "tokens"
-    assert LOADS["short"].binding_axis(QUOTAS["S"]) == LOADS["short"].binding_axis(QUOTAS["L/3"]) == "requests"
+    assert LOADS["short"].binding_axis(QUOTAS["S"]) == LOADS["short"].binding_axis(QUOTAS["L"]) == "requests"
