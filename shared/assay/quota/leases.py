@@ -116,7 +116,7 @@ class PartitionLeases:
         return len(expired)
 
     def forget_lost(self) -> int:
-        """How many partitions ran out since the last call, whoever noticed."""
+        """How many partitions ran out or were lost since the last call, whoever noticed."""
         lost, self._lost = self._lost, 0
         return lost
 
@@ -251,6 +251,7 @@ class PartitionLeases:
         self.drop_expired(now)
         if self._held.get(tenure.index) is tenure:
             self._end(tenure, now)
+            self._lost += 1
 
     def _end(self, tenure: Tenure, at: float) -> None:
         del self._held[tenure.index]

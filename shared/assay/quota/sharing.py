@@ -143,6 +143,7 @@ class Sharing:
             await self.leave()
             return
         await self._leases.renew_due(now)
+        self._notice_losses(now)
         if now >= self._deployment.look_at and not self._parking.is_parked:
             await self._accept(await self._deployment.terms())
         if self._is_between_cuts:
@@ -175,6 +176,9 @@ class Sharing:
 
     def _drop_expired(self, now: float) -> None:
         self._leases.drop_expired(now)
+        self._notice_losses(now)
+
+    def _notice_losses(self, now: float) -> None:
         lost = self._leases.forget_lost()
         if lost:
             self._telemetry.problem("quota_leases_expired", partitions=lost)

@@ -239,7 +239,7 @@ def test_who_needs_little_leaves_the_rest_to_who_needs_more() -> None:
 
 def test_more_workers_than_partitions_take_turns_and_wait_cheaply() -> None:
     """Who waits costs 20 operations an hour, what is there is used, and everybody has had a turn in the end."""
-    hours = 3
+    hours = 4
 
     async def crowd(fleet: Fleet) -> None:
         everybody = await start(fleet, 16, 3.0, tokens=1_000)
@@ -266,7 +266,7 @@ def test_a_worker_among_too_many_waits_no_longer_than_everybodys_turns() -> None
         await asyncio.sleep(10.0)
         (without,) = [worker for worker in everybody if not worker.limiter.held]
         took = await seconds_until(fleet, lambda: bool(without.limiter.held), limit=3 * TURN_SECONDS)
-        assert TURN_SECONDS - 60.0 <= took <= 2 * TURN_SECONDS
+        assert TURN_SECONDS - 60.0 <= took <= 1.6 * TURN_SECONDS
 
     in_fleet(crowd, SMALL)
 
