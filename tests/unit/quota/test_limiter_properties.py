@@ -12,9 +12,23 @@ from virtual_time import Fleet, Worker, heaviest_window, run_virtually
 
 from assay.errors import StorageError
 from assay.quota.base import Quota
+from assay.quota.shares import partition_count
 
-EVENTS = ["nothing", "nothing", "join", "freeze", "thaw", "thaw", "stop", "start", "drain", "outage"]
-OPERATIONS = ["renew", "acquire", "list", "write", "release"]
+EVENTS = [
+    "nothing",
+    "nothing",
+    "join",
+    "freeze",
+    "thaw",
+    "thaw",
+    "kill",
+    "stop",
+    "start",
+    "drain",
+    "failures",
+    "outage",
+]
+OPERATIONS = ["renew", "acquire", "list", "write", "release", "break_lease", "read"]
 
 
 class Story:
@@ -25,6 +39,7 @@ class Story:
         self.largest = largest
         self.random = random.Random(seed)
         self.loads: dict[str, list[asyncio.Task[None]]] = {}
+        self.killed: set[str] = set()
 
     def charges(self) -> Iterator[int]:
         while True:
@@ -46,18 +61,41 @@ class Story:
             case "freeze":
                 worker.freeze()
             case "thaw":
-                worker.thaw()
+                if worker.name not in self.killed:
+                    worker.thaw()
+            case "kill":
+                worker.freeze()
+                self.killed.add(worker.name)
             case "stop":
                 self.stop(worker)
             case "start":
                 self.start(worker)
-            case "drain":
+            case "drain" if worker.name not in self.killed:
                 self.stop(worker)
                 worker.thaw()
                 await worker.limiter.drain()
             case "outage":
+                self.fleet.storage_away_until = self.fleet.clock() + (20.0, 40.0, 120.0)[which % 3]
+            case "failures":
                 operation = OPERATIONS[which % len(OPERATIONS)]
                 self.fleet.storage.fail_next(operation, StorageError("away"), times=5)
+
+    async def nobody_starves(self) -> None:
+        """When storage is back and no more happens, whoever wants to send does, if there are partitions for all."""
+        for worker in self.fleet.workers:
+            if worker.name not in self.killed:
+                worker.thaw()
+        await asyncio.sleep(max(0.0, self.fleet.storage_away_until - self.fleet.clock()) + 90.0)
+        wanting = [
+            worker for worker in self.fleet.workers if worker.name in self.loads and worker.name not in self.killed
+        ]
+        partitions = partition_count(self.fleet.quota)
+        if len(wanting) > partitions:
+            return
+        since = self.fleet.clock()
+        await asyncio.sleep(60.0 + 60.0 * partitions * self.largest / self.fleet.quota.tokens_per_minute)
+        for worker in wanting:
+            assert self.fleet.sent_by(worker, since=since), f"{worker.name} starves"
 
     async def tell(self, events: list[tuple[float, str, int]]) -> Fleet:
         for _ in range(2):
@@ -67,6 +105,7 @@ class Story:
             owners = self.fleet.owners()
             assert len(owners) == len(set(owners)), "a partition has two owners"
             await self.happen(event, which)
+        await self.nobody_starves()
         for worker in self.fleet.workers:
             self.stop(worker)
         await self.fleet.drain()
