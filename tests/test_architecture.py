@@ -33,7 +33,15 @@ LAYERS = (
 )
 RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
-MAY_USE_AZURE = ("storage/", "llm/azure_openai.py", "settings.py", "deployments.py", "runtime.py", "local/", "function_app/")
+MAY_USE_AZURE = (
+    "storage/",
+    "llm/azure_openai.py",
+    "settings.py",
+    "deployments.py",
+    "runtime.py",
+    "local/",
+    "function_app/",
+)
 MAY_USE_TABLES = ("scoring/statistics.py", "scoring/aggregates.py", "scoring/comparisons.py", "reporting/")
 TABLE_PACKAGES = {"pandas", "scipy", "statsmodels"}
 

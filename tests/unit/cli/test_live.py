@@ -33,7 +33,7 @@ async def test_a_watch_ends_with_its_run() -> None:
 async def test_a_watch_of_a_stopped_run_ends_with_the_reason() -> None:
     """As a failure: there is no result, and a person has to say how it goes on."""
     storage = await _with(Stage.STOPPED, "Budget reached: assay resume RUN")
-    with pytest.raises(CheckFailed, match="is stopped. Budget reached: assay resume RUN"):
+    with pytest.raises(CheckFailed, match=r"is stopped\. Budget reached: assay resume RUN"):
         await live.watch(_runtime(storage), RUN)
 
 

@@ -125,7 +125,7 @@ class TestKeys:
             ),
             (
                 MINIMAL.replace("{deployment:", "{temprature: 0, deployment:"),
-                "4: unknown key 'temprature' (did you mean 'temperature'?). Known here: deployment, spread, fallbacks, ",
+                "4: unknown key 'temprature' (did you mean 'temperature'?). Known here: deployment, spread, ",
             ),
             (
                 MINIMAL.replace("plain,", "plain, base_line: 1,"),
