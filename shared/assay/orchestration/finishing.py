@@ -64,7 +64,7 @@ class FinishingSteps:
                     header, suite, plan, outcomes.each(), bad_rows, messages, _rows(folder), self.prices
                 )
                 (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
-                tables.write_results_csv(outcomes.by_range(), suite, bundle / RESULTS_CSV)
+                tables.write_results_csv(outcomes.by_range(), suite, bundle / RESULTS_CSV, self.prices)
                 tables.write_results_jsonl(outcomes.by_range(), bundle / RESULTS_JSONL)
                 (bundle / SUITE_FILE).write_text(header.suite_source, encoding="utf-8")
 

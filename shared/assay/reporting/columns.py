@@ -32,6 +32,7 @@ class ExperimentColumns:
     usage: Usage = field(default_factory=Usage)
     costs: CostCounts = field(default_factory=CostCounts)
     models: Counter[str] = field(default_factory=Counter)
+    deployments: Counter[str] = field(default_factory=Counter)
     unpriced_models: set[str] = field(default_factory=set)
     shortcuts: ShortcutCounts = field(default_factory=ShortcutCounts)
 
@@ -91,6 +92,7 @@ class ExperimentColumns:
         self.latencies_seconds[slot] = sum(response.latency_seconds for response in outcome.responses)
         self.shortcuts.add(outcome.responses)
         self.models.update(response.model for response in outcome.responses)
+        self.deployments.update(response.deployment for response in outcome.responses)
         self.unpriced_models.update(response.model for response in outcome.responses if response.cost_usd is None)
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from assay.llm.pricing import PriceTable, load_prices
 from assay.planning.preflight import primary_score, scorers_of
 from assay.records import NO_COST, BadRow, Outcome, Plan, Record, Row, RunHeader, TrialStatus, Usage
+from assay.reporting import wording
 from assay.reporting.columns import ExperimentColumns, row_key
 from assay.reporting.money import Cost, PlainDecimal, RunCost, cost_sentences
 from assay.reporting.samples import Disagreement, DisagreementSampler, Trouble, TroubleSampler, cut
@@ -87,8 +88,19 @@ class ExperimentResult(Record):
     by_criterion: dict[str, Cost] = Field(default_factory=dict)
     latency: Latency | None
     models: dict[str, int] = Field(description="Answers by the model that gave them")
+    deployments: dict[str, int] = Field(
+        default_factory=dict, description="Answers by the deployment that gave them, as the suite calls it"
+    )
     metrics: dict[str, Metric]
     shortcuts: Shortcuts = Shortcuts()
+
+    @property
+    def deployments_sentence(self) -> str:
+        """Who answered, when that was not only the deployment that the suite names first; else nothing."""
+        if set(self.deployments) <= {self.deployment}:
+            return ""
+        named = [f"`{name}` ({wording.count(answers)})" for name, answers in self.deployments.items()]
+        return f"{self.name}: answered by {wording.listed(named)}."
 
 
 class ComparedScore(Record):
@@ -153,6 +165,11 @@ class Contents(Record):
     def cost_sentences(self) -> tuple[str, ...]:
         """What was thrown away, what is unknown, and whether a budget that only warns was exceeded."""
         return (*cost_sentences(self.money), *([self.money.notice] if self.money.notice else []))
+
+    @property
+    def deployment_sentences(self) -> tuple[str, ...]:
+        """Which deployments answered, of experiments that spread their questions or fell back."""
+        return tuple(said for one in self.experiments if (said := one.deployments_sentence))
 
     @property
     def shortcut_sentences(self) -> tuple[str, ...]:
@@ -317,6 +334,7 @@ def _experiment_result(suite: Suite, name: str, gathered: _Gathered, metrics: di
         by_criterion=dict(columns.costs.costs()),
         latency=_latency(columns),
         models=dict(sorted(columns.models.items())),
+        deployments=dict(sorted(columns.deployments.items())),
         metrics=metrics,
         shortcuts=columns.shortcuts.shortcuts(experiment.model.max_tokens),
     )

@@ -142,6 +142,9 @@ def _costs(contents: Contents) -> Iterator[str]:
     yield ""
     headings = ("Experiment", "Answered by", "Input tokens", "Output tokens", "Cost", "Time, half", "Time, 95 %")
     yield from _table(headings, "llrrrrr", map(_cost_cells, contents.experiments))
+    if contents.deployment_sentences:
+        yield ""
+        yield from (f"- {_prose(sentence)}" for sentence in contents.deployment_sentences)
     if any(len(one.by_criterion) > 1 for one in contents.experiments):
         yield ""
         columns = ("Experiment", "Criterion", "Answers", "From the cache", "Cost", "Of which thrown away")

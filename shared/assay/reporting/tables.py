@@ -6,13 +6,15 @@ Both stream: they take the outcomes in groups, one per row range, so that one gr
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import IO
 
 import pandas as pd
 
+from assay.llm.pricing import PriceTable, load_prices
 from assay.planning.preflight import scorers_of
-from assay.records import NO_COST, Outcome
+from assay.records import NO_COST, Outcome, Response, Usage
 from assay.suite.models import Suite
 
 Groups = Iterable[Sequence[Outcome]]
@@ -22,18 +24,22 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
-def write_results_csv(groups: Groups, suite: Suite, path: Path) -> None:
+def write_results_csv(groups: Groups, suite: Suite, path: Path, prices: PriceTable | None = None) -> None:
     """Writes one line per trial, by row and then by experiment, baseline first; replaces the file.
 
-    Says only what the same answers always give: no times, attempts, request ids or messages. The same outcomes give
-    the same bytes, however they were arrived at. UTF-8, every cell quoted as RFC 4180 says, formulas neutralised.
+    Says only what the same answers always give: no times, attempts, request ids or messages, and the tokens and the
+    price of the answers themselves, whether they came from the cache or after others that were paid for and thrown
+    away; the bill is the report's. The same outcomes give the same bytes, however they were arrived at. `prices` are
+    those that costs were made with; absent, the shipped ones. UTF-8, every cell quoted as RFC 4180 says, formulas
+    neutralised.
     """
     criteria = criteria_of(suite)
     scores = score_names(suite)
+    known = prices or load_prices()
     with path.open("w", encoding="utf-8", newline="") as file:
         _append(file, [_header(criteria, scores)])
         for group in groups:
-            _append(file, [_cells(one, criteria, scores) for one in in_order([group])])
+            _append(file, [_cells(one, criteria, scores, known) for one in in_order([group])])
 
 
 def write_results_jsonl(groups: Groups, path: Path) -> None:
@@ -71,20 +77,21 @@ def _header(criteria: tuple[str, ...], scores: tuple[str, ...]) -> list[str]:
         *("row_id", "row", "experiment", "status"),
         *(f"answer.{criterion}" for criterion in criteria),
         *(f"score.{score}" for score in scores),
-        *("input_tokens", "output_tokens", "cost_usd", "model", "finish_reason", "failure"),
+        *("input_tokens", "output_tokens", "cost_usd", "model", "deployment", "finish_reason", "failure"),
     ]
 
 
-def _cells(one: Outcome, criteria: tuple[str, ...], scores: tuple[str, ...]) -> list[str]:
+def _cells(one: Outcome, criteria: tuple[str, ...], scores: tuple[str, ...], prices: PriceTable) -> list[str]:
     answers = {response.criterion: response.text for response in one.responses}
     values = {score.name: score.value for score in one.scores}
-    usage = one.usage
+    usage = sum((response.usage for response in one.responses), Usage())
     return [
         *(cell_text(one.row_id), str(one.row_number), cell_text(one.experiment), one.status.value),
         *(cell_text(answers.get(criterion, "")) for criterion in criteria),
         *(_number(values.get(score)) for score in scores),
-        *(str(usage.input_tokens), str(usage.output_tokens), _cost(one)),
+        *(str(usage.input_tokens), str(usage.output_tokens), _cost(one.responses, prices)),
         *(cell_text(_distinct(response.model for response in one.responses)),),
+        *(cell_text(_distinct(response.deployment for response in one.responses)),),
         *(cell_text(_distinct(response.finish_reason for response in one.responses)),),
         cell_text(one.failure.kind if one.failure else ""),
     ]
@@ -95,13 +102,20 @@ def _number(value: float | None) -> str:
     return "" if value is None else repr(float(value)).removesuffix(".0")
 
 
-def _cost(one: Outcome) -> str:
-    """The trial's sum, or nothing when a price is unknown: half a sum would pass for the whole."""
-    costs = [response.cost_usd for response in one.responses]
-    if one.failure and one.failure.cost_usd != NO_COST:
-        costs.append(one.failure.cost_usd)
+def _cost(responses: Sequence[Response], prices: PriceTable) -> str:
+    """The sum for a trial's answers, or nothing when a price is unknown: half a sum would pass for the whole."""
+    costs = [_price(response, prices) for response in responses]
     known = [cost for cost in costs if cost is not None]
     return f"{sum(known, NO_COST).normalize():f}" if known and len(known) == len(costs) else ""
+
+
+def _price(response: Response, prices: PriceTable) -> Decimal | None:
+    """What the answer itself costs: for a cached one what it would cost now."""
+    if response.cached:
+        return prices.cost(response.model, response.usage)
+    if response.cost_usd is None or response.discarded_usd is None:
+        return None
+    return response.cost_usd - response.discarded_usd
 
 
 def _distinct(values: Iterable[str]) -> str:

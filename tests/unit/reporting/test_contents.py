@@ -8,6 +8,8 @@ import pytest
 
 from assay.records import BadRow, Outcome, Row, TrialStatus
 from assay.reporting.contents import Contents, evaluate
+from assay.reporting.html import render_html
+from assay.reporting.markdown import render_markdown
 from assay.suite.models import Suite
 from builders import (
     LABEL_SCORER,
@@ -181,6 +183,22 @@ def test_answers_are_counted_by_the_model_that_gave_them() -> None:
     models = evaluated(outcomes).experiments[0].models
 
     assert models == {"gpt-4o-mini-2024-07-18": 2, "gpt-4o-mini-2099-01-01": 1}
+
+
+def test_the_report_says_which_deployments_answered_where_it_was_not_the_first_one_alone() -> None:
+    """Rule: a spread or a fallback is said in both reports, with counts; its absence needs no words."""
+    spread = [
+        outcome(1, "plain"),
+        outcome(2, "plain", None, response(deployment="large@west")),
+        outcome(1, "think-first"),
+    ]
+
+    contents = evaluated(spread, suite(("plain", "think-first")), rows=2)
+
+    (said,) = contents.deployment_sentences
+    assert said == "plain: answered by `gpt-4o-mini` (1) and `large@west` (1)."
+    assert "<code>large@west</code> (1)" in render_html(contents)
+    assert "large@" in render_markdown(contents)
 
 
 def test_models_without_a_price_are_named() -> None:

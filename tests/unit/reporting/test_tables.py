@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from assay.records import Attempt, Outcome
+from assay.llm.pricing import load_prices
+from assay.records import Attempt, Outcome, Usage
 from assay.reporting.tables import cell_text, in_order, write_results_csv, write_results_jsonl
-from builders import BuiltRun, failed, in_groups, outcome, plan, response, suite, triage_run
+from builders import MODEL, BuiltRun, failed, in_groups, outcome, plan, response, suite, triage_run
 
 
 def csv_of(run: BuiltRun, path: Path) -> bytes:
@@ -46,7 +47,7 @@ def test_csv_names_a_column_per_criterion_and_score(tmp_path: Path) -> None:
         header = next(csv.reader(lines))
     assert ",".join(header) == (
         "row_id,row,experiment,status,answer.queue,answer.mood,score.correct,"
-        "input_tokens,output_tokens,cost_usd,model,finish_reason,failure"
+        "input_tokens,output_tokens,cost_usd,model,deployment,finish_reason,failure"
     )
 
 
@@ -191,16 +192,34 @@ def test_no_outcomes_give_a_table_with_a_header(tmp_path: Path) -> None:
     assert (tmp_path / "results.jsonl").read_bytes() == b""
 
 
-@pytest.mark.parametrize(("billed", "cell"), [("0.02", "0.12"), (None, ""), ("0", "0.1")])
-def test_what_a_failed_answer_was_billed_is_part_of_its_trials_cost(
-    tmp_path: Path, billed: str | None, cell: str
-) -> None:
-    """Rule: money that brought no answer is spent all the same, and an unknown amount is not nothing."""
-    lost = failed(1, "plain")
+def test_what_was_paid_for_answers_that_nobody_uses_is_not_in_the_csv(tmp_path: Path) -> None:
+    """Rule: reruns, invalid answers and failures change the bill, which the report has, and not the results."""
+    lost, usage = failed(1, "plain"), Usage(input_tokens=10, output_tokens=5)
     assert lost.failure is not None
-    failure = lost.failure.model_copy(update={"cost_usd": None if billed is None else Decimal(billed)})
-    trial = lost.model_copy(update={"responses": (response(cost_usd="0.1"),), "failure": failure})
+    failure = lost.failure.model_copy(update={"cost_usd": Decimal("0.02"), "usage": usage})
+    rerun = response(cost_usd="0.13", discarded=usage, discarded_usd="0.03", reruns=1, limit_sent=20)
+    trial = lost.model_copy(update={"responses": (rerun,), "failure": failure})
 
     (line,) = rows_of(tmp_path / "results.csv", trial)
 
-    assert line["cost_usd"] == cell
+    assert (line["input_tokens"], line["output_tokens"], line["cost_usd"]) == ("180", "12", "0.1")
+
+
+def test_a_cached_answer_has_the_price_that_it_had(tmp_path: Path) -> None:
+    """Rule: where an answer came from changes no result; that it cost nothing now is in the report and the JSONL."""
+    usage = {"input_tokens": 1_000_000, "output_tokens": 0}
+    price = load_prices().price(MODEL)
+    assert price is not None
+
+    (line,) = rows_of(tmp_path / "results.csv", outcome(1, "plain", None, response(cost_usd=0, cached=True, **usage)))
+
+    assert Decimal(line["cost_usd"]) == price.input
+
+
+def test_the_csv_names_the_deployments_that_answered(tmp_path: Path) -> None:
+    """Rule: after a fallback one sees whose answer it is."""
+    answers = response(deployment="large@west"), response(criterion="mood", deployment="gpt-4o-mini")
+
+    (line,) = rows_of(tmp_path / "results.csv", outcome(1, "plain", None, *answers))
+
+    assert line["deployment"] == "large@west gpt-4o-mini"
