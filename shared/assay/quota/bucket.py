@@ -39,7 +39,7 @@ _MEAN_REST, _REST_DEVIATION = 0.5, 0.6
 _DEVIATIONS = 2.5
 
 # How late a late request is; what is kept back for them is no larger a part of the quota than this is of a window.
-_LATE_SECONDS = 0.1
+_LATE_SECONDS = 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Margins:
     """
 
     headroom: float = HEADROOM
-    stragglers: float = 1.0
+    stragglers: float = 3.0
     estimate_error: float = 0.02
 
 
