@@ -6,18 +6,22 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
 from assay.local.azurite import Azurite
 from assay.quota.base import Charge, Quota
 from assay.quota.limiter import BlobLeaseLimiter
+from assay.quota.shares import partition_count
+from assay.quota.state import quota_state, quota_states
 from assay.storage.azure import AzureStorage
 from assay.telemetry import RecordingTelemetry
 
 pytestmark = pytest.mark.azurite
 
-QUOTA = Quota(requests_per_minute=1_200, tokens_per_minute=10_000_000)  # 20 requests per second in 18 partitions
+QUOTA = Quota(requests_per_minute=1_200, tokens_per_minute=10_000_000)  # 20 requests per second
+PARTITIONS = partition_count(QUOTA)
 SECONDS = 5.0
 
 
@@ -43,7 +47,7 @@ async def load(limiter: BlobLeaseLimiter, sends: list[float]) -> None:
 async def everything_held_by(limiter: BlobLeaseLimiter) -> None:
     """Leases of 33 seconds that nobody released would outlast this wait."""
     async with asyncio.timeout(20.0):
-        while len(limiter.held) < 18:  # noqa: ASYNC110 - a limiter does not announce what it holds
+        while len(limiter.held) < PARTITIONS:  # noqa: ASYNC110 - a limiter does not announce what it holds
             await asyncio.sleep(0.05)
 
 
@@ -69,10 +73,49 @@ async def test_three_workers_share_one_quota_and_leave_nothing_behind(storage: A
 async def test_a_drained_workers_partitions_are_free_at_once(storage: AzureStorage) -> None:
     """The next worker need not wait for leases to end."""
     first, second, _ = fleet(storage, RecordingTelemetry())
-    permit = await first.acquire(Charge(100))
-    permit.sent()
+    for limiter in (first, second):
+        loads = [asyncio.create_task(load(limiter, [])) for _ in range(8)]
+        await everything_held_by(limiter)
+        for task in loads:
+            task.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+        await limiter.drain()
+
+
+async def test_a_joining_worker_gets_its_share_on_real_leases(storage: AzureStorage) -> None:
+    """It breaks a lease of the holder of all, who hears of it at its next renewal and gives half away."""
+    telemetry = RecordingTelemetry()
+    first, second, _ = fleet(storage, telemetry)
+    loads = [asyncio.create_task(load(first, [])) for _ in range(8)]
     await everything_held_by(first)
-    await first.drain()
-    await second.acquire(Charge(100))
-    await everything_held_by(second)
-    await second.drain()
+    loads += [asyncio.create_task(load(second, [])) for _ in range(8)]
+    async with asyncio.timeout(20.0):
+        while len(second.held) < PARTITIONS // 2:  # noqa: ASYNC110 - a limiter does not announce what it holds
+            await asyncio.sleep(0.05)
+    assert set(first.held).isdisjoint(second.held)
+    for task in loads:
+        task.cancel()
+    await asyncio.gather(*loads, return_exceptions=True)
+    await asyncio.gather(first.drain(), second.drain())
+    assert telemetry.named("quota_round_failed") == []
+
+
+async def test_what_a_person_sees_of_it(storage: AzureStorage) -> None:
+    """The listing's lease states and the tickets' words; when all have left, nobody holds anything."""
+    deployment = f"westeurope/chat-{uuid.uuid4().hex[:8]}"
+    limiter = BlobLeaseLimiter(storage, deployment, QUOTA, "a", telemetry=RecordingTelemetry())
+    loads = [asyncio.create_task(load(limiter, [])) for _ in range(8)]
+    await everything_held_by(limiter)
+    await asyncio.sleep(0.5)
+    state = await quota_state(storage, deployment, datetime.now(UTC))
+    assert state is not None
+    assert (state.held, state.config.source) == (PARTITIONS, "suite")
+    assert [(holder.worker, holder.holds) for holder in state.holders] == [("a", PARTITIONS)]
+    for task in loads:
+        task.cancel()
+    await asyncio.gather(*loads, return_exceptions=True)
+    await limiter.drain()
+    state = await quota_state(storage, deployment, datetime.now(UTC))
+    assert state is not None
+    assert (state.held, state.holders) == (0, ())
+    assert deployment in {each.deployment for each in await quota_states(storage, datetime.now(UTC))}
