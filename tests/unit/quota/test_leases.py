@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,26 @@ async def test_a_partition_is_ours_until_the_guard_before_the_leases_end(bench: 
     bench.now += 0.01
     assert leases.drop_expired(bench.now) == 1
     assert leases.held == ()
+
+
+async def test_a_slow_answer_makes_no_lease_longer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service counted while the answer was on its way, when taking as when renewing."""
+    leases = bench.leases()
+    for name in ("acquire", "renew"):
+        quick = getattr(bench.storage, name)
+
+        async def slow(*args: Any, quick: Any = quick) -> Any:
+            answer = await quick(*args)
+            bench.now += 5.0
+            return answer
+
+        monkeypatch.setattr(bench.storage, name, slow)
+    await leases.take([0], wanted=1)
+    assert leases.drop_expired(100.0 + DEADLINE - 0.01) == 0
+    bench.now = 100.0 + RENEWAL_SECONDS
+    await leases.renew_due(bench.now)
+    assert leases.drop_expired(100.0 + RENEWAL_SECONDS + DEADLINE - 0.01) == 0
+    assert leases.drop_expired(100.0 + RENEWAL_SECONDS + DEADLINE) == 1
 
 
 async def test_dropping_is_told_at_the_time_it_was_due(bench: Bench) -> None:
