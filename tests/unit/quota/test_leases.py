@@ -71,7 +71,7 @@ async def test_a_slow_answer_makes_no_lease_longer(
 
         async def slow(*args: Any, quick: Any = quick) -> Any:
             answer = await quick(*args)
-            bench.now += 5.0
+            bench.now += 2.0
             return answer
 
         monkeypatch.setattr(bench.storage, name, slow)

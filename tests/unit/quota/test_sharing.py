@@ -145,7 +145,7 @@ def test_what_killed_workers_held_is_spent_again_without_overrun(
 @pytest.mark.parametrize("away_seconds", [20.0, 120.0])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_an_outage_of_storage_is_bridged_and_recovered_from(away_seconds: float, seed: int) -> None:
-    """Leases are spent to their deadlines and no longer; ten seconds after the return work goes on, all after a look."""
+    """Leases are spent to their deadlines and no longer; ten seconds after the return work goes on."""
 
     async def outage(fleet: Fleet) -> None:
         workers = await start(fleet, 16, 3.0)
