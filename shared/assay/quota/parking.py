@@ -11,6 +11,7 @@ from assay.quota.tickets import Ticket
 # So long a worker that has no partition waits before it asks for a turn, and so long may one that has it be sure of it.
 TURN_SECONDS = 1200.0
 _FIRST_SECONDS, _GROWTH, _LONGEST_SECONDS = 60.0, 3.0, 520.0
+LONGEST_PARKED_SECONDS = 1.25 * _LONGEST_SECONDS
 
 
 class Parking:

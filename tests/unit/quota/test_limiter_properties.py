@@ -12,6 +12,7 @@ from virtual_time import Fleet, Worker, heaviest_window, run_virtually
 
 from assay.errors import StorageError
 from assay.quota.base import Quota
+from assay.quota.parking import LONGEST_PARKED_SECONDS
 from assay.quota.shares import partition_count
 
 EVENTS = [
@@ -85,11 +86,13 @@ class Story:
         for worker in self.fleet.workers:
             if worker.name not in self.killed:
                 worker.thaw()
-        await asyncio.sleep(max(0.0, self.fleet.storage_away_until - self.fleet.clock()) + 90.0)
+        partitions = partition_count(self.fleet.quota)
+        was_crowded = len(self.fleet.workers) > partitions  # then some look seldom
+        settling = 90.0 + (LONGEST_PARKED_SECONDS if was_crowded else 0.0)
+        await asyncio.sleep(max(0.0, self.fleet.storage_away_until - self.fleet.clock()) + settling)
         wanting = [
             worker for worker in self.fleet.workers if worker.name in self.loads and worker.name not in self.killed
         ]
-        partitions = partition_count(self.fleet.quota)
         if len(wanting) > partitions:
             return
         since = self.fleet.clock()
