@@ -9,6 +9,7 @@ import os
 import platform
 import socket
 import time
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -131,16 +132,12 @@ class Runtime:
         return await list_progress(self.storage)
 
     async def close(self) -> None:
-        """Ends what middleware began, gives leases and money back and closes connections."""
+        """Ends what middleware began, gives leases and money back and closes connections, whichever of them fails."""
         made = self.__dict__
-        for name, end in (
-            ("_chains", "end"),
-            ("_deployments", "close"),
-            ("storage", "close"),
-            ("_credential", "close"),
-        ):
-            if name in made:
-                await getattr(made[name], end)()
+        async with AsyncExitStack() as ends:
+            for name in ("_credential", "storage", "_deployments", "_chains"):  # the last one ends first
+                if name in made:
+                    ends.push_async_callback(made[name].close)
 
     async def _trials_of(self, header: RunHeader) -> dict[str, Trial]:
         suite = Suite.model_validate(header.suite)

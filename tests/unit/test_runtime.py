@@ -1,0 +1,33 @@
+"""A process's runtime: what it makes for a run, and that all of it ends with the process."""
+
+from __future__ import annotations
+
+from assay.runtime import Runtime
+from assay.settings import Settings
+from assay.storage import layout
+from assay.storage.memory import MemoryStorage
+from assay.telemetry import RecordingTelemetry
+from builders import plan, run_header, suite
+
+ENVIRONMENT = {"AZURE_OPENAI_ENDPOINT": "https://home.example", "AZURE_OPENAI_API_KEY": "a-key"}
+
+
+async def test_a_process_that_has_worked_ends_what_it_began() -> None:
+    """Middleware first, which still writes; then money and leases, connections, storage."""
+    storage, of = MemoryStorage(), suite()
+    planned = plan(of)
+    await storage.write(layout.header(planned.run), run_header(of).model_dump_json(by_alias=True).encode())
+    await storage.write(layout.plan(planned.run), planned.model_dump_json().encode())
+    runtime = Runtime(Settings.load(ENVIRONMENT), RecordingTelemetry())
+    vars(runtime)["storage"] = storage
+    job = await runtime.worker.jobs.of(next(planned.messages(0, 1)))
+    await runtime.close()
+    assert set(job.trials) == set(planned.experiments)
+    assert runtime._chains._chains == {}
+
+
+async def test_one_that_did_nothing_has_nothing_to_end() -> None:
+    """Nothing is made only to be closed."""
+    runtime = Runtime(Settings.load({}), RecordingTelemetry())
+    await runtime.close()
+    assert "storage" not in vars(runtime)
