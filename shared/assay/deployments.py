@@ -22,7 +22,7 @@ from assay.quota.none import NoLimiter
 from assay.quota.tranches import TrancheBudget
 from assay.settings import Endpoint, KeyVaultSecrets, Settings, resolve
 from assay.storage.base import Storage
-from assay.suite.models import Experiment, ModelSettings, Suite
+from assay.suite.models import Experiment, Suite
 from assay.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -57,10 +57,11 @@ class Deployments:
 
     async def asker(self, run: str, suite: Suite, experiment: Experiment) -> Asker:
         """What asks the questions of one experiment of a run. Raises UserError when a setting is missing or wrong."""
-        routes = {one: await self._route(one, suite, experiment.model) for one in experiment.model.deployments}
+        routes = {one: await self._route(one, suite) for one in experiment.model.deployments}
         return Asker(
             ladder=ladder_of(experiment.model, routes.__getitem__),
             prices=load_prices(self._settings.prices_file),
+            priced_as=experiment.model.priced_as_of,
             budget=self._budget(run, suite),
             attempts_limit=suite.limits.attempts,
             clock=time.monotonic,
@@ -100,7 +101,7 @@ class Deployments:
         if "_secrets" in self.__dict__ and self._secrets is not None:
             await self._secrets.close()
 
-    async def _route(self, reference: str, suite: Suite, settings: ModelSettings) -> Route:
+    async def _route(self, reference: str, suite: Suite) -> Route:
         quota = self._quota(reference, suite)
         kind = suite.limits.limiter or self._settings.limiter
         key = (reference, quota, kind)
@@ -113,7 +114,6 @@ class Deployments:
                 self._limiter(f"{endpoint}/{name}" if endpoint else name, quota, kind),
                 TokenEstimator(reference, self._telemetry),
                 is_provisioned=quota is not None and quota.accounting == "settled",
-                priced_as=settings.priced_as_of(reference) or "",
             )
         return self._routes[key]
 

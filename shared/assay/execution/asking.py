@@ -22,6 +22,7 @@ from assay.llm.pricing import PriceTable
 from assay.middleware.base import NOTHING_SPENT, Question, Reply, Spent, Unanswered
 from assay.quota.budget import Budget, NoBudget
 from assay.records import Attempt
+from assay.suite.models import named_model
 from assay.telemetry import Telemetry
 
 
@@ -33,6 +34,7 @@ def _unheard(question: Question, unanswered: Unanswered) -> None:
 class Asker:
     """Asks the routes of one experiment of one run, with retries and fallbacks; an `Ask` of `middleware/base.py`.
 
+    `priced_as` names the model that a deployment is taken to run, before its answers do.
     `on_exhausted` is called with every question that stays without an answer; an error in it harms nothing.
     """
 
@@ -43,6 +45,7 @@ class Asker:
     sleep: Callable[[float], Awaitable[None]]
     random: Callable[[], float]
     telemetry: Telemetry
+    priced_as: Callable[[str], str] = named_model
     budget: Budget = field(default_factory=NoBudget)
     on_exhausted: Callable[[Question, Unanswered], None] = _unheard
     stop_reasons: StopReasons = field(default_factory=StopReasons)
@@ -50,7 +53,7 @@ class Asker:
     @cached_property
     def sending(self) -> Sending:
         """How its attempts are made."""
-        return Sending(self.prices, self.clock, self.telemetry, self.budget)
+        return Sending(self.prices, self.clock, self.telemetry, self.priced_as, self.budget)
 
     async def __call__(self, question: Question) -> Reply:
         """The answer, every attempt in order (the last one is the answer's), the seconds spent waiting for permits.

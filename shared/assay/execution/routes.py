@@ -47,8 +47,8 @@ class PlainTokens:
 class Route:
     """One deployment. `reference` is what the suite calls it, `deployment` its name at its endpoint.
 
-    `is_provisioned`: its 429s mean that its units are busy. `priced_as` names the model it is billed as, until the
-    first answer says it.
+    `is_provisioned`: its 429s mean that its units are busy. `answers_as` is the model that its answers name, once
+    one with a price has come.
     """
 
     reference: str
@@ -58,10 +58,7 @@ class Route:
     tokens: PromptTokens = field(default_factory=PlainTokens)
     breaker: Breaker = field(default_factory=Breaker)
     is_provisioned: bool = False
-    priced_as: str = ""
-
-    def __post_init__(self) -> None:
-        self.priced_as = self.priced_as or self.deployment
+    answers_as: str | None = None
 
 
 Rung = tuple[Route, ...]

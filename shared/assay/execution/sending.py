@@ -15,6 +15,7 @@ from assay.middleware.base import NOTHING_SPENT, Spent
 from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Throttling
 from assay.quota.budget import Budget, NoBudget, Reservation
 from assay.records import NO_COST, Usage
+from assay.suite.models import named_model
 from assay.telemetry import Telemetry
 
 # 429s, and whether they say that the service is busy rather than that our pace is wrong.
@@ -32,6 +33,7 @@ class Sending:
     prices: PriceTable
     clock: Callable[[], float]
     telemetry: Telemetry
+    priced_as: Callable[[str], str] = named_model
     budget: Budget = field(default_factory=NoBudget)
     _known: dict[str, Price | None] = field(default_factory=dict)
 
@@ -91,7 +93,7 @@ class Sending:
         permit.settle(answer.usage.input_tokens + answer.usage.output_tokens)
         spent = self.spent(answer.model, answer.usage)
         reservation.settle(spent.cost_usd)
-        _learn(route, request, answer.model, answer.usage)
+        self._learn(route, request, answer.model, answer.usage)
         _announce(route, answer.rate_limit)
         return answer, spent
 
@@ -104,7 +106,7 @@ class Sending:
         if error.model:
             permit.settle(error.usage.input_tokens + error.usage.output_tokens)
             reservation.settle(self._cost(error.model, error.usage))
-            _learn(route, request, error.model, error.usage)
+            self._learn(route, request, error.model, error.usage)
         elif error.sent and TAXONOMY[error.kind].maybe_billed:
             reservation.settle(None)
         else:
@@ -128,13 +130,14 @@ class Sending:
 
     def _highest_cost(self, route: Route, request: ChatRequest) -> Decimal:
         """What the request may cost at most; nothing where the model's price is not known."""
-        price = self._price(route.priced_as)
-        if price is None:
-            return NO_COST
-        most = Usage.model_construct(
-            input_tokens=route.tokens.highest(request.messages), cached_input_tokens=0, output_tokens=request.max_tokens
-        )
-        return price.of(most)
+        price = self._price(route.answers_as or self.priced_as(route.reference))
+        return price.highest(route.tokens.highest(request.messages), request.max_tokens) if price else NO_COST
+
+    def _learn(self, route: Route, request: ChatRequest, model: str, usage: Usage) -> None:
+        if self._price(model):
+            route.answers_as = model
+        if usage.input_tokens:
+            route.tokens.learn(request.messages, usage.input_tokens)
 
     def _cost(self, model: str, usage: Usage) -> Decimal | None:
         price = self._price(model)
@@ -157,9 +160,3 @@ def _slow_down(permit: Permit, error: ModelError) -> None:
 def _announce(route: Route, said: RateLimitHeaders) -> None:
     if said.limit_requests is not None or said.limit_tokens is not None:
         route.limiter.announced(said.limit_requests, said.limit_tokens)
-
-
-def _learn(route: Route, request: ChatRequest, model: str, usage: Usage) -> None:
-    route.priced_as = model
-    if usage.input_tokens:
-        route.tokens.learn(request.messages, usage.input_tokens)

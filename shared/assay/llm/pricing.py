@@ -79,13 +79,6 @@ class PriceTable:
         found = self.listed_as(model)
         return None if found is None else self.prices[found]
 
-    def price_of(self, deployment: str, priced_as: str | None = None) -> Price | None:
-        """The price a deployment is taken to have, before its answers name their model; None when nobody can say.
-
-        `priced_as` names the model behind it; absent, the deployment (`name` or `name@endpoint`) is named for it.
-        """
-        return self.price(priced_as or deployment.partition("@")[0])
-
     def cost(self, model: str, usage: Usage) -> Decimal | None:
         """What the tokens cost in USD, to the billionth, or None when the model has no known price."""
         price = self.price(model)

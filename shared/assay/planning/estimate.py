@@ -29,9 +29,8 @@ _SECONDS_PER_MINUTE = 60
 class Assumptions:
     """What an estimate takes for granted.
 
-    `models` says which model stands behind a deployment; for one that is absent it is `priced_as` of the suite, or the
-    deployment is taken to bear its model's name. Without
-    `answer_tokens` a likely answer has half of `max_tokens`. The first `rendered_rows` rows speak for all.
+    `models` says which model stands behind a deployment, before the suite does. Without `answer_tokens` a likely answer
+    has half of `max_tokens`. The first `rendered_rows` rows speak for all.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
@@ -168,7 +167,7 @@ def estimate_run(
 def unpriced_deployments(suite: Suite, prices: PriceTable) -> list[str]:
     """The deployments that a run may ask and whose price nobody can say before their answers come."""
     asked = {(name, one.model.priced_as_of(name)) for one in suite.experiments for name in one.model.deployments}
-    return sorted({name for name, priced_as in asked if prices.price_of(name, priced_as) is None})
+    return sorted({name for name, model in asked if prices.price(model) is None})
 
 
 def quota_complaints(estimate: Estimate, suite: Suite, text: str, file: str = "suite.yaml") -> list[str]:
@@ -294,8 +293,7 @@ def _sum_if_known(costs: Iterable[Decimal | None]) -> Decimal | None:
 
 
 def _model_behind(deployment: str, experiment: Experiment, assumed: Assumptions) -> str:
-    said = assumed.models.get(deployment) or experiment.model.priced_as_of(deployment)
-    return said or deployment.partition("@")[0]
+    return assumed.models.get(deployment) or experiment.model.priced_as_of(deployment)
 
 
 def _prices(suite: Suite, prices: PriceTable, assumed: Assumptions) -> tuple[DeploymentPrice, ...]:

@@ -57,6 +57,11 @@ class DatasetSettings(Strict):
         return bad_rows * 100 <= all_rows * int(self.max_bad_rows.removesuffix("%"))
 
 
+def named_model(deployment: str) -> str:
+    """The model that a deployment (`name` or `name@endpoint`) is named for."""
+    return deployment.partition("@")[0]
+
+
 class ModelSettings(Strict):
     """Which deployment answers, and how."""
 
@@ -79,9 +84,13 @@ class ModelSettings(Strict):
         """Every deployment that may answer, in the order of preference."""
         return tuple(dict.fromkeys((self.deployment, *self.spread, *self.fallbacks)))
 
-    def priced_as_of(self, deployment: str) -> str | None:
-        """The model whose price one of the deployments has; None: the one it is named for, as a fallback always is."""
-        return self.priced_as if deployment in (self.deployment, *self.spread) else None
+    def priced_as_of(self, deployment: str) -> str:
+        """The model whose price one of the deployments is taken to have, before its answers name their model.
+
+        A fallback, and any deployment of which the suite does not say it, is named for its model.
+        """
+        said = self.priced_as if deployment in (self.deployment, *self.spread) else None
+        return said or named_model(deployment)
 
 
 class Criterion(Strict):

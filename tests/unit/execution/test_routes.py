@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from asking_bench import Bench, failing
+from asking_bench import QUESTION, Bench, failing
 
 from assay.errors import RunStopped
 from assay.execution.routes import Route, ladder_of
@@ -223,3 +225,21 @@ async def test_a_service_that_answers_with_a_refusal_is_alive(kind: FailureKind)
     with pytest.raises(Unanswered):
         await bench.ask(random=lambda: 0.0)
     assert not bench.routes["a"].breaker.is_open
+
+
+async def test_a_shared_deployment_is_priced_as_each_suite_says_until_it_answers() -> None:
+    """Whoever asked first has no say in what others reserve; a model without a price teaches nothing."""
+    refused = failing(FailureKind.CONTENT_FILTER)
+    bench = two(refused, rungs=(("a",),))
+    bench.routes["a"].model = ScriptedModel(
+        [refused, replace(scripted_answer("?"), model="unheard-of"), refused, scripted_answer("known"), refused]
+    )
+    reserved = []
+    for model in ("gpt-4o", "gpt-4o-mini", "gpt-4o", "gpt-4o", "gpt-4o"):
+        ask = bench.asker(priced_as=lambda _, model=model: model)
+        with suppress(Unanswered):
+            await ask(QUESTION)
+        reserved.append([one[1] for one in bench.budget.log if one[0] == "reserved"][-1])
+    dear, cheap = reserved[:2]
+    assert dear > 10 * cheap > 0
+    assert reserved == [dear, cheap, dear, dear, cheap]

@@ -137,24 +137,6 @@ def test_the_batch_lane_has_prices_of_its_own() -> None:
     assert TABLE.prices["gpt-4o"].batch_of(usage) is None
 
 
-@pytest.mark.parametrize(
-    ("deployment", "priced_as", "input_price"),
-    [
-        ("gpt-4o-mini@west", None, "0.15"),
-        ("chat-eu", None, None),
-        ("chat-eu@west", "gpt-4o", "2.50"),
-        ("gpt-4o-mini", "gpt-4o", "2.50"),
-        ("gpt-4o", "unheard-of", None),
-    ],
-)
-def test_a_deployment_costs_what_the_model_behind_it_costs(
-    deployment: str, priced_as: str | None, input_price: str | None
-) -> None:
-    """The suite's word comes before the deployment's name, whatever endpoint it is at."""
-    price = TABLE.price_of(deployment, priced_as)
-    assert (price and price.input) == (input_price and Decimal(input_price))
-
-
 def test_the_table_is_read_once(tmp_path: Path) -> None:
     """A second call gives the same table without reading the file again."""
     file = tmp_path / "prices.yaml"

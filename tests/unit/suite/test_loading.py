@@ -4,7 +4,7 @@ import pytest
 
 from assay.errors import SuiteError
 from assay.suite.loading import load_suite, prompt_path, source_map, suite_digest
-from assay.suite.models import DatasetSettings, Suite
+from assay.suite.models import DatasetSettings, ModelSettings, Suite
 
 MINIMAL = """\
 version: 1
@@ -356,3 +356,10 @@ class TestTolerance:
     def test_the_boundary_itself_is_tolerated(self, most: int | str, bad: int, all_rows: int, tolerated: bool):
         """A share is of all rows, a count is a count; both include the number they name."""
         assert DatasetSettings(max_bad_rows=most).tolerates(bad, all_rows) is tolerated
+
+
+def test_a_deployment_is_priced_as_the_suite_says_else_as_it_is_named():
+    """`priced_as` speaks of the deployment and its spread, which run one model; endpoints are no part of a model."""
+    model = ModelSettings(deployment="chat", spread=("chat@west",), fallbacks=("gpt-4o@west",), priced_as="gpt-4.1")
+    assert [model.priced_as_of(one) for one in model.deployments] == ["gpt-4.1", "gpt-4.1", "gpt-4o"]
+    assert ModelSettings(deployment="gpt-4o@west").priced_as_of("gpt-4o@west") == "gpt-4o"
