@@ -21,6 +21,7 @@ from assay.quota.estimate import TokenEstimator
 from assay.quota.none import NoLimiter
 from assay.quota.tranches import TrancheBudget
 from assay.settings import Endpoint, KeyVaultSecrets, Settings, resolve
+from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Experiment, Suite
 from assay.telemetry import Telemetry
@@ -111,7 +112,7 @@ class Deployments:
                 reference,
                 name,
                 await self._chat_model(endpoint),
-                self._limiter(f"{endpoint}/{name}" if endpoint else name, quota, kind),
+                self._limiter(layout.quota_of(reference), quota, kind),
                 TokenEstimator(reference, self._telemetry),
                 is_provisioned=quota is not None and quota.accounting == "settled",
             )

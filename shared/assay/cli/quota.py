@@ -1,5 +1,6 @@
 """`assay quota show` and `assay quota set`: what deployments grant, who uses it, and an operator's word on it."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,9 +10,11 @@ import typer
 from assay.cli.connection import with_runtime
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table
 from assay.errors import UserError
-from assay.quota.deployments import Accounting, DeploymentQuota, Limits, checked_deployment, set_quota
+from assay.quota.deployments import Accounting, DeploymentQuota, Limits, set_quota
 from assay.quota.state import Holder, QuotaState, quota_state, quota_states
 from assay.runtime import Runtime
+from assay.storage import layout
+from assay.suite.models import DEPLOYMENT, NAME_RULES
 
 Limit = Annotated[int, typer.Option(min=1, show_default=False)]
 
@@ -34,7 +37,7 @@ def show(
         now = datetime.now(UTC)
         if deployment is None:
             return await quota_states(runtime.storage, now)
-        state = await quota_state(runtime.storage, checked_deployment(deployment), now)
+        state = await quota_state(runtime.storage, _quota_of(deployment), now)
         if state is None:
             raise UserError(
                 f"deployment '{deployment}' has no quota yet: the first run that uses it makes one, "
@@ -54,7 +57,7 @@ def show(
 @quota.command(name="set")
 def set_(
     deployment: Annotated[
-        str, typer.Argument(help="The deployment, after its region where there are several: westeurope/gpt-4o-mini")
+        str, typer.Argument(help="The deployment as suites call it: gpt-4o-mini, or gpt-4o-mini@west at an endpoint")
     ],
     requests_per_minute: Limit,
     tokens_per_minute: Limit,
@@ -68,7 +71,7 @@ def set_(
 
     async def work(runtime: Runtime) -> DeploymentQuota:
         wanted = Limits(requests_per_minute, tokens_per_minute, accounting)
-        return await set_quota(runtime.storage, deployment, wanted, datetime.now(UTC))
+        return await set_quota(runtime.storage, _quota_of(deployment), wanted, datetime.now(UTC))
 
     written = with_runtime(work)
     if as_json:
@@ -82,6 +85,13 @@ def set_(
         typer.echo("Workers that run follow within ten minutes.")
     else:
         typer.echo(f"The partitions are others: this holds from {written.valid_from:%H:%M:%S} UTC on, when all know.")
+
+
+def _quota_of(deployment: str) -> str:
+    """Where its quota lies. Raises UserError for what no suite could call a deployment."""
+    if not re.fullmatch(DEPLOYMENT, deployment):
+        raise UserError(f"'{deployment}' cannot be a deployment: expected {NAME_RULES[DEPLOYMENT]}")
+    return layout.quota_of(deployment)
 
 
 def _print_states(states: list[QuotaState]) -> None:
@@ -99,7 +109,7 @@ def _print_states(states: list[QuotaState]) -> None:
 def _facts(state: QuotaState) -> dict[str, object]:
     now = state.in_force
     facts: dict[str, object] = {
-        "deployment": state.deployment,
+        "deployment": layout.deployment_of(state.deployment),
         "limits": f"{now.requests_per_minute:,} requests, {now.tokens_per_minute:,} tokens per minute",
         "set": f"by {_SOURCES[state.config.source]} at {state.config.set_at:%Y-%m-%d %H:%M:%S} UTC",
         "partitions": f"{now.partitions}: {state.held} held, {now.partitions - state.held} free",
@@ -125,7 +135,7 @@ def _row(holder: Holder) -> tuple[object, ...]:
 
 def _described(state: QuotaState) -> dict[str, Any]:
     return {
-        "deployment": state.deployment,
+        "deployment": layout.deployment_of(state.deployment),
         **state.config.model_dump(mode="json"),
         "in_force": state.in_force.model_dump(mode="json", include=set(_IN_FORCE)),
         "held": state.held,

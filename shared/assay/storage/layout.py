@@ -7,6 +7,18 @@ CACHE = "cache"
 TRIALS_QUEUE, INGEST_QUEUE = "trials", "ingest"
 
 
+def quota_of(deployment: str) -> str:
+    """The name under which the quota of a deployment lies: `endpoint/name` for what suites call `name@endpoint`."""
+    name, _, endpoint = deployment.partition("@")
+    return f"{endpoint}/{name}" if endpoint else name
+
+
+def deployment_of(quota: str) -> str:
+    """What suites call the deployment whose quota lies under this name."""
+    endpoint, _, name = quota.rpartition("/")
+    return f"{name}@{endpoint}" if endpoint else name
+
+
 def dropped(suite: str, file: str) -> str:
     return f"{INBOX}/{suite}/{file}"
 

@@ -18,11 +18,12 @@ from assay.quota.base import Quota
 from assay.quota.deployments import Deployment
 from assay.quota.leases import LEASE_SECONDS, RENEWAL_SECONDS, PartitionLeases
 from assay.quota.tickets import Ticket, Tickets
+from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
 
 Running = Callable[..., tuple[int, str, str]]
-DEPLOYMENT = "westeurope/gpt-4o-mini"
+DEPLOYMENT = "gpt-4o-mini@west"
 
 
 @pytest.fixture(name="storage")
@@ -58,7 +59,11 @@ def use(storage: MemoryStorage) -> None:
 
     async def join() -> None:
         deployment = Deployment(
-            storage, DEPLOYMENT, Quota(600, 100_000), clock=time.monotonic, telemetry=RecordingTelemetry()
+            storage,
+            layout.quota_of(DEPLOYMENT),
+            Quota(600, 100_000),
+            clock=time.monotonic,
+            telemetry=RecordingTelemetry(),
         )
         terms = await deployment.terms()
         leases = PartitionLeases(storage, terms.prefix, terms.partitions, time.monotonic, lambda share, at: None)
@@ -78,12 +83,14 @@ def test_without_a_quota_it_says_how_one_comes_to_be(run: Running) -> None:
 
 
 def test_an_unknown_deployment_is_the_users_error(run: Running) -> None:
-    """Also a name that could leave its folder."""
+    """Also a name that could leave its folder, and one that no suite could say."""
     code, _, err = run("show", "gpt-5")
     assert code == 2
     assert "'gpt-5' has no quota yet" in err
     assert run("show", "../runs")[0] == 2
-    assert run("set", "a/b/c", "--requests-per-minute", "1", "--tokens-per-minute", "1")[0] == 2
+    code, _, err = run("set", "west/gpt-5", "--requests-per-minute", "1", "--tokens-per-minute", "1")
+    assert code == 2
+    assert "name@endpoint" in err
 
 
 def test_it_shows_the_limits_and_who_holds_what(run: Running, storage: MemoryStorage) -> None:
@@ -104,6 +111,7 @@ def test_the_same_as_json(run: Running, storage: MemoryStorage) -> None:
     use(storage)
     (shown,) = json.loads(run("show", DEPLOYMENT, "--json")[1])["deployments"]
     assert (shown["requests_per_minute"], shown["source"], shown["partitions"]) == (600, "suite", 4)
+    assert shown["deployment"] == DEPLOYMENT
     (worker,) = shown["workers"]
     assert (worker["worker"], worker["holds"]) == ("host-1", 1)
     assert worker["facts"] == {"tokens_last_minute": "100"}
