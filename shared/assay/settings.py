@@ -90,14 +90,16 @@ class Endpoint(BaseModel):
     api_version: str | None = None
 
 
-class DeploymentQuota(BaseModel):
-    """What a deployment grants per minute, where a suite does not say it."""
+class QuotaSettings(BaseModel):
+    """What a deployment grants per minute."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    requests_per_minute: int = Field(ge=1)
-    tokens_per_minute: int = Field(ge=1)
-    accounting: Literal["standard", "settled"] = "standard"
+    requests_per_minute: int = Field(ge=1, strict=True)
+    tokens_per_minute: int = Field(ge=1, strict=True)
+    accounting: Literal["standard", "settled"] = Field(
+        "standard", description="Whether the service keeps its first estimate, or settles by usage (provisioned)"
+    )
 
 
 def _endpoints(value: Any) -> Any:
@@ -109,7 +111,7 @@ def _endpoints(value: Any) -> Any:
 
 
 Endpoints = Annotated[dict[str, Endpoint], NoDecode, BeforeValidator(_endpoints)]
-Quotas = Annotated[dict[str, DeploymentQuota], NoDecode, BeforeValidator(_from_json)]
+Quotas = Annotated[dict[str, QuotaSettings], NoDecode, BeforeValidator(_from_json)]
 LimiterName = Literal["blob_lease", "window", "adaptive", "none"]
 
 

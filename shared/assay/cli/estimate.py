@@ -82,15 +82,17 @@ def estimate(
 ) -> None:
     """Say what a run would take: requests, tokens, cost and time. Asks no model. Exit code 2 when it could not run."""
     folder = suite if suite.is_dir() else suite.parent
-    checked, text = read_suite(folder)
+    written, text = read_suite(folder)
+    settings = Settings.load()
+    checked = written.model_copy(update={"quota": {**settings.quota, **written.quota}})
     models = _models(model or [], checked)
     assumed = Assumptions(models, answer_tokens, rows or MAX_RENDERED_ROWS)
-    written = str(folder / "suite.yaml")
-    prices = load_prices(Settings.load().prices_file)
-    made = _estimated(checked, text, written, file or only_dataset(folder), prices, assumed)
+    name = str(folder / "suite.yaml")
+    prices = load_prices(settings.prices_file)
+    made = _estimated(checked, text, name, file or only_dataset(folder), prices, assumed)
     terms = terms_of(checked)
     refusals = _refusals(made, checked, prices, terms)
-    complaints = [*quota_complaints(made, checked, text, written), *refusals]
+    complaints = [*quota_complaints(made, checked, text, name), *refusals]
     if as_json:
         budget = None if terms is None else {"budget_usd": f"{terms.limit_usd:f}", "budget": terms.mode}
         said = {"ok": not complaints, "problems": complaints, "budget": budget, "would_start": not refusals}
@@ -218,14 +220,14 @@ def _price_sentence(price: DeploymentPrice, made: Estimate) -> str:
 
 
 def _time_sentences(made: Estimate) -> list[str]:
-    whole = [] if made.seconds is None else [f"At least {_duration(made.seconds)} at the suite's quota."]
+    whole = [] if made.seconds is None else [f"At least {_duration(made.seconds)} at the quota."]
     return [*whole, *(sentence for one in made.deployments for sentence in _deployment_sentences(one))]
 
 
 def _deployment_sentences(one: DeploymentTime) -> list[str]:
     name = "', '".join((one.deployment, *one.spread))
     if one.seconds_for_requests is None or one.seconds_for_tokens is None:
-        return [f"The suite gives '{name}' no quota, so its time depends on the service alone."]
+        return [f"Neither the suite nor ASSAY_QUOTA gives '{name}' a quota, so its time depends on the service alone."]
     for_requests, for_tokens = _duration(one.seconds_for_requests), _duration(one.seconds_for_tokens)
     if one.bottleneck == "requests":
         return [_bottleneck_sentence("Requests", name, for_requests, f"tokens would need {for_tokens}")]

@@ -16,8 +16,9 @@ from assay.planning.plan import Planned
 from assay.planning.prompts import PromptError, compile_prompts
 from assay.quota.estimate import estimate_tokens
 from assay.records import NO_COST, BadRow, Record, Row, Usage
+from assay.settings import QuotaSettings
 from assay.suite.loading import source_map
-from assay.suite.models import Experiment, QuotaSettings, Suite
+from assay.suite.models import Experiment, Suite
 
 MAX_RENDERED_ROWS = 200_000
 KEPT_BAD_ROWS = 3

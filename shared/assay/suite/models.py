@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from assay.settings import LimiterName, QuotaSettings
+
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
 ITEM_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
 DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[a-z0-9][a-z0-9-]{0,39})?$"
@@ -148,9 +150,7 @@ class Limits(Strict):
     adaptive_max_tokens: bool = Field(
         True, description="Send a lower max_tokens where answers are known to be shorter; a cut answer is asked again"
     )
-    limiter: Literal["blob_lease", "window", "adaptive", "none"] | None = Field(
-        None, description="How the quota is kept; absent: as ASSAY_LIMITER says"
-    )
+    limiter: LimiterName | None = Field(None, description="How the quota is kept; absent: as ASSAY_LIMITER says")
 
     @field_validator("rows_per_message", mode="before")
     @classmethod
@@ -158,16 +158,6 @@ class Limits(Strict):
         if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000):
             return cast(int | str, value)
         raise ValueError("expected 'auto' or a number from 1 to 10000")
-
-
-class QuotaSettings(Strict):
-    """What a deployment grants per minute."""
-
-    requests_per_minute: Whole = Field(ge=1)
-    tokens_per_minute: Whole = Field(ge=1)
-    accounting: Literal["standard", "settled"] = Field(
-        "standard", description="Whether the service keeps its first estimate, or settles by usage (provisioned)"
-    )
 
 
 class Suite(Strict):
@@ -262,4 +252,6 @@ class SuiteFile(Strict):
     middleware: tuple[PluginSettings, ...] = Field((), description="What questions pass on their way to the model")
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
-    quota: dict[str, QuotaSettings] = Field(default_factory=dict, description="Per deployment; absent: no rate limiter")
+    quota: dict[str, QuotaSettings] = Field(
+        default_factory=dict, description="Per deployment; absent: as ASSAY_QUOTA says"
+    )

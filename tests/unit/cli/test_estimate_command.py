@@ -58,7 +58,7 @@ def test_a_table_and_sentences(run: Running, folder: Path) -> None:
     assert ["all", "6", "6", "42", "102", "<0.0001", "<0.0001"] in [line.split() for line in out.splitlines()]
     assert "'gpt-4o-mini-eu' is taken to run gpt-4o-mini: 0.15 USD per million prompt tokens" in out
     assert "list price of 20" in out
-    assert "Time: The suite gives 'gpt-4o-mini-eu' no quota" in out
+    assert "Time: Neither the suite nor ASSAY_QUOTA gives 'gpt-4o-mini-eu' a quota" in out
 
 
 def test_tokens_as_the_bottleneck(run: Running, folder: Path) -> None:
@@ -66,9 +66,20 @@ def test_tokens_as_the_bottleneck(run: Running, folder: Path) -> None:
     (folder / "suite.yaml").write_text(SUITE + QUOTA % (60, 25))
     code, out, _ = run(folder)
     assert code == 0
-    assert "Time: At least 4 min at the suite's quota." in out
+    assert "Time: At least 4 min at the quota." in out
     assert "Tokens per minute are the bottleneck of 'gpt-4o-mini-eu': 4 min; requests would need 6 s." in out
     assert "Half of max_tokens would save 72 s" in out
+
+
+def test_a_quota_of_the_settings_counts_where_the_suite_states_none(
+    run: Running, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a run."""
+    settings = {"gpt-4o-mini-eu": {"requests_per_minute": 1, "tokens_per_minute": 100_000}}
+    monkeypatch.setenv("ASSAY_QUOTA", json.dumps(settings))
+    assert "At least 6 min at the quota." in run(folder)[1]
+    (folder / "suite.yaml").write_text(SUITE + QUOTA % (60, 25))
+    assert "At least 4 min at the quota." in run(folder)[1]
 
 
 def test_requests_as_the_bottleneck(run: Running, folder: Path) -> None:
