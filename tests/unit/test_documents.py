@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from assay.cli.main import app
+from assay.llm.errors import TAXONOMY, FailureKind
 from assay.planning.preflight import checked_suite
 from assay.settings import Settings
 
@@ -55,6 +56,23 @@ def _innermost(command: Any, rest: str) -> Any:
     words = rest.split()
     below = getattr(command, "commands", {}).get(words[0] if words else "")
     return _innermost(below, " ".join(words[1:])) if below else command
+
+
+def test_every_kind_of_failure_is_explained_with_its_rule() -> None:
+    """In the taxonomy's order, and no kind that is not one."""
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in _text("docs/failures.md").splitlines()]
+    shown = {row[0]: row[2:] for row in rows if len(row) == 6 and row[0] in set(FailureKind)}
+    ruled = {
+        kind.value: [
+            str(rule.retries),
+            str(rule.falls_back_after or "-"),
+            str(rule.stops_after or "-"),
+            rule.outcome.value,
+        ]
+        for kind, rule in TAXONOMY.items()
+    }
+    assert list(shown.items()) == list(ruled.items())
+    assert len([row for row in rows if len(row) == 6]) == len(TAXONOMY) + 2
 
 
 def test_the_readme_names_every_command_and_setting() -> None:
