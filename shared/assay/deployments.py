@@ -12,9 +12,9 @@ from assay.errors import UserError
 from assay.execution.asking import Asker
 from assay.execution.routes import Route, ladder_of
 from assay.llm.base import ChatModel
+from assay.llm.failing import with_failures
 from assay.llm.pricing import load_prices
 from assay.middleware.context import ContentSafety
-from assay.middleware.failures import with_failures
 from assay.quota.base import Limiter, Quota
 from assay.quota.budget import Budget, NoBudget
 from assay.quota.estimate import TokenEstimator

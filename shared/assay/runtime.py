@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from assay import __version__
 from assay.errors import StorageError
+from assay.execution.heartbeat import Heartbeat
 from assay.execution.job import Jobs
 from assay.execution.trial import Trial
 from assay.execution.watchdog import Watchdog
 from assay.execution.worker import Worker
-from assay.middleware.health import Heartbeat
 from assay.middleware.redaction import redactor_of
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest

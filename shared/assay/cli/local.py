@@ -16,9 +16,9 @@ from assay.cli.live import watch
 from assay.cli.runs import appeared
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console, wants_json
 from assay.errors import CheckFailed, UserError
+from assay.llm.failing import EXAMPLE, read_failures
 from assay.local.processes import is_running, terminated_as_interrupted
 from assay.local.stack import HOME, PUBLIC_KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
-from assay.middleware.failures import EXAMPLE, read_failures
 from assay.orchestration.drops import drop_file, fetch_bundle, read_suite, run_of, upload_suite
 from assay.provenance.verification import verify_bundle
 from assay.records import Stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from assay.middleware.health import BEAT_SECONDS, Heartbeat
+from assay.execution.heartbeat import BEAT_SECONDS, Heartbeat
 from assay.telemetry import RecordingTelemetry
 
 

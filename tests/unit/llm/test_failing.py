@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from chain_bench import Time, question
 
 from assay.errors import UserError
-from assay.llm.base import ModelError
+from assay.llm.base import ChatMessage, ChatRequest, ModelError
 from assay.llm.errors import FailureKind
+from assay.llm.failing import INJECTED, FailingModel, FailurePlan, read_failures, with_failures
 from assay.llm.scripted import ScriptedModel
-from assay.middleware.failures import INJECTED, FailingModel, FailurePlan, read_failures, with_failures
 from assay.telemetry import RecordingTelemetry
 
-REQUEST = question().request
+REQUEST = ChatRequest("gpt-4o-mini", (ChatMessage("user", "Sort this ticket."),), 60)
+
+
+class Time:
+    """Sleeps take no time, and are remembered."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
 
 
 async def outcomes(model: FailingModel, times: int = 400) -> list[str]:
