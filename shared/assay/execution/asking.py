@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from assay.errors import RunStopped
 from assay.execution.choosing import Choosing
-from assay.execution.journal import open_journal
+from assay.execution.course import course_here
 from assay.execution.retry import RetryDecision, Step, decide_retry
 from assay.execution.routes import Ladder, Route
 from assay.execution.sending import RouteShut, Sending
@@ -90,7 +90,7 @@ class _Asking:
         self._asker = asker
         self._choosing = Choosing(asker.ladder, question)
         self._decision = RetryDecision(Step.AGAIN)
-        self._journal = open_journal()
+        self._course = course_here()
         self.question = question
         self.attempts: list[Attempt] = []
         self.quota_wait_seconds = 0.0
@@ -195,9 +195,9 @@ class _Asking:
 
     def _record(self, attempt: Attempt, spent: Spent) -> None:
         self.attempts.append(attempt)
-        self._journal.attempts.append(attempt)
+        self._course.attempts.append(attempt)
         if spent is not NOTHING_SPENT:
-            self._journal.spent += spent
+            self._course.spent += spent
 
 
 def _fields(attempt: Attempt) -> dict[str, object]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from assay.execution.journal import Journal, journal
+from assay.execution.course import Course, followed
 from assay.execution.watchdog import Watchdog
 from assay.llm.base import ChatMessage, ChatRequest
 from assay.llm.errors import TAXONOMY, FailureKind
@@ -36,19 +36,19 @@ class Trial:
         """
         limit_seconds = self.limits.trial_timeout_seconds
         responses: list[Response] = []
-        with self.watchdog.watching(row.row_id, limit_seconds), journal() as kept:
+        with self.watchdog.watching(row.row_id, limit_seconds), followed() as course:
             try:
                 async with asyncio.timeout(limit_seconds) as until:
-                    return await self._ask_all(row, responses, kept)
+                    return await self._ask_all(row, responses, course)
             except TimeoutError:
                 if not until.expired():
                     raise
-        return self._failed(row, responses, self._too_slow(kept, self.prompts[len(responses)].criterion))
+        return self._failed(row, responses, self._too_slow(course, self.prompts[len(responses)].criterion))
 
-    async def _ask_all(self, row: Row, responses: list[Response], kept: Journal) -> Outcome:
+    async def _ask_all(self, row: Row, responses: list[Response], course: Course) -> Outcome:
         """Puts every answer into `responses` as soon as it is there."""
         for prompt in self.prompts:
-            kept.begin()
+            course.begin()
             try:
                 responses.append(await self._respond(prompt, row))
             except PromptError as error:
@@ -97,16 +97,16 @@ class Trial:
             read_timeout_seconds=self.limits.read_timeout_seconds,
         )
 
-    def _too_slow(self, kept: Journal, criterion: str) -> Failure:
+    def _too_slow(self, course: Course, criterion: str) -> Failure:
         """What was sent and cut off may still be billed; nobody says how much."""
         return Failure(
             kind=FailureKind.TRIAL_TIMEOUT,
             message=f"The trial was cut off after {self.limits.trial_timeout_seconds:g} seconds, its limit "
             "(limits.trial_timeout_seconds).",
             criterion=criterion,
-            attempts=tuple(kept.attempts),
-            usage=kept.spent.usage,
-            cost_usd=kept.spent.cost_usd,
+            attempts=tuple(course.attempts),
+            usage=course.spent.usage,
+            cost_usd=course.spent.cost_usd,
         )
 
     def _scores(self, row: Row, responses: list[Response]) -> tuple[Score, ...]:

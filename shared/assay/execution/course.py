@@ -1,6 +1,6 @@
-"""What a criterion under way has been through: for whoever cuts it off and must say what was tried and paid.
+"""The course of a criterion under way: for whoever cuts it off and must say what was tried and paid.
 
-`trial.py` opens a journal, `asking.py` writes into it; middleware in between needs to know nothing of it.
+`trial.py` follows it, `asking.py` writes it; middleware in between needs to know nothing of it.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from assay.records import Attempt
 
 
 @dataclass(slots=True)
-class Journal:
+class Course:
     """Attempts of the criterion under way, in order, and what was billed for all of them."""
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -24,20 +24,20 @@ class Journal:
         self.attempts, self.spent = [], NOTHING_SPENT
 
 
-_open: ContextVar[Journal | None] = ContextVar("assay_journal", default=None)
+_followed: ContextVar[Course | None] = ContextVar("assay_course", default=None)
 
 
 @contextmanager
-def journal() -> Iterator[Journal]:
-    """The journal of what is asked inside the block."""
-    kept = Journal()
-    token = _open.set(kept)
+def followed() -> Iterator[Course]:
+    """The course of what is asked inside the block."""
+    course = Course()
+    token = _followed.set(course)
     try:
-        yield kept
+        yield course
     finally:
-        _open.reset(token)
+        _followed.reset(token)
 
 
-def open_journal() -> Journal:
-    """The journal in force here; a loose one where nobody keeps any."""
-    return _open.get() or Journal()
+def course_here() -> Course:
+    """The course that is followed here; one that nobody sees where none is."""
+    return _followed.get() or Course()
