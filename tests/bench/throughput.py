@@ -1,7 +1,7 @@
 """How much of a bare `AsyncOpenAI` loop's speed is left when a worker asks: no quota, a model of 5 ms, one process.
 
-Both sides ask the same emulator the same prompts at the same concurrency; the worker reads its chunks from Azurite and
-writes outcomes there.
+Both sides ask the same emulator the same prompts at the same concurrency; the worker is made by `Runtime`, with a run's
+middleware at work, reads its chunks from Azurite and writes outcomes there.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from assay.llm.base import ChatMessage
 from assay.local.azurite import start_azurite
 from assay.local.stack import running_child
 from assay.planning.prompts import compile_prompts
-from assay.records import ChunkMessage, DatasetReference, Plan, Row, RowRange, RunHeader
+from assay.records import ChunkMessage, DatasetReference, Outcome, Plan, Response, Row, RowRange, RunHeader
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.storage import layout
@@ -38,6 +38,11 @@ CONCURRENCY = 64
 ROUNDS = 3
 LATENCY_MS = 5.0
 EXPERIMENT = "plain"
+# A stated quota is what lowers `max_tokens`; no limiter keeps it here, so that the path is measured and not the quota.
+ON_QUOTA = """
+quota: {small-model: {requests_per_minute: 1000000, tokens_per_minute: 1000000000}}
+limits: {limiter: none, adaptive_max_tokens: true}
+"""
 BARE, BARE_AIOHTTP, WORKER = "bare loop", "bare loop on aiohttp", "worker"
 
 
@@ -114,7 +119,7 @@ def _servers() -> Iterator[Servers]:
 
 
 async def _measure(servers: Servers) -> dict[str, list[Round]]:
-    suite = load_suite(SUITE)
+    suite = load_suite(SUITE + ON_QUOTA)
     sides: dict[str, list[Round]] = {BARE: [], BARE_AIOHTTP: [], WORKER: []}
     for number in range(ROUNDS):
         sides[BARE].append(await _bare_round(servers, suite, _client(servers)))
@@ -219,7 +224,7 @@ def _header(suite: Suite, run: str) -> RunHeader:
         run=run,
         suite_name=suite.name,
         suite=suite.model_dump(mode="json", by_alias=True),
-        suite_source=SUITE,
+        suite_source=SUITE + ON_QUOTA,
         suite_sha256="",
         dataset=DatasetReference(path="inbox/colours/items.csv", file="items.csv", etag="", size=0, sha256=""),
         seed=suite.seed,
@@ -232,3 +237,13 @@ async def _check(storage: Storage, messages: list[ChunkMessage]) -> None:
     succeeded = sum(int((one.metadata or {})["succeeded"]) for one in found)
     if succeeded != TRIALS:
         raise SystemExit(f"{succeeded} of {TRIALS} trials succeeded: this is no measurement")
+    responses = [one for entry in found for one in await _responses(storage, entry.path)]
+    lowered = sum(one.limit_sent is not None for one in responses)
+    asked_again = sum(one.reruns for one in responses)
+    if lowered < TRIALS / 2 or asked_again:
+        raise SystemExit(f"{lowered} lower limits were sent, {asked_again} asked again; expected most of all, and none")
+
+
+async def _responses(storage: Storage, path: str) -> list[Response]:
+    lines = (await storage.read(path)).splitlines()
+    return [response for line in lines for response in Outcome.model_validate_json(line).responses]

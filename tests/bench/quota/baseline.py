@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .journal import Journal, read_orders
-from .loads import API_VERSION, DEPLOYMENT, LOADS, QUOTAS, BenchQuota, Load, Prompt, Prompts
+from .loads import API_VERSION, DEPLOYMENT, LOADS, MODEL, QUOTAS, BenchQuota, Load, Prompt, Prompts
 from .loads import content_digest as digest
 
 GRACE_SECONDS = 5.0
@@ -37,6 +37,8 @@ def make_asking(options: dict[str, Any]) -> Ask:
     """How this baseline asks, by the name of its limiter."""
     quota, load = QUOTAS[options["quota"]], LOADS[options["load"]]
     name = options["limiter"]
+    if name.startswith("litellm-budget"):
+        return _litellm_budget(options, load)
     if name.startswith("litellm"):
         return _litellm(options, load, *share_of(quota, options))
     if name.startswith("aiolimiter"):
@@ -102,6 +104,33 @@ def _litellm(options: dict[str, Any], load: Load, requests: float, tokens: float
     return ask
 
 
+def _litellm_budget(options: dict[str, Any], load: Load) -> Ask:
+    """LiteLLM's router with a budget for its only provider, kept per process, as without Redis."""
+    import litellm
+
+    litellm.suppress_debug_info = True
+    litellm.turn_off_message_logging = True
+    parts = options["workers"] if options["limiter"].endswith("-share") else 1
+    parameters = {
+        "model": f"azure/{DEPLOYMENT}",
+        "api_base": options["endpoint"],
+        "api_key": "bench",
+        "api_version": API_VERSION,
+    }
+    router = litellm.Router(
+        model_list=[
+            {"model_name": DEPLOYMENT, "litellm_params": parameters, "model_info": {"base_model": f"azure/{MODEL}"}}
+        ],
+        provider_budget_config={"azure": {"budget_limit": float(options["budget_usd"]) / parts, "time_period": "1d"}},
+        num_retries=0,
+    )
+
+    async def ask(prompt: Prompt) -> object:
+        return await router.acompletion(model=DEPLOYMENT, messages=prompt.messages, max_tokens=load.max_tokens)
+
+    return ask
+
+
 class Worker:
     """Slots that each take up one request after another, or requests that arrive by themselves."""
 
@@ -113,6 +142,7 @@ class Worker:
         self._send = make_asking(options)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._is_budget_used_up = False
 
     async def run(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stopping.set)
@@ -135,11 +165,16 @@ class Worker:
     def _start(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._is_budget_used_up and not self._tasks:
+            self._journal.write("stopped")
 
     async def _slot(self, at: float) -> None:
         await asyncio.sleep(at - time.monotonic())
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._is_budget_used_up:
             await self._ask(self._prompts.next())
 
     async def _arrivals(self, at: float, per_second: float) -> None:
@@ -156,6 +191,7 @@ class Worker:
             await self._send(prompt)
         except Exception as error:  # every client has errors of its own
             outcome = type(error).__name__
+            self._is_budget_used_up = self._options["budget_usd"] is not None and "budget" in str(error).lower()
             self._journal.write("lost", error=repr(error)[:300])
         content = digest(DEPLOYMENT, prompt.messages)
         self._journal.write("row", content=content, asked=began, outcome=outcome, flow="")

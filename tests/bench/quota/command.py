@@ -10,14 +10,16 @@ from datetime import UTC, datetime
 
 from assay.local.processes import terminated_as_interrupted
 
-from . import faults, sharing, steady
+from . import faults, lengths, money, sharing, steady
 from .fleet import machine
 from .options import Options
 from .progress import expect, say
 from .results import Result, table
+from .runs import OURS
 from .stage import ROOT
 
 MINUTES, FULL_MINUTES = 1.5, 5.0
+WORKERS = "1,4,16"
 START_SECONDS = 6.0
 START_SECONDS_PER_WORKER = 0.6
 
@@ -33,7 +35,7 @@ class Measurement:
 def _cells(options: Options) -> float:
     """Every quota with every number of workers."""
     starts = sum(START_SECONDS + START_SECONDS_PER_WORKER * workers for workers in options.workers)
-    return len(options.quotas) * (starts + len(options.workers) * options.seconds)
+    return len(options.quotas) * len(options.limiters) * (starts + len(options.workers) * options.seconds)
 
 
 def _virtual(name: str) -> Callable[[Options], Iterator[Result]]:
@@ -76,6 +78,9 @@ MEASUREMENTS = {
     "A14": Measurement(sharing.drain, _by_length(60, 60)),
     "A15": Measurement(_virtual("properties"), _by_length(90, 90)),
     "A16": Measurement(_virtual("cost"), _by_length(5, 10)),
+    "B1": Measurement(money.overshoot, _by_length(380, 470)),
+    "B2": Measurement(lengths.answer_limits, lengths.seconds),
+    "B3": Measurement(money.cost, lambda options: options.seconds + START_SECONDS),
     "baselines": Measurement(steady.baselines, lambda options: len(options.baselines) * _cells(options)),
 }
 
@@ -105,10 +110,13 @@ def _steps(chosen: argparse.Namespace) -> list[tuple[str, Options]]:
     """What to run in which order, each with its own options."""
     options = Options(
         quotas=chosen.quota.split(","),
-        workers=[int(part) for part in chosen.workers.split(",")],
+        workers=[int(part) for part in (chosen.workers or WORKERS).split(",")],
         seconds=60 * (chosen.minutes or (FULL_MINUTES if chosen.full else MINUTES)),
         baselines=chosen.baselines.split(","),
+        limiters=chosen.limiters.split(","),
         is_full=chosen.full,
+        seconds_chosen=chosen.minutes is not None,
+        workers_chosen=chosen.workers is not None,
     )
     if chosen.measurements:
         return [(name, options) for name in chosen.measurements]
@@ -118,9 +126,9 @@ def _steps(chosen: argparse.Namespace) -> list[tuple[str, Options]]:
 
 
 def _selection(options: Options) -> list[tuple[str, Options]]:
-    """What `make bench-quota` runs: something of everything, in half an hour."""
+    """What `make bench-quota` runs: something of nearly everything, in forty minutes."""
     small = replace(options, quotas=["S"], workers=[4], told=[True])
-    names = ["A4", "A6", "A7", "A14", "A8", "A3-virtual", "A10", "A12", "A16", "baselines"]
+    names = ["A4", "A6", "A7", "A14", "A8", "A3-virtual", "A10", "A12", "A16", "B1", "B3", "baselines"]
     return [("A1", options), ("A2", replace(options, workers=[4])), *((name, small) for name in names)]
 
 
@@ -142,8 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("measurements", nargs="*", choices=[*MEASUREMENTS, []], metavar="NAME", help=", ".join(MEASUREMENTS))
     add("--minutes", type=float, help=f"length of each even run; default {MINUTES:g}, with --full {FULL_MINUTES:g}")
-    add("--workers", default="1,4,16", help="numbers of worker processes")
+    add("--workers", help=f"numbers of worker processes; default {WORKERS}")
     add("--quota", default="S,L", help="S: 600 RPM, 100k TPM; L: 10,000 RPM, 2M TPM")
     add("--baselines", default=",".join(steady.USUAL_BASELINES), help="which of: " + ", ".join(steady.BASELINES))
+    add("--limiters", default="blob_lease", help="for A1, which of: " + ", ".join(OURS))
     add("--full", action="store_true", help="all measurements, with the lengths and repeats of the design")
     return parser

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
 
-DEPLOYMENT = "chat"
+# Named as its model, so that everybody knows its price before the first answer.
+DEPLOYMENT = "gpt-4o-mini"
+MODEL = "gpt-4o-mini-2024-07-18"
 API_VERSION = "2024-10-21"
 FEWEST_SLOTS = 16
 SECONDS_BEFORE_FIRST_TOKEN = 0.4
@@ -38,6 +40,7 @@ QUOTAS = {
         BenchQuota("S", 600, 100_000),
         BenchQuota("M", 2_400, 400_000),
         BenchQuota("L", 10_000, 2_000_000),
+        BenchQuota("loose", 100_000, 100_000_000),
     )
 }
 
@@ -84,6 +87,8 @@ LOADS = {
     load.name: load
     for load in (
         Load("chat", 480, 0.45, 140, 0.7, 400),
+        Load("chat-800", 480, 0.45, 140, 0.7, 800),
+        Load("chat-1000", 480, 0.45, 140, 0.7, 1_000),
         Load("short", 45, 0.3, 12, 0.5, 32),
         Load("long", 6_000, 0.8, 600, 0.7, 2_000),
     )

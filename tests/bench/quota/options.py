@@ -16,5 +16,8 @@ class Options:
     workers: Sequence[int]
     seconds: float
     baselines: Sequence[str]
+    limiters: Sequence[str] = ("blob_lease",)
     told: Sequence[bool] = (True, False)
     is_full: bool = False
+    seconds_chosen: bool = False
+    workers_chosen: bool = False

@@ -5,33 +5,40 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import fields
-from typing import Any
+from functools import partial
 
 from assay.execution.asking import Asker
 from assay.execution.routes import Route
 from assay.llm.base import ChatModel
 from assay.llm.pricing import load_prices
+from assay.middleware.answer_limits import AnswerLimits
+from assay.middleware.base import Ask
 from assay.quota.base import Limiter
+from assay.quota.budget import Budget, NoBudget
+from assay.quota.estimate import TokenEstimator
 from assay.telemetry import Telemetry
 
 from .loads import DEPLOYMENT
 
 ATTEMPTS_LIMIT = 6
+_NO_BUDGET = NoBudget()
 
 
-def make_asker(model: ChatModel, limiter: Limiter, telemetry: Telemetry) -> Asker:
-    """Asks one deployment, without a fallback and without a budget."""
-    route = Route(DEPLOYMENT, DEPLOYMENT, model, limiter)
-    where: dict[str, Any] = {"route": route}
-    if any(field.name == "ladder" for field in fields(Asker)):
-        where = {"ladder": ((route,),)}
+def make_asker(model: ChatModel, limiter: Limiter, telemetry: Telemetry, budget: Budget = _NO_BUDGET) -> Asker:
+    """Asks one deployment, without a fallback."""
+    route = Route(DEPLOYMENT, DEPLOYMENT, model, limiter, TokenEstimator(DEPLOYMENT, telemetry))
     return Asker(
-        **where,
+        ladder=((route,),),
         prices=load_prices(),
+        budget=budget,
         attempts_limit=ATTEMPTS_LIMIT,
         clock=time.monotonic,
         sleep=asyncio.sleep,
         random=random.random,
         telemetry=telemetry,
     )
+
+
+def with_answer_limits(ask: Ask, telemetry: Telemetry) -> Ask:
+    """Asks with the lower `max_tokens` that the answers suggest, as a run's chain does by default."""
+    return partial(AnswerLimits(telemetry, {DEPLOYMENT}).answer, ask=ask)

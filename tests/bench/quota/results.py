@@ -24,16 +24,23 @@ COLUMNS = (
     "bounds",
 )
 NOTHING = "-"
+ROW_FIGURES = {"utilisation", "budget_overshoot"}
+"""A measurement that has one of them is a row of the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One figure and what it may be. A figure that could not be measured keeps no bound."""
+    """One figure and what it may be; without `least` and `most` it is only told. One that was not seen keeps no bound.
+
+    `target` says what the product is to reach in long runs. `not_judged` is why the figure proves nothing here.
+    """
 
     name: str
     value: float | None
     least: float | None = None
     most: float | None = None
+    target: str = ""
+    not_judged: str = ""
 
     @property
     def is_kept(self) -> bool:
@@ -41,10 +48,19 @@ class Bound:
             return False
         return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
 
+    @property
+    def is_missed(self) -> bool:
+        return not self.is_kept and not self.not_judged
+
+    @property
+    def verdict(self) -> str:
+        return "not judged" if self.not_judged else "kept" if self.is_kept else "missed"
+
     def __str__(self) -> str:
         limits = [f"{sign} {limit:g}" for sign, limit in ((">=", self.least), ("<=", self.most)) if limit is not None]
         found = "not seen" if self.value is None else f"{self.value:.4g}"
-        return f"{self.name} {found} ({' and '.join(limits)})"
+        known = "; ".join(part for part in (" and ".join(limits), self.target, self.not_judged) if part)
+        return f"{self.name} {found} ({known})" if known else f"{self.name} {found}"
 
 
 @dataclass(frozen=True)
@@ -59,11 +75,19 @@ class Result:
 
     @property
     def is_kept(self) -> bool:
-        return all(bound.is_kept for bound in self.bounds)
+        """Whether no bound was missed; those that could not be judged do not count."""
+        return not any(bound.is_missed for bound in self.bounds)
 
     def as_json(self) -> str:
         bounds = [
-            {"name": each.name, "value": each.value, "least": each.least, "most": each.most, "kept": each.is_kept}
+            {
+                "name": each.name,
+                "value": each.value,
+                "least": each.least,
+                "most": each.most,
+                "target": each.target,
+                "verdict": each.verdict,
+            }
             for each in self.bounds
         ]
         line = {"measurement": self.measurement, "how": self.how, **self.figures, **self.notes}
@@ -90,23 +114,27 @@ class Result:
         ]
 
     def _verdict(self) -> str:
-        missed = [str(bound) for bound in self.bounds if not bound.is_kept]
+        missed = [str(bound) for bound in self.bounds if bound.is_missed]
         if missed:
             return "missed: " + "; ".join(missed)
+        unknown = [bound.name for bound in self.bounds if bound.not_judged]
+        if unknown:
+            return "not judged: " + ", ".join(unknown)
         return "kept" if self.bounds else NOTHING
 
 
 def table(results: Iterable[Result]) -> str:
     """The Markdown table of all that ran in processes, and a list of what was measured otherwise."""
     results = list(results)
-    rows = [each.as_row() for each in results if "utilisation" in each.figures]
+    rows = [each.as_row() for each in results if not ROW_FIGURES.isdisjoint(each.figures)]
     lines = ["| " + " | ".join(cells) + " |" for cells in [list(COLUMNS), ["---"] * len(COLUMNS), *rows]]
     others = [f"* {each.measurement} ({each.how}): {_sentence(each)}" for each in results if each.bounds]
     return "\n".join([*(lines if rows else []), "", *others, ""])
 
 
 def _sentence(result: Result) -> str:
-    bounds = "; ".join(f"{bound}{'' if bound.is_kept else ' MISSED'}" for bound in result.bounds)
+    marks = {"kept": "", "missed": " MISSED", "not judged": " NOT JUDGED"}
+    bounds = "; ".join(f"{bound}{marks[bound.verdict]}" for bound in result.bounds)
     named = [result.figures.get(name) for name in ("limiter", "quota", "load", "case")]
     about = ", ".join(str(value) for value in named if value is not None)
     workers = result.figures.get("workers")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from .environment import baseline_command
@@ -16,7 +17,7 @@ from .progress import say
 from .scoring import Arrival, Limits, Score, Span, percentile, score, waits
 from .stage import Stage, cost_usd, open_stage, wait_until
 
-OURS = ("blob_lease", "none")
+OURS = ("blob_lease", "window", "adaptive", "none")
 ESTIMATE_ERROR = 0.02
 LEAD_SECONDS = 1.0
 SETTLE_SECONDS = 0.3
@@ -24,7 +25,7 @@ WATCH_SECONDS = 1.0
 LONGEST_WARM_UP = 60.0
 SHORTEST_WARM_UP = 30.0
 TOKEN_WINDOW = 60.0
-NOT_LOST = ("answered", "cancelled", "LimiterDrained")
+NOT_LOST = ("answered", "cancelled", "stopped", "LimiterDrained")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,8 @@ class RunPlan:
     """What to run. `load_share` None: as much as can be; else Poisson arrivals at this part of the quota.
 
     `schedule` is the emulator's, `cuts` what it does to the limits: (from, to, factor) in seconds of the load.
-    `orders` gives the workers other work than that.
+    `slots` None: three times what the quota needs.
+    `orders` gives the workers other work than that. `faults` are the emulator's shares of what goes wrong.
     """
 
     quota: BenchQuota
@@ -45,6 +47,10 @@ class RunPlan:
     cuts: Sequence[tuple[float, float, float]] = ()
     orders: Callable[[Play], None] | None = None
     is_disturbed: bool = False
+    faults: Mapping[str, float] = field(default_factory=dict)
+    budget_usd: Decimal | None = None
+    adaptive_max_tokens: bool = False
+    slots: int | None = None
     seed: int = 1
 
     @property
@@ -93,6 +99,7 @@ class Play:
         names = numbered(count, first=len(self.fleet.workers))
         self.fleet.start(self.command, self.options, self.stage.folder, names)
         joined = self.fleet.workers[-count:]
+        self.stage.survivor.will_end(*(worker.process.pid for worker in joined))
         self.notes["joined_at"] = time.monotonic() + SETTLE_SECONDS
         self.fleet.order(joined, do="saturate", at=self.notes["joined_at"])
         return names
@@ -115,6 +122,7 @@ class Measured:
     unhandled: int
     rows: dict[str, int]
     leases_left: int | None
+    bill: dict[str, Any]
     fleet: Fleet
     notes: dict[str, Any]
 
@@ -162,7 +170,7 @@ class Measured:
 @contextmanager
 def played(plan: RunPlan, meanwhile: Callable[[Play], None] = lambda _: None) -> Iterator[Measured]:
     """Runs a plan to its end and scores it; the workers' logs are there as long as the block runs."""
-    with open_stage(plan.load, plan.quota, plan.schedule) as stage, open_fleet() as fleet:
+    with open_stage(plan.load, plan.quota, plan.schedule, plan.faults) as stage, open_fleet() as fleet:
         say(f"{plan.limiter}, {plan.workers} workers, quota {plan.quota.name}, {plan.load.name}: starting")
         play = _start(plan, stage, fleet)
         log_sizes = [stage.storage_log_size()]
@@ -211,11 +219,14 @@ def _start(plan: RunPlan, stage: Stage, fleet: Fleet) -> Play:
         "quota": plan.quota.name,
         "limiter": plan.limiter,
         "workers": plan.workers,
-        "slots": plan.load.slots(plan.quota, plan.workers),
+        "slots": plan.slots or plan.load.slots(plan.quota, plan.workers),
         "estimate_error": ESTIMATE_ERROR,
+        "adaptive_max_tokens": plan.adaptive_max_tokens,
+        "budget_usd": None if plan.budget_usd is None else str(plan.budget_usd),
         "seed": plan.seed,
     }
     fleet.start(command, options, stage.folder, numbered(plan.workers))
+    stage.survivor.will_end(*(worker.process.pid for worker in fleet.workers))
     return Play(plan, stage, fleet, time.monotonic() + LEAD_SECONDS, command, options)
 
 
@@ -259,6 +270,7 @@ def _score(play: Play, log_sizes: Sequence[int], cpu: dict[str, float]) -> Measu
         unhandled=play.fleet.unhandled(),
         rows=rows,
         leases_left=stage.leased() if plan.limiter == "blob_lease" else None,
+        bill=stage.bill(),
         fleet=play.fleet,
         notes=play.notes,
     )

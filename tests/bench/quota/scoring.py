@@ -21,7 +21,10 @@ OK, TOO_MANY = 200, 429
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request that reached the emulator. `status` None: not answered, or not yet."""
+    """One request that reached the emulator. `status` None: not answered, or not yet.
+
+    `answer_tokens` were billed; with as many as `max_tokens` the answer was cut, or is as if it were.
+    """
 
     at: float
     tokens: int
@@ -29,6 +32,8 @@ class Arrival:
     content: str | None
     answered_at: float | None
     admitted: bool
+    answer_tokens: int = 0
+    max_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ def _parsed(line: str) -> dict[str, Any] | None:
 def _arrival(received: Mapping[str, Any], answered: Mapping[str, Any] | None) -> Arrival:
     status = answered["status"] if answered else None
     is_down = answered is not None and answered["verdict"] == "down"
+    prompt, _, answer = (answered and answered.get("billed")) or (0, 0, 0)
     return Arrival(
         at=received["t"],
         tokens=received["charge"] or 0,
@@ -100,6 +106,8 @@ def _arrival(received: Mapping[str, Any], answered: Mapping[str, Any] | None) ->
         content=received["content"],
         answered_at=answered["t"] if answered else None,
         admitted=received["charge"] is not None and status != TOO_MANY and not is_down,
+        answer_tokens=answer,
+        max_tokens=(received["charge"] or 0) - prompt if prompt else 0,
     )
 
 
@@ -210,6 +218,16 @@ def longest_gap(arrivals: Sequence[Arrival], span: Span) -> Span:
 def seconds_below(found: Sequence[tuple[float, float]], wanted: float, since: float) -> float:
     """Seconds from `since` until the load is as large as wanted for good: 0 when it never was smaller."""
     return max((at - since for at, rate in found if at >= since and rate < wanted), default=0.0)
+
+
+def whole_answers(arrivals: Sequence[Arrival], max_tokens: int, span: Span) -> int:
+    """Answers of a span that a caller can use: those that no limit below its own `max_tokens` has cut."""
+    return sum(each.status == OK and span.holds(each.at) and not is_cut(each, max_tokens) for each in arrivals)
+
+
+def is_cut(arrival: Arrival, max_tokens: int) -> bool:
+    """Whether a limit below `max_tokens` has cut the answer."""
+    return arrival.max_tokens < max_tokens and arrival.answer_tokens >= arrival.max_tokens
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:

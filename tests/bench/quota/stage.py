@@ -19,11 +19,11 @@ from urllib.request import Request, urlopen
 from azure.storage.blob import BlobServiceClient
 
 from assay.local.azurite import Azurite, count_requests, start_azurite
-from assay.local.emulator_config import Deployment
 from assay.local.stack import running_child
 
-from .loads import DEPLOYMENT, BenchQuota, Load
+from .loads import DEPLOYMENT, MODEL, BenchQuota, Load
 from .scoring import Arrival, read_arrivals
+from .survivor import Survivor, open_survivor
 
 ROOT = Path(__file__).resolve().parents[3]
 QUOTA_CONTAINER = "quota"
@@ -42,6 +42,7 @@ class Stage:
     azurite: Azurite
     endpoint: str
     emulator_pid: int
+    survivor: Survivor
 
     @property
     def storage(self) -> str:
@@ -51,6 +52,11 @@ class Stage:
         """What the emulator has logged so far."""
         with (self.folder / "arrivals.jsonl").open(encoding="utf-8") as lines:
             return read_arrivals(lines)
+
+    def bill(self) -> dict[str, Any]:
+        """What the service bills by its own account: `usd` and `requests`, and the `unseen` part of both."""
+        with urlopen(f"{self.endpoint}/_emulator", timeout=10) as answer:
+            return dict(json.load(answer)["bill"])
 
     def start_schedule(self) -> None:
         """Plays the emulator's schedule of cuts and faults from its beginning."""
@@ -92,22 +98,27 @@ class Stage:
 
 
 @contextmanager
-def open_stage(load: Load, quota: BenchQuota, schedule: Sequence[Mapping[str, Any]] = ()) -> Iterator[Stage]:
-    """Starts storage and service in a new folder on the memory disk, and ends and removes both."""
+def open_stage(
+    load: Load, quota: BenchQuota, schedule: Sequence[Mapping[str, Any]] = (), faults: Mapping[str, float] | None = None
+) -> Iterator[Stage]:
+    """Starts storage and service in a new folder on the memory disk, and ends and removes both, whatever happens."""
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="assay-bench-", dir=memory if memory.is_dir() else None))
     with ExitStack() as parts:
         parts.callback(shutil.rmtree, folder, ignore_errors=True)
+        survivor = parts.enter_context(open_survivor(folder))
         (folder / "logs").mkdir()
-        (folder / "emulator.json").write_text(json.dumps(_emulator(load, quota, schedule)))
+        (folder / "emulator.json").write_text(json.dumps(_emulator(load, quota, schedule, faults or {})))
         azurite = start_azurite(folder / "azurite", ROOT / "tools" / "azurite", folder / "storage.log")
         parts.callback(azurite.stop)
+        survivor.will_end(azurite.process.pid)
         # A stopped process does not hear SIGTERM.
         parts.callback(_continue, azurite.process.pid)
         command = ["-m", "assay.local.openai_emulator", "--config", str(folder / "emulator.json")]
         command += ["--log", str(folder / "arrivals.jsonl")]
         pid, port = parts.enter_context(running_child(folder, "emulator", command, {}))
-        yield Stage(folder, azurite, f"http://127.0.0.1:{port}", pid)
+        survivor.will_end(pid)
+        yield Stage(folder, azurite, f"http://127.0.0.1:{port}", pid, survivor)
 
 
 def _continue(pid: int) -> None:
@@ -117,16 +128,22 @@ def _continue(pid: int) -> None:
         return
 
 
-def _emulator(load: Load, quota: BenchQuota, schedule: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    deployment: dict[str, Any] = {
-        "model": "gpt-4o-mini-2024-07-18",
+def _emulator(
+    load: Load, quota: BenchQuota, schedule: Sequence[Mapping[str, Any]], faults: Mapping[str, float]
+) -> dict[str, Any]:
+    deployment = {
+        "model": MODEL,
         "requests_per_minute": quota.requests,
         "tokens_per_minute": quota.tokens,
         "latency_ms": {"median": 1000 * load.median_seconds, "sigma": LATENCY_SIGMA},
+        "answer_tokens": {"median": load.answer_median, "sigma": load.answer_sigma},
     }
-    if "answer_tokens" in Deployment.model_fields:
-        deployment["answer_tokens"] = {"median": load.answer_median, "sigma": load.answer_sigma}
-    return {"seed": 1, "deployments": {DEPLOYMENT: deployment}, "schedule": list(schedule)}
+    return {
+        "seed": 1,
+        "deployments": {DEPLOYMENT: deployment},
+        "faults": dict(faults),
+        "schedule": list(schedule),
+    }
 
 
 def cpu_seconds(pid: int) -> float:

@@ -14,22 +14,29 @@ import sys
 import time
 from collections import Counter
 from contextvars import ContextVar
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from assay.execution.journal import journal
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import ChatMessage, ChatRequest
-from assay.middleware.base import Question, Unanswered
+from assay.middleware.base import Ask, Question, Unanswered
+from assay.quota.adaptive import AdaptiveLimiter
 from assay.quota.base import Charge, Limiter, Permit, Quota
+from assay.quota.budget import BudgetUsedUp
 from assay.quota.limiter import BlobLeaseLimiter, LimiterDrained
 from assay.quota.none import NoLimiter
+from assay.quota.tranches import TrancheBudget
+from assay.quota.window import WindowLimiter
 from assay.storage.azure import AzureStorage
 
 from .journal import Journal, read_orders
 from .loads import API_VERSION, DEPLOYMENT, LOADS, QUOTAS, Prompt, Prompts, content_digest
-from .questions import make_asker
+from .questions import make_asker, with_answer_limits
 
 DRAIN_SECONDS = 25.0
+RUN = "bench"
 
 
 # Which request a permit is for; the limiter's port has no place for it.
@@ -104,9 +111,11 @@ class Worker:
         self._model = AzureOpenAIChat(options["endpoint"], API_VERSION, api_key="bench", connections=slots + 8)
         error = options["estimate_error"]
         self._limiter = NotingLimiter(self._make_limiter(), self._journal, error, self._noise)
-        self._ask = make_asker(self._model, self._limiter, self._telemetry)  # type: ignore[arg-type]
+        self._budget = self._make_budget()
+        self._ask = self._make_ask()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unhandled = 0
+        self._is_budget_used_up = False
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -144,10 +153,12 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() and not isinstance(task.exception(), LimiterDrained):
             self._note_unhandled(repr(task.exception()))
+        if self._is_budget_used_up and not self._tasks:
+            self._journal.write("stopped")
 
     async def _slot(self, at: float) -> None:
         await asyncio.sleep(at - time.monotonic())
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._is_budget_used_up:
             await self._row(self._prompts.next(), "")
 
     async def _arrivals(self, at: float, per_second: float) -> None:
@@ -167,24 +178,46 @@ class Worker:
         _asking.set(content)
         request = ChatRequest(DEPLOYMENT, (ChatMessage("user", prompt.text),), self._load.max_tokens)
         outcome = "answered"
-        try:
-            await self._ask(Question("bench", flow, "answer", "row", request))
-        except (Unanswered, LimiterDrained) as error:
-            outcome = type(error).__name__
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        finally:
-            self._journal.write("row", content=content, asked=began, outcome=outcome, flow=flow)
+        with journal() as kept:
+            try:
+                await self._ask(Question(RUN, flow, "answer", "row", request))
+            except (Unanswered, LimiterDrained) as error:
+                outcome = type(error).__name__
+            except BudgetUsedUp:
+                outcome, self._is_budget_used_up = "stopped", True
+            except asyncio.CancelledError:
+                outcome = "cancelled"
+                raise
+            finally:
+                cost = kept.spent.cost_usd
+                self._journal.write("row", content=content, asked=began, outcome=outcome, flow=flow, cost_usd=cost)
+
+    def _make_ask(self) -> Ask:
+        budget = {} if self._budget is None else {"budget": self._budget}
+        ask = make_asker(self._model, self._limiter, self._telemetry, **budget)  # type: ignore[arg-type]
+        return with_answer_limits(ask, self._telemetry) if self._options["adaptive_max_tokens"] else ask
+
+    def _make_budget(self) -> TrancheBudget | None:
+        limit = self._options["budget_usd"]
+        if limit is None:
+            return None
+        clock = time.monotonic
+        terms = (Decimal(limit), "enforce", clock, asyncio.sleep, self._telemetry)
+        return TrancheBudget(self._storage, RUN, self._options["worker"], *terms)  # type: ignore[arg-type]
 
     def _make_limiter(self) -> Limiter:
-        if self._options["limiter"] == "none":
+        kind, one = self._options["limiter"], QUOTAS[self._options["quota"]]
+        quota = Quota(one.requests, one.tokens)
+        if kind == "none":
             return NoLimiter()
-        quota = QUOTAS[self._options["quota"]]
+        if kind == "window":
+            return WindowLimiter(DEPLOYMENT, quota, telemetry=self._telemetry)
+        if kind == "adaptive":
+            return AdaptiveLimiter(DEPLOYMENT, telemetry=self._telemetry)
         return BlobLeaseLimiter(
             self._storage,
             DEPLOYMENT,
-            Quota(quota.requests, quota.tokens),
+            quota,
             self._options["worker"],
             telemetry=self._telemetry,
             mean_charge_tokens=round(self._load.mean_charge),
@@ -196,6 +229,8 @@ class Worker:
         await self._limiter.drain()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
+        if self._budget is not None:
+            await self._budget.drain()
         await self._model.close()
         await self._storage.close()
         self._journal.write(

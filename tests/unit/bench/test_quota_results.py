@@ -46,7 +46,7 @@ def test_one_missed_bound_is_enough() -> None:
     result = Result("A1", FIGURES, [Bound("x", 1.0, most=2.0), Bound("y", 3.0, most=2.0)])
     line = json.loads(result.as_json())
     assert line["ok"] is False
-    assert [each["kept"] for each in line["bounds"]] == [True, False]
+    assert [each["verdict"] for each in line["bounds"]] == ["kept", "missed"]
     assert line["utilisation"] == 0.9745
 
 
@@ -61,3 +61,30 @@ def test_the_table_has_a_row_for_each_run_and_a_line_for_each_verdict() -> None:
     assert rows[2].startswith("| A1 | blob_lease | S, chat | 4 | 97.5 | 0.12 | +50.0 / +2.0 / -1.0 |")
     assert "* A15 (virtual time): properties: failed 1 (<= 0) MISSED" in text
     assert "sdk" not in "".join(line for line in text.splitlines() if line.startswith("*"))
+
+
+@pytest.mark.parametrize("value", [0.99, 0.5, None])
+def test_what_is_too_short_to_judge_neither_passes_nor_fails(value: float | None) -> None:
+    """Whatever the figure is: it proves nothing, and the row says so instead of `kept`."""
+    result = Result(
+        "A1", FIGURES, [Bound("util", value, least=0.9, not_judged="too short: 30 s"), Bound("x", 1, most=1)]
+    )
+    assert result.is_kept
+    assert result.as_row()[-1] == "not judged: util"
+    assert [each["verdict"] for each in json.loads(result.as_json())["bounds"]] == ["not judged", "kept"]
+    assert "too short: 30 s) NOT JUDGED" in table([result])
+
+
+def test_a_bound_names_its_target_and_a_figure_without_limits_is_only_told() -> None:
+    """A run that is held to less than the target shows it."""
+    assert str(Bound("util", 0.968, least=0.96, target="target 0.97")) == "util 0.968 (>= 0.96; target 0.97)"
+    assert str(Bound("unspent", 0.5)) == "unspent 0.5"
+    assert Bound("unspent", 0.5).verdict == "kept"
+
+
+def test_a_budget_is_a_row_without_utilisation() -> None:
+    """Its other columns are dashes."""
+    result = Result("B1", {"limiter": "budget", "budget_overshoot": "0 USD"}, [Bound("overshoot", 0, most=0)])
+    (row,) = [line for line in table([result]).splitlines() if line.startswith("| B1")]
+    assert row.endswith("| 0 USD | kept |")
+    assert row.count(" - ") >= 8

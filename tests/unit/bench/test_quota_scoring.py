@@ -23,6 +23,7 @@ from bench.quota.scoring import (
     seconds_until_rate,
     utilisation,
     waits,
+    whole_answers,
     worst_windows,
 )
 
@@ -174,3 +175,28 @@ def test_chat_is_bound_by_tokens_and_short_by_requests() -> None:
     """What the names of the measurements say."""
     assert LOADS["chat"].binding_axis(QUOTAS["S"]) == LOADS["chat"].binding_axis(QUOTAS["L"]) == "tokens"
     assert LOADS["short"].binding_axis(QUOTAS["S"]) == LOADS["short"].binding_axis(QUOTAS["L"]) == "requests"
+
+
+def test_an_answer_that_a_lower_limit_cut_is_no_whole_one() -> None:
+    """One that reached the suite's own limit is, as it is without lower limits; refused and later ones are not."""
+    answers = [
+        Arrival(0.0, 180, 200, "whole", 1.0, True, answer_tokens=70, max_tokens=80),
+        Arrival(1.0, 180, 200, "cut", 2.0, True, answer_tokens=80, max_tokens=80),
+        Arrival(2.0, 500, 200, "cut", 3.0, True, answer_tokens=400, max_tokens=400),
+        Arrival(3.0, 500, 429, "refused", 3.0, False, max_tokens=400),
+        Arrival(9.0, 180, 200, "later", 10.0, True, answer_tokens=10, max_tokens=80),
+    ]
+    assert whole_answers(answers, 400, Span(0.0, 5.0)) == 2
+
+
+def test_the_log_tells_the_limit_of_a_request_and_the_length_of_its_answer() -> None:
+    """The limit is what was charged beyond the prompt; what was never billed has neither."""
+    received = {"event": "received", "t": 1.0, "content": "one", "charge": 500}
+    answered = {"event": "answered", "t": 2.0, "status": 200, "verdict": "answered"}
+    lines = [
+        line(id=1, **received),
+        line(id=1, **answered, billed=[100, 0, 250]),
+        line(id=2, **received),
+        line(id=2, **answered, billed=None),
+    ]
+    assert [(each.max_tokens, each.answer_tokens) for each in read_arrivals(lines)] == [(400, 250), (0, 0)]
