@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from assay.errors import UserError
 from assay.execution.asking import Asker
 from assay.execution.routes import Route, ladder_of
+from assay.execution.stop_bell import StopBell
 from assay.llm.base import ChatModel
 from assay.llm.failing import with_failures
 from assay.llm.pricing import load_prices
@@ -55,6 +56,7 @@ class Deployments:
         self._models: dict[str, ChatModel] = {}
         self._routes: dict[tuple[str, Quota | None, str], Route] = {}
         self._budgets: dict[str, TrancheBudget] = {}
+        self._stop_bells: dict[str, StopBell] = {}
 
     async def asker(self, run: str, suite: Suite, experiment: Experiment) -> Asker:
         """What asks the questions of one experiment of a run. Raises UserError when a setting is missing or wrong."""
@@ -69,6 +71,7 @@ class Deployments:
             sleep=asyncio.sleep,
             random=random.random,
             telemetry=self._telemetry,
+            stop_bell=self._stop_bells.setdefault(run, StopBell()),
         )
 
     def charged(self, suite: Suite) -> frozenset[str]:

@@ -16,6 +16,7 @@ from assay.execution.course import course_here
 from assay.execution.retry import RetryDecision, Step, decide_retry
 from assay.execution.routes import Ladder, Route
 from assay.execution.sending import RouteShut, Sending
+from assay.execution.stop_bell import StopBell
 from assay.execution.stop_reasons import StopReasons
 from assay.llm.base import ChatAnswer, ModelError
 from assay.llm.pricing import PriceTable
@@ -35,7 +36,8 @@ class Asker:
     """Asks the routes of one experiment of one run, with retries and fallbacks; an `Ask` of `middleware/base.py`.
 
     `priced_as` names the model that a deployment is taken to run, before its answers do.
-    `on_exhausted` is called with every question that stays without an answer; an error in it harms nothing.
+    `on_exhausted` is called with every question that stays without an answer; an error in it harms nothing. All askers
+    of a run share its `stop_bell`.
     """
 
     ladder: Ladder
@@ -49,6 +51,7 @@ class Asker:
     budget: Budget = field(default_factory=NoBudget)
     on_exhausted: Callable[[Question, Unanswered], None] = _unheard
     stop_reasons: StopReasons = field(default_factory=StopReasons)
+    stop_bell: StopBell = field(default_factory=StopBell)
 
     @cached_property
     def sending(self) -> Sending:
@@ -59,13 +62,18 @@ class Asker:
         """The answer, every attempt in order (the last one is the answer's), the seconds spent waiting for permits.
 
         Raises Unanswered when the taxonomy allows no further attempt, RunStopped when it says that no other question
-        would fare better, or the budget is used up; what a limiter raises when it is drained passes.
+        would fare better, or the budget is used up, or while it waits another one found that; what a limiter raises
+        when it is drained passes.
         """
         asking = _Asking(self, question)
         try:
-            return await asking.reply()
-        except ModelError as error:
-            raise self._ended(asking, error) from error
+            try:
+                return await asking.reply()
+            except ModelError as error:
+                raise self._ended(asking, error) from error
+        except RunStopped as stopped:
+            self.stop_bell.ring(asking.ring, stopped)
+            raise
 
     def _ended(self, asking: "_Asking", error: ModelError) -> Unanswered | RunStopped:
         reference, question = asking.attempts[-1].deployment, asking.question
@@ -92,6 +100,7 @@ class _Asking:
         self._decision = RetryDecision(Step.AGAIN)
         self._course = course_here()
         self.question = question
+        self.ring = asker.stop_bell.ring_now
         self.attempts: list[Attempt] = []
         self.quota_wait_seconds = 0.0
         self.wasted = NOTHING_SPENT
@@ -104,9 +113,9 @@ class _Asking:
             if not self._may_go_on(error):
                 raise
         # Made only now: setting the loop up costs more than all else that is done for a question answered at once.
-        await self._asker.sleep(self._decision.wait_seconds)
+        await self._rest(self._decision.wait_seconds)
         retrying = AsyncRetrying(
-            sleep=self._asker.sleep,
+            sleep=self._rest,
             retry=retry_if_exception(self._may_go_on),
             wait=self._seconds_to_wait,
             reraise=True,
@@ -123,13 +132,14 @@ class _Asking:
     async def _attempt(self) -> Reply:
         """One attempt; a failure is decided on, recorded and raised."""
         while True:
+            self.ring.check()
             route = await self._route()
             request = self.question.request
             if request.deployment != route.deployment:
                 request = replace(request, deployment=route.deployment)
             try:
                 answer, spent = await self._asker.sending.send(
-                    route, request, self._choosing.charge(route), self._waited
+                    route, request, self._choosing.charge(route), self._waited, self.ring
                 )
             except RouteShut:
                 continue
@@ -144,7 +154,11 @@ class _Asking:
             route, seconds = self._choosing.choose(self._asker.clock())
             if seconds <= 0:
                 return route
-            await self._asker.sleep(seconds)
+            await self._rest(seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        """Waits, unless the run is stopped: what nobody can answer must not hold a place until its waits are over."""
+        await self.ring.rest(self._asker.sleep(seconds))
 
     def _waited(self, seconds: float) -> None:
         self.quota_wait_seconds += seconds

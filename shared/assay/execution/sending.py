@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from assay.execution.routes import Route
+from assay.execution.stop_bell import Ring
 from assay.llm.base import ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.llm.pricing import Price, PriceTable
@@ -23,7 +24,7 @@ _THROTTLINGS = {FailureKind.RATE_LIMITED: False, FailureKind.AT_CAPACITY: True, 
 
 
 class RouteShut(Exception):
-    """The route's breaker opened while its permit was waited for."""
+    """The route's breaker opened, or the run was stopped, while its permit was waited for."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Sending:
     _known: dict[str, Price | None] = field(default_factory=dict)
 
     async def send(
-        self, route: Route, request: ChatRequest, charge: Charge, waited: Callable[[float], None]
+        self, route: Route, request: ChatRequest, charge: Charge, waited: Callable[[float], None], ring: Ring
     ) -> tuple[ChatAnswer, Spent]:
         """The answer and what it cost; `waited` is told the seconds that the permit took.
 
@@ -46,7 +47,7 @@ class Sending:
         """
         reservation = await self.budget.reserve(self._highest_cost(route, request))
         try:
-            permit = await self._permit(route, charge, waited)
+            permit = await self._permit(route, charge, waited, ring)
         except BaseException:
             reservation.release()
             raise
@@ -56,13 +57,13 @@ class Sending:
         """What the tokens cost; nothing where no model says that it counted them."""
         return Spent(usage, self._cost(model, usage)) if model else NOTHING_SPENT
 
-    async def _permit(self, route: Route, charge: Charge, waited: Callable[[float], None]) -> Permit:
+    async def _permit(self, route: Route, charge: Charge, waited: Callable[[float], None], ring: Ring) -> Permit:
         """A permit, confirmed right before the request; one whose lease ran out is replaced, which is no attempt."""
         began = self.clock()
         try:
             while True:
                 permit = await route.limiter.acquire(charge)
-                if route.breaker.wait_seconds(self.clock()) > 0:
+                if ring.is_rung or route.breaker.wait_seconds(self.clock()) > 0:
                     permit.refund()
                     raise RouteShut
                 try:

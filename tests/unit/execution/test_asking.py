@@ -304,6 +304,33 @@ async def test_an_answer_in_between_keeps_bad_requests_from_stopping_the_run() -
             await bench.ask()
 
 
+async def test_questions_that_wait_when_the_run_is_stopped_wait_no_longer() -> None:
+    """Neither for their next attempt nor for a permit, which goes back; questions that begin later are asked."""
+    bench = Bench(failing(FailureKind.SERVER_ERROR), failing(FailureKind.FORBIDDEN), "Hello.")
+    resting = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await resting.wait()
+
+    bench.sleep = sleep  # type: ignore[method-assign]
+    in_a_back_off = asyncio.create_task(bench.ask())
+    await turns(3)
+    bench.limiter.gate = asyncio.Event()
+    at_the_gate = asyncio.create_task(bench.ask())
+    await turns(3)
+    gate, bench.limiter.gate = bench.limiter.gate, None
+    refused = asyncio.create_task(bench.ask())
+    with pytest.raises(RunStopped):
+        await refused
+    gate.set()
+    for waiting in (in_a_back_off, at_the_gate):
+        with pytest.raises(RunStopped, match="forbidden"):
+            await waiting
+    assert bench.permits.count("sent") == bench.asked("chat")
+    assert bench.permits[-1] == "refund"
+    assert (await bench.ask()).answer.text == "Hello."
+
+
 def held(bench: Bench) -> None:
     """Lets the model hold its answer back for ever."""
 
