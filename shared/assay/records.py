@@ -13,6 +13,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 NO_COST = Decimal(0)
+
+BudgetMode = Literal["enforce", "soft"]
+"""Whether a budget stops a run, or only warns."""
+
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
 
 

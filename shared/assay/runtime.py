@@ -23,6 +23,7 @@ from assay.execution.job import Jobs
 from assay.execution.trial import Trial
 from assay.execution.watchdog import Watchdog
 from assay.execution.worker import Worker
+from assay.llm.pricing import load_prices
 from assay.middleware.redaction import redactor_of
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest
@@ -80,15 +81,12 @@ class Runtime:
 
     @cached_property
     def asking(self) -> AskingSteps:
-        from assay.llm.pricing import load_prices
-
         prices = load_prices(self.settings.prices_file)
         depth, redact = self.settings.queue_depth, self.redactor.redact
         return AskingSteps(self.storage, depth, now, self.telemetry, prices=prices, redact=redact)
 
     @cached_property
     def finishing(self) -> FinishingSteps:
-        from assay.llm.pricing import load_prices
         from assay.sinks.storage import BlobSink
 
         prices = load_prices(self.settings.prices_file)

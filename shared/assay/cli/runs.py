@@ -18,8 +18,7 @@ from assay.orchestration.budgets import terms_now, usd
 from assay.orchestration.drops import Drop, drop_file, find_refusal
 from assay.orchestration.stopping import resume
 from assay.planning.frozen import read_header
-from assay.quota.account import BudgetMode
-from assay.records import NO_COST, Progress, Refusal, Stage
+from assay.records import NO_COST, BudgetMode, Progress, Refusal, Stage
 from assay.runtime import Runtime, now
 from assay.storage import layout
 

@@ -5,8 +5,8 @@ from decimal import ROUND_CEILING, Decimal
 
 from assay.llm.pricing import PriceTable
 from assay.planning.estimate import Estimate, unpriced_deployments
-from assay.quota.account import BudgetMode, read_account
-from assay.records import Progress, RunHeader
+from assay.quota.account import read_account
+from assay.records import BudgetMode, Progress, RunHeader
 from assay.storage.base import Blobs
 from assay.suite.models import Suite
 

@@ -12,7 +12,6 @@ from assay.orchestration.progress import count_progress, done_chunks, read_progr
 from assay.planning.frozen import read_header
 from assay.quota.account import (
     Account,
-    BudgetMode,
     change_account,
     let_go,
     open_account,
@@ -20,7 +19,7 @@ from assay.quota.account import (
     read_account,
     recorded_usd,
 )
-from assay.records import Plan, Progress, RunHeader, Stage, Tally
+from assay.records import BudgetMode, Plan, Progress, RunHeader, Stage, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs, Storage
 from assay.suite.models import Suite

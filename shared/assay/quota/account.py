@@ -6,12 +6,11 @@ Every entry of a worker is absolute, so a change that was made and not answered 
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
-from typing import Literal
 
 from pydantic import Field
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing
-from assay.records import NO_COST, Outcome, Record, Tally
+from assay.records import NO_COST, BudgetMode, Outcome, Record, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs
 
@@ -20,8 +19,6 @@ SHARED_OUT = 2
 
 TRIES = 50
 _NANO_USD = Decimal("1e-9")
-
-BudgetMode = Literal["enforce", "soft"]
 
 
 class Holding(Record):

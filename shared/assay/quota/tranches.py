@@ -9,9 +9,9 @@ from contextlib import suppress
 from decimal import Decimal
 
 from assay.errors import BlobMissing, StorageError
-from assay.quota.account import Account, BudgetMode, Need, change_account, open_account, redrawn
+from assay.quota.account import Account, Need, change_account, open_account, redrawn
 from assay.quota.budget import BudgetUsedUp, Reservation
-from assay.records import NO_COST
+from assay.records import NO_COST, BudgetMode
 from assay.storage.base import Blobs
 from assay.telemetry import Telemetry
 

@@ -6,11 +6,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import PlainSerializer
 
-from assay.records import NO_COST, Outcome, Record
+from assay.records import NO_COST, BudgetMode, Outcome, Record
 from assay.reporting import wording
 
 PlainDecimal = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:f}", return_type=str, when_used="json")]
@@ -36,7 +36,7 @@ class RunCost(Cost):
     """What the whole run cost, beside its budget if it had one."""
 
     budget_usd: PlainDecimal | None = None
-    budget: Literal["enforce", "soft"] | None = None
+    budget: BudgetMode | None = None
 
     @property
     def notice(self) -> str:

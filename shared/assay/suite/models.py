@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
@@ -146,7 +147,7 @@ class Limits(Strict):
     )
     attempts: Whole = Field(6, ge=1, le=20, description="Most tries of one model request")
     budget_usd: Decimal | None = Field(None, gt=0, description="What the run may cost; absent: no budget")
-    budget: Literal["enforce", "soft"] = Field("enforce", description="Whether the budget stops the run or only warns")
+    budget: BudgetMode = Field("enforce", description="Whether the budget stops the run or only warns")
     adaptive_max_tokens: bool = Field(
         True, description="Send a lower max_tokens where answers are known to be shorter; a cut answer is asked again"
     )
