@@ -25,7 +25,6 @@ class Breaker:
     Whoever enters tells how it went: exactly one of `succeeded`, `failed` and `left`.
     """
 
-    probe_seconds: float = FIRST_PROBE_SECONDS
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _in_a_row: int = 0
     _probe_at: float = -inf
@@ -74,7 +73,7 @@ class Breaker:
         is_bad = len(self._recent) == WINDOW and self._recent.count(False) >= WINDOW_FAILURES
         if self._in_a_row < CONSECUTIVE_FAILURES and not is_bad:
             return False
-        self._probe_wait = self.probe_seconds
+        self._probe_wait = FIRST_PROBE_SECONDS
         self._probe_at = now + self._probe_wait
         return True
 

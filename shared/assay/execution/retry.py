@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from assay.llm.base import ModelError
-from assay.llm.errors import LONGEST_WAIT_SECONDS, TAXONOMY, FailureKind, Rule
+from assay.llm.errors import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, TAXONOMY, FailureKind, Rule
 
 # A wait that the service asks for is kept, and stretched a little, so that workers do not return all at once.
 _STRETCH, _STRETCH_SECONDS = 0.1, 0.2
@@ -62,7 +62,7 @@ def _wait_seconds(error: ModelError, rule: Rule, failures: int, random: Callable
     """None: the service asks for a wait that is not worth it."""
     asked = error.retry_after_seconds if rule.honours_retry_after else None
     if asked is None:
-        return min(rule.cap_seconds, rule.base_seconds * 2.0 ** (failures - 1)) * random()
+        return min(rule.cap_seconds, FIRST_WAIT_SECONDS * 2.0 ** (failures - 1)) * random()
     if asked > LONGEST_WAIT_SECONDS:
         return None
     return asked + random() * (_STRETCH * asked + _STRETCH_SECONDS)

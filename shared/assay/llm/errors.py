@@ -41,14 +41,17 @@ class FailureKind(StrEnum):
     AUDIT_FAILED = "audit_failed"
 
 
+FIRST_WAIT_SECONDS = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What to do about one kind of failure.
 
-    `retries` is how often this kind alone may be retried; between retries `base_seconds` doubles up to `cap_seconds`,
-    fully jittered, unless the service names a wait and `honours_retry_after` is set. `counts` says whether the attempt
-    uses up the caller's limit of attempts. `charged` says whether the service is assumed to have counted the request
-    against the quota, `maybe_billed` whether it may bill it although no answer came.
+    `retries` is how often this kind alone may be retried; between retries a wait doubles from FIRST_WAIT_SECONDS up to
+    `cap_seconds`, fully jittered, unless the service names one and `honours_retry_after` is set. `counts` says whether
+    the attempt uses up the caller's limit of attempts. `charged` says whether the service is assumed to have counted
+    the request against the quota, `maybe_billed` whether it may bill it although no answer came.
 
     `falls_back_after` so many failures another deployment is asked, if there is one; None: never. `stops_after` so
     many questions in a row that end this way the run stops; None: never. `breaks` says whether it speaks against the
@@ -56,7 +59,6 @@ class Rule:
     """
 
     retries: int
-    base_seconds: float = 1.0
     cap_seconds: float = 8.0
     honours_retry_after: bool = False
     counts: bool = True

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.llm.errors import LONGEST_WAIT_SECONDS, TAXONOMY, FailureKind
+from assay.llm.errors import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, TAXONOMY, FailureKind
 from assay.llm.refusals import classify, exhausted_axis, per_minute, retry_after_seconds
 from assay.records import TrialStatus
 
@@ -173,7 +173,7 @@ def test_what_no_repetition_can_heal_is_hardly_retried(kind: FailureKind) -> Non
 def test_an_endpoint_that_cannot_be_reached_for_half_a_minute_costs_no_trial() -> None:
     """Nothing was sent, so that asking again costs nothing; full jitter halves a back-off on average."""
     rule = TAXONOMY[FailureKind.UNREACHABLE]
-    longest = [min(rule.cap_seconds, rule.base_seconds * 2**at) for at in range(rule.retries)]
+    longest = [min(rule.cap_seconds, FIRST_WAIT_SECONDS * 2**at) for at in range(rule.retries)]
     assert sum(longest) / 2 >= 2 * 30
     assert not rule.counts
 
