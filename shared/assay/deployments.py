@@ -5,6 +5,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class Deployments:
         self._credential = credential
         self._learn = learn
         self._models: dict[str, ChatModel] = {}
+        self._shared: dict[str, Route] = {}
         self._routes: dict[tuple[str, Quota | None, str], Route] = {}
         self._budgets: dict[str, TrancheBudget] = {}
         self._stop_bells: dict[str, StopBell] = {}
@@ -82,7 +84,7 @@ class Deployments:
 
     def breakers(self) -> Mapping[str, str]:
         """The state of every deployment's breaker."""
-        return {route.reference: route.breaker.state for route in self._routes.values()}
+        return {reference: route.breaker.state for reference, route in self._shared.items()}
 
     @cached_property
     def content_safety(self) -> ContentSafety | None:
@@ -110,16 +112,20 @@ class Deployments:
         kind = suite.limits.limiter or self._settings.limiter
         key = (reference, quota, kind)
         if key not in self._routes:
-            name, _, endpoint = reference.partition("@")
-            self._routes[key] = Route(
-                reference,
-                name,
-                await self._chat_model(endpoint),
-                self._limiter(layout.quota_of(reference), quota, kind),
-                TokenEstimator(reference, self._telemetry),
+            self._routes[key] = replace(
+                await self._unlimited(reference),
+                limiter=self._limiter(reference, quota, kind),
                 is_provisioned=quota is not None and quota.accounting == "settled",
             )
         return self._routes[key]
+
+    async def _unlimited(self, reference: str) -> Route:
+        """What all routes to a deployment share, whatever suites say of its quota: client, breaker, what is learned."""
+        if reference not in self._shared:
+            name, _, endpoint = reference.partition("@")
+            tokens = TokenEstimator(reference, self._telemetry)
+            self._shared[reference] = Route(reference, name, await self._chat_model(endpoint), NoLimiter(), tokens)
+        return self._shared[reference]
 
     async def _chat_model(self, endpoint: str) -> ChatModel:
         """One client for all deployments of an endpoint; '' is the one of AZURE_OPENAI_ENDPOINT."""
@@ -192,18 +198,22 @@ class Deployments:
             return None
         return Quota(stated.requests_per_minute, stated.tokens_per_minute, stated.accounting)
 
-    def _limiter(self, deployment: str, quota: Quota | None, kind: str) -> Limiter:
+    def _limiter(self, reference: str, quota: Quota | None, kind: str) -> Limiter:
         from assay.quota.adaptive import AdaptiveLimiter
         from assay.quota.limiter import BlobLeaseLimiter
         from assay.quota.window import WindowLimiter
 
+        deployment = layout.quota_of(reference)
         if kind == "adaptive":
             return AdaptiveLimiter(deployment, telemetry=self._telemetry)
         if quota is None or kind == "none":
             return NoLimiter()
         if kind == "window":
             return WindowLimiter(deployment, quota, telemetry=self._telemetry)
-        return BlobLeaseLimiter(self._storage, deployment, quota, self._worker, telemetry=self._telemetry)
+        # Suites that state other numbers get limiters of their own, which share the quota as two workers would.
+        others = sum(known == reference for known, _, _ in self._routes)
+        worker = f"{self._worker}-{others + 1}" if others else self._worker
+        return BlobLeaseLimiter(self._storage, deployment, quota, worker, telemetry=self._telemetry)
 
 
 def _once(read: Callable[[], Any]) -> Callable[[], Any]:

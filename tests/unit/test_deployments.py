@@ -90,6 +90,20 @@ async def test_experiments_and_runs_share_a_deployments_route(deployments: Deplo
     assert first is again
 
 
+async def test_suites_that_state_other_quotas_share_the_deployment_as_two_workers_would(
+    deployments: Deployments,
+) -> None:
+    """Under one name their limiters would take each other's word for their own; breaker and client stay one."""
+    quotas = (QUOTA, QUOTA | {"requests_per_minute": 300}, QUOTA)
+    one, other, again = [
+        (await asker(deployments, {"deployment": "chat"}, quota={"chat": q})).ladder[0][0] for q in quotas
+    ]
+    limiters: list[Any] = [one.limiter, other.limiter]
+    assert [limiter._sharing._tickets.worker for limiter in limiters] == ["worker-1", "worker-1-2"]
+    assert (one.breaker, one.model, one.tokens) == (other.breaker, other.model, other.tokens)
+    assert again is one
+
+
 async def test_deployments_of_the_same_name_do_not_share_a_quota(deployments: Deployments) -> None:
     """Their leases lie apart in storage, by endpoint."""
     model = {"deployment": "chat", "spread": ["chat@west"]}
