@@ -21,6 +21,7 @@ from assay.execution.stop_reasons import StopReasons
 from assay.llm.base import ChatAnswer, ModelError
 from assay.llm.pricing import PriceTable
 from assay.middleware.base import NOTHING_SPENT, Question, Reply, Spent, Unanswered
+from assay.quota.base import QuotaElsewhere
 from assay.quota.budget import Budget, NoBudget
 from assay.records import Attempt
 from assay.suite.models import named_model
@@ -62,8 +63,8 @@ class Asker:
         """The answer, every attempt in order (the last one is the answer's), the seconds spent waiting for permits.
 
         Raises Unanswered when the taxonomy allows no further attempt, RunStopped when it says that no other question
-        would fare better, or the budget is used up, or while it waits another one found that; what a limiter raises
-        when it is drained passes.
+        would fare better, or the budget is used up, or while it waits another one found that. QuotaElsewhere and what a
+        limiter raises when it is drained pass.
         """
         asking = _Asking(self, question)
         try:
@@ -142,6 +143,10 @@ class _Asking:
                     route, request, self._choosing.charge(route), self._waited, self.ring
                 )
             except RouteShut:
+                continue
+            except QuotaElsewhere:
+                if not self._choosing.may_have_quota():
+                    raise
                 continue
             except ModelError as error:
                 self._failed(route, error)

@@ -61,6 +61,10 @@ class Choosing:
         may_ask_again = TAXONOMY[kind].retries > 0
         return any(one.breaker.wait_seconds(now) <= 0 for one in others) if may_ask_again else bool(others)
 
+    def may_have_quota(self) -> bool:
+        """Whether some route of the present rung has quota to wait for."""
+        return any(route.limiter.wait_seconds(self.charge(route)) < inf for route in self._rungs[0])
+
     def leave(self, route: Route, kind: FailureKind) -> None:
         """This route is not asked again, nor are those that would fail for the same reason."""
         self._step_down(self._without(route, kind))

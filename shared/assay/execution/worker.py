@@ -4,7 +4,8 @@ Any delivery may be a second one, and any line may be the last: what is safe is 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,12 +16,18 @@ from assay.execution.ledger import ChunkDone, Ledger, claimed
 from assay.execution.stops import is_stopped, write_stop
 from assay.execution.trial import Trial
 from assay.middleware.redaction import default_redact
+from assay.quota.base import QuotaElsewhere
 from assay.records import ChunkMessage, Failure, Outcome, Row, TrialStatus
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.telemetry import Redact, Telemetry, bound
 
 PUT_BACK_SECONDS = 10
+
+# A chunk without quota here goes back at once, nearly: those who put one back take no other for minutes, so that it
+# soon comes to a worker with quota.
+LEAVE_TO_OTHERS_SECONDS = 4.0
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _LOOK_SECONDS = 30.0, 600.0, 3.0
 POISON_QUEUE = f"{layout.TRIALS_QUEUE}-poison"
 
 
@@ -36,12 +43,20 @@ class RowsLeft(Exception):
     """The run was stopped before all rows of the chunk were asked about; what is done is in the checkpoint."""
 
 
+@dataclass(slots=True)
+class _Leaving:
+    """Rows of a chunk that were not asked about, and what for: the run was stopped, or others have the quota."""
+
+    rows: list[Row] = field(default_factory=list)
+    elsewhere: QuotaElsewhere | None = None
+
+
 @dataclass(frozen=True)
 class Worker:
     """Works on chunks; `slots` bounds the trials under way in this process, over all its chunks.
 
-    Once a trial finds that its run must stop, those under way end and are kept, and no other is begun. `working` is
-    entered while it works on a chunk.
+    Once a trial finds that its run must stop, or that others hold the whole quota, those under way end and are kept,
+    and no other of its chunk is begun. `working` is entered while it works on a chunk.
     """
 
     storage: Storage
@@ -53,10 +68,13 @@ class Worker:
     stopped_runs: set[str] = field(default_factory=set)
     redact: Redact = field(default_factory=default_redact)
     working: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
 
     async def handle(self, body: str) -> Handled | None:
         """Works on the chunk that a message of the queue `trials` names, unless it is done or somebody else's.
 
+        A chunk whose quota others hold goes back to the queue, and the call returns later, see `_leave_to_others`.
         None: the message names no chunk, and goes to the poison queue at once, as no other delivery would make it
         readable. Raises StorageError; the message then comes again, and ends in the poison queue too.
         """
@@ -78,6 +96,9 @@ class Worker:
                 self.telemetry.event("chunk_done_already")
             except RowsLeft:
                 return Handled(message.run, ends_run=True)
+            except QuotaElsewhere as elsewhere:
+                await self._leave_to_others(body, elsewhere)
+                return Handled(message.run)
             except (LeaseHeld, LeaseLost):
                 await self._put_back(layout.TRIALS_QUEUE, body)
                 return Handled(message.run)
@@ -114,11 +135,11 @@ class Worker:
     async def _work(self, message: ChunkMessage, trial: Trial, ledger: Ledger) -> None:
         rows = await self._rows(message, ledger)
         self.telemetry.event("chunk_started", rows=len(rows), from_checkpoint=message.rows - len(rows))
-        left: list[Row] = []
-        await _all(self._try(message.run, trial, row, ledger, left) for row in rows)
-        if left:
-            self.telemetry.event("chunk_left", rows=len(left))
-            raise RowsLeft
+        leaving = _Leaving()
+        await _all(self._try(message.run, trial, row, ledger, leaving) for row in rows)
+        if leaving.rows:
+            self.telemetry.event("chunk_left", rows=len(leaving.rows))
+            raise leaving.elsewhere or RowsLeft
         await ledger.finish()
         self.telemetry.event("chunk_finished", **ledger.tally.model_dump())
 
@@ -129,18 +150,22 @@ class Worker:
         rows = (Row.model_validate_json(line) for line in lines.splitlines())
         return [row for row in rows if row.number not in ledger.safe_rows]
 
-    async def _try(self, run: str, trial: Trial, row: Row, ledger: Ledger, left: list[Row]) -> None:
+    async def _try(self, run: str, trial: Trial, row: Row, ledger: Ledger, leaving: _Leaving) -> None:
         # The slot is kept until the outcome is safe: so a crash repeats no more calls than there are slots.
         async with self.slots:
             ledger.check_claim()
-            if run in self.stopped_runs:
-                left.append(row)
+            if run in self.stopped_runs or leaving.elsewhere:
+                leaving.rows.append(row)
                 return
             try:
                 outcome = await trial.run(row)
             except RunStopped as stopped:
-                left.append(row)
+                leaving.rows.append(row)
                 await self._stop(run, stopped)
+                return
+            except QuotaElsewhere as elsewhere:
+                leaving.rows.append(row)
+                leaving.elsewhere = elsewhere
                 return
             await ledger.add(outcome)
 
@@ -156,6 +181,18 @@ class Worker:
             return True
         self.stopped_runs.discard(run)
         return False
+
+    async def _leave_to_others(self, body: str, elsewhere: QuotaElsewhere) -> None:
+        """Puts the chunk back for workers with quota, and keeps its place here empty until there may be quota again.
+
+        A place that was free would be filled with the next message, which would have to be put back as well.
+        """
+        delay_seconds = LEAVE_TO_OTHERS_SECONDS * (1 + self.random())
+        await self.storage.send(layout.TRIALS_QUEUE, body, delay_seconds=round(delay_seconds))
+        pause_seconds = max(
+            _SHORTEST_PAUSE_SECONDS, elsewhere.retry_after_seconds + _LOOK_SECONDS * (1 + self.random())
+        )
+        await self.sleep(min(pause_seconds, _LONGEST_PAUSE_SECONDS))
 
     async def _put_back(self, queue: str, body: str) -> None:
         """Somebody else has the chunk, or had it when it died: look again later, without counting as a failure."""

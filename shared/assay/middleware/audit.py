@@ -21,6 +21,7 @@ from assay.llm.errors import FailureKind
 from assay.middleware.audit_journal import LineJournal
 from assay.middleware.base import NOTHING_SPENT, Ask, Question, Reply, Spent, Unanswered
 from assay.middleware.context import Context
+from assay.quota.base import QuotaElsewhere
 from assay.records import Attempt, Record
 from assay.storage import layout
 
@@ -93,7 +94,7 @@ class AuditLog:
         except Unanswered as error:
             await self._keep(self._failed(asked, error), error.attempts, error.spent)
             raise
-        except RunStopped as error:
+        except (RunStopped, QuotaElsewhere) as error:
             await self._keep(self._ended(asked, event="stopped", message=self._redact(str(error))))
             raise
         except asyncio.CancelledError:

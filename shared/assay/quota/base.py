@@ -50,6 +50,17 @@ class ChargeTooLarge(AssayError):
     """The request alone is above the deployment's limit: no wait can help."""
 
 
+class QuotaElsewhere(AssayError):
+    """Other workers hold the whole quota, and this one is not needed: leave the work to them.
+
+    After `retry_after_seconds` this worker will have looked again whether there is quota for it.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Permit(Protocol):
     """Leave to send one request. `sent` right before it leaves, then `throttled` after a 429, `settle` after an answer.
 
@@ -77,11 +88,11 @@ class Limiter(Protocol):
     """Grants permits for one deployment."""
 
     async def acquire(self, charge: Charge) -> Permit:
-        """Waits until the request may be sent. Raises ChargeTooLarge at once if that can never be."""
+        """Waits until the request may be sent. Raises ChargeTooLarge at once if that can never be, QuotaElsewhere."""
         ...
 
     def wait_seconds(self, charge: Charge) -> float:
-        """About how long `acquire` would take now, whoever waits already included; infinite when it can never be."""
+        """About how long `acquire` would take now, whoever waits already included; infinite when it would raise."""
         ...
 
     def announced(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:

@@ -144,10 +144,16 @@ class Granting:
     def seconds_in_debt(self, now: float) -> float:
         return self._bucket.seconds_in_debt(now)
 
+    def refuse(self, error: Exception) -> None:
+        """Raises `error` for everybody who waits now."""
+        for waiter in self._turns.clear():
+            if not waiter.granted.done():
+                waiter.granted.set_exception(error)
+
     async def stop(self) -> None:
         """Ends the granting; a second call does nothing."""
         self._is_drained = True
-        self._refuse_waiters(self._refusal())
+        self.refuse(self._refusal())
         await self._alarm.stop()
 
     def facts(self) -> dict[str, str]:
@@ -193,13 +199,8 @@ class Granting:
         try:
             return self._grant_waiting()
         except Exception as error:  # whoever waits must not wait for ever
-            self._refuse_waiters(error)
+            self.refuse(error)
             raise
-
-    def _refuse_waiters(self, error: Exception) -> None:
-        for waiter in self._turns.clear():
-            if not waiter.granted.done():
-                waiter.granted.set_exception(error)
 
     def _grant_waiting(self) -> float:
         """Grants in turns as long as the next charge fits; returns the seconds until it may."""

@@ -10,10 +10,11 @@ import random as random_module
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 
 from assay.errors import StorageError
 from assay.quota.announced import ConfiguredLimits
-from assay.quota.base import Charge, Permit, Quota
+from assay.quota.base import Charge, Permit, Quota, QuotaElsewhere
 from assay.quota.bell import Sleep
 from assay.quota.bucket import BURST_SECONDS, HEADROOM, REQUESTS_WINDOW_SECONDS
 from assay.quota.demand import Demand
@@ -95,6 +96,7 @@ class BlobLeaseLimiter:
                 reread_seconds=reread_seconds,
             ),
             quota_changed=self._quota_changed,
+            crowded_out=self._crowded_out,
             waiting=lambda: self._granting.has_waiters,
             clock=clock,
             sleep=sleep,
@@ -103,6 +105,8 @@ class BlobLeaseLimiter:
             debt_seconds=self._granting.seconds_in_debt,
         )
         self._share: asyncio.Task[None] | None = None
+        self._looks_again_at = 0.0
+        self._told_of_crowd = False
         self._drained = False
 
     @property
@@ -112,15 +116,20 @@ class BlobLeaseLimiter:
         return self._leases.held
 
     async def acquire(self, charge: Charge) -> Permit:
-        """Waits until the request may be sent. Raises ChargeTooLarge at once if that can never be, LimiterDrained."""
+        """Waits until the request may be sent. Raises ChargeTooLarge at once if that can never be, LimiterDrained.
+
+        Raises QuotaElsewhere when there are more workers than partitions and this one got none within half a minute.
+        """
         self._granting.check(charge)
         self._begin()
         self._sharing.demand()
+        if self._sharing.is_elsewhere:
+            raise self._elsewhere()
         return await self._granting.acquire(charge)
 
     def wait_seconds(self, charge: Charge) -> float:
-        """About how long `acquire` would take now, whoever waits already included; infinite when it can never be."""
-        return self._granting.wait_seconds(charge)
+        """About how long `acquire` would take now, whoever waits already included; infinite when it would raise."""
+        return inf if self._sharing.is_elsewhere else self._granting.wait_seconds(charge)
 
     def announced(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         """Lower limits are kept from now on, see `Granting.announced`; this worker's share of them stays the same."""
@@ -181,6 +190,25 @@ class BlobLeaseLimiter:
     def _quota_changed(self, quota: Quota) -> None:
         self._limits.configure(quota)
         self._granting.set_quota(quota)
+
+    def _crowded_out(self, seconds: float) -> None:
+        self._looks_again_at = self._clock() + seconds
+        self._granting.refuse(self._elsewhere())
+        if not self._told_of_crowd:
+            self._told_of_crowd = True
+            most = self._sharing.partitions
+            self._telemetry.problem(
+                "quota_crowded",
+                deployment=self._deployment,
+                partitions=most,
+                advice=f"more workers than the quota feeds: lower the number of workers or replicas to at most {most}",
+            )
+
+    def _elsewhere(self) -> QuotaElsewhere:
+        seconds = max(0.0, self._looks_again_at - self._clock())
+        return QuotaElsewhere(
+            f"Other workers hold the whole quota of '{self._deployment}', in {self._sharing.partitions} parts.", seconds
+        )
 
     def _share_changed(self, share: float, at: float) -> None:
         self._granting.set_share(share, at, phase_seconds=LONGEST_PHASE_SECONDS * self._random())

@@ -13,7 +13,7 @@ from assay.quota.demand import Demand
 from assay.quota.deployments import Deployment, Terms
 from assay.quota.doorbell import Doorbell, claim
 from assay.quota.leases import GUARD_SECONDS, PartitionLeases
-from assay.quota.parking import Parking
+from assay.quota.parking import LONGEST_PARKED_SECONDS, Parking
 from assay.quota.shares import Claim, FairShare, fair_share
 from assay.quota.tickets import WAITING_TICKET_SECONDS, Board, Ticket, Tickets
 from assay.telemetry import Telemetry
@@ -43,7 +43,8 @@ class Sharing:
     """One worker's part in sharing a quota. `waiting` says whether requests wait for permits.
 
     `debt_seconds(now)` says how long the bucket has to earn until it owes nothing; `quota_changed` is told what the
-    whole deployment grants whenever that is another than before.
+    whole deployment grants whenever that is another than before. `crowded_out` is told, after each look in vain of a
+    worker too many, the seconds until the next one.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Sharing:
         deployment: Deployment,
         *,
         quota_changed: Callable[[Quota], None],
+        crowded_out: Callable[[float], None],
         waiting: Callable[[], bool],
         clock: Callable[[], float],
         sleep: Sleep,
@@ -66,6 +68,7 @@ class Sharing:
         self._demand = demand
         self._deployment = deployment
         self._quota_changed = quota_changed
+        self._crowded_out = crowded_out
         self._doorbell = Doorbell(leases, tickets.worker)
         self._parking = Parking()
         self._waiting = waiting
@@ -81,11 +84,19 @@ class Sharing:
         self._has_just_rung = False
         self._is_content = False
         self._looks_for_all = False
-        self._held_since = 0.0
         self._surplus_since = inf
         self._owes_much = False
         self._is_between_cuts = False
         self._stopping = False
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether others hold the whole quota and this worker waited for a part of it in vain."""
+        return self._parking.is_elsewhere
+
+    @property
+    def partitions(self) -> int:
+        return self._leases.count
 
     def demand(self, charge: Charge | None = None) -> None:
         """A request wants a permit, or, with its charge, is granted one."""
@@ -139,7 +150,7 @@ class Sharing:
         if self._review_at == inf:
             return
         self._demand.watch(self._waiting(), now)
-        if now >= self._demand.idle_at:
+        if now >= self._idle_at:
             await self.leave()
             return
         await self._leases.renew_due(now)
@@ -201,7 +212,12 @@ class Sharing:
         short_at = self._demand.short_at if self._is_content else inf
         review_at = inf if self._is_between_cuts else self._review_at
         read_at = inf if self._parking.is_parked else self._deployment.look_at
-        return min(self._leases.next_renewal, review_at, self._demand.idle_at, short_at, read_at)
+        return min(self._leases.next_renewal, review_at, self._idle_at, short_at, read_at)
+
+    @property
+    def _idle_at(self) -> float:
+        """Requests that were sent away come back seldom."""
+        return self._demand.idle_at + (2 * LONGEST_PARKED_SECONDS if self._parking.is_elsewhere else 0.0)
 
     async def _write_debt(self, now: float) -> None:
         """A debt that outlasts our leases, should we die, must be known to whoever takes them."""
@@ -227,7 +243,7 @@ class Sharing:
         board = await self._tickets.look()
         self._leases.heard_of_breaks(board.breaking())
         if self._parking.is_parked and now >= self._deployment.look_at and board.free(self._leases.count):
-            self._parking.end()  # and look again, at what may be other partitions by now
+            self._end_parking()  # and look again, at what may be other partitions by now
             return
         share = fair_share(self._leases.count, Claim(before, wants), [claim(each) for each in self._others(board)])
         await self._move_towards(share, board, wants)
@@ -245,15 +261,11 @@ class Sharing:
             await self._give_back(surplus)
             return
         await self._take(share, board, wants)
-        now, held = self._clock(), len(self._leases.held)
-        if not self._has_settled:
-            return
-        if held < share.due:
-            if await self._doorbell.ask_for_share(board, Claim(held, wants), now):
-                self._has_just_rung = True
-                await self._post(wants)  # others must know what is promised to us
-        elif held == 0 and self._doorbell.next_answer(now) == inf:
-            await self._doorbell.ask(self._parking.whose_turn_ends(self._others(board), board.now, now), board, now)
+        mine = Claim(len(self._leases.held), wants)
+        is_short = self._has_settled and mine.held < share.due
+        if is_short and await self._doorbell.ask_for_share(board, mine, self._clock()):
+            self._has_just_rung = True
+            await self._post(wants)  # others must know what is promised to us
 
     async def _take(self, share: FairShare, board: Board, wants: int) -> None:
         held, free = len(self._leases.held), board.free(self._leases.count)
@@ -266,7 +278,6 @@ class Sharing:
         if free and held < limit:
             first = self._doorbell.asked
             await self._leases.take(sorted(free, key=lambda index: (index not in first, self._random())), limit - held)
-            self._held_since = self._clock() if held == 0 else self._held_since
 
     async def _give_back(self, number: int) -> None:
         retired = self._leases.retire(number)
@@ -281,7 +292,7 @@ class Sharing:
             return (SETTLING_SECONDS if held else _HURRIED_SETTLING_SECONDS) * self._spread()
         if held == 0 and share.due == 0:
             return await self._park(now)
-        self._parking.end()
+        self._end_parking()
         if held < max(1, share.due):
             return self._seconds_of_patience(now)
         self._pause_seconds = _FIRST_PAUSE_SECONDS
@@ -299,7 +310,15 @@ class Sharing:
             return answer - now
         if not self._parking.is_parked:
             await self._tickets.withdraw()
-        return self._parking.stay(now, self._random())
+        seconds = self._parking.stay(self._random())
+        if self._parking.is_elsewhere:
+            self._crowded_out(seconds)
+        return seconds
+
+    def _end_parking(self) -> None:
+        if self._parking.is_elsewhere:
+            self._demand.wanted(self._clock())  # who was sent away may take a while to come back
+        self._parking.end()
 
     def _seconds_of_patience(self, now: float) -> float:
         """Until somebody may have given us what we asked for; without that, longer each time."""
@@ -342,7 +361,6 @@ class Sharing:
                 asks=tuple(self._doorbell.asked),
                 wants=wants,
                 turn_seconds=max(0.0, self._leases.next_turn - now) if held else 0.0,
-                held_seconds=now - self._held_since if held else 0.0,
                 debt_seconds=debt if debt > _SHORT_DEBT_SECONDS else 0.0,
             )
         )

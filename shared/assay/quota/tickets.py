@@ -28,8 +28,8 @@ class Ticket:
     """What a worker last said. `said_at` is storage's time in seconds; `turns` are its partitions in renewal order.
 
     The first of them is renewed `turn_seconds` later, the others follow in equal steps. `held` are those that are
-    leased still; `asks` are those of others whose leases it broke. It holds something since `held_seconds` before it
-    said so. Nobody may take its partitions over before `debt_seconds` after that.
+    leased still; `asks` are those of others whose leases it broke. Nobody may take its partitions over before
+    `debt_seconds` after it said so.
     """
 
     worker: str
@@ -39,13 +39,8 @@ class Ticket:
     asks: tuple[int, ...] = ()
     wants: int = 1
     turn_seconds: float = 0.0
-    held_seconds: float = 0.0
     debt_seconds: float = 0.0
     facts: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def held_since(self) -> float:
-        return self.said_at - self.held_seconds
 
     def turns_from(self, now: float) -> list[tuple[int, float]]:
         """Its partitions in the order in which it renews their leases from `now` on, and when."""
@@ -185,7 +180,6 @@ def _written(ticket: Ticket) -> dict[str, str]:
         "asks": _joined(ticket.asks),
         "wants": str(ticket.wants),
         "turn_seconds": f"{ticket.turn_seconds:.2f}",
-        "held_seconds": f"{ticket.held_seconds:.0f}",
         "debt_seconds": f"{ticket.debt_seconds:.1f}",
     }
     return metadata | {f"{_FACT}{name}": value for name, value in ticket.facts.items()}
@@ -201,7 +195,6 @@ def _read(worker: str, entry: BlobEntry) -> Ticket:
         asks=_indices(metadata.get("asks", "")),
         wants=max(1, int(_number(metadata.get("wants", "")))),
         turn_seconds=_number(metadata.get("turn_seconds", "")),
-        held_seconds=_number(metadata.get("held_seconds", "")),
         debt_seconds=_number(metadata.get("debt_seconds", "")),
         facts={name.removeprefix(_FACT): value for name, value in metadata.items() if name.startswith(_FACT)},
     )

@@ -17,6 +17,7 @@ from assay.llm.base import ChatAnswer, ChatRequest
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.llm.scripted import ScriptedModel, scripted_answer
 from assay.middleware.base import Unanswered
+from assay.quota.base import Charge, Permit, QuotaElsewhere
 from assay.quota.none import NoLimiter
 from assay.suite.models import ModelSettings
 
@@ -243,3 +244,24 @@ async def test_a_shared_deployment_is_priced_as_each_suite_says_until_it_answers
     dear, cheap = reserved[:2]
     assert dear > 10 * cheap > 0
     assert reserved == [dear, cheap, dear, dear, cheap]
+
+
+@pytest.mark.parametrize("other_waits_seconds", [20.0, float("inf")])
+async def test_quota_that_others_hold_sends_a_question_to_the_other_route_of_its_group(
+    other_waits_seconds: float,
+) -> None:
+    """However long that one lets it wait; it is an error only when no route of the group has quota here."""
+    bench = two("from a", rungs=GROUP)
+    first, second = (route.limiter for route in bench.ladder[0])
+    first.wait, second.wait = lambda: 5.0, lambda: other_waits_seconds
+
+    async def acquire(charge: Charge) -> Permit:
+        first.wait = lambda: float("inf")
+        raise QuotaElsewhere("others hold it", 60.0)
+
+    first.acquire = acquire  # type: ignore[method-assign]
+    if other_waits_seconds == float("inf"):
+        with pytest.raises(QuotaElsewhere):
+            await bench.ask()
+    else:
+        assert (await bench.ask()).deployment == "b"

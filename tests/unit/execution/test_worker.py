@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from worker_bench import (
@@ -26,6 +27,7 @@ from assay.execution import ledger as ledger_module
 from assay.execution.ledger import read_outcomes
 from assay.execution.worker import POISON_QUEUE, Handled
 from assay.llm.base import ChatRequest
+from assay.quota.base import QuotaElsewhere
 from assay.records import Outcome, Refusal, TrialStatus
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
@@ -180,6 +182,35 @@ async def test_a_worker_that_stood_still_asks_nothing_more_for_any_of_its_chunks
 
     assert len(asked.rows) == 1
     assert len(storage.messages(layout.TRIALS_QUEUE)) == plan.chunks
+
+
+async def test_a_chunk_without_quota_here_goes_back_with_what_is_done_and_its_place_rests() -> None:
+    """Trials under way are kept, the others are left to a worker with quota; nothing counts as a failure."""
+    storage = MemoryStorage()
+    plan = await begin_run(storage, rows=8, rows_per_chunk=8)
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        assert not await is_claimed(storage, message_of(plan))
+        assert storage.messages(layout.TRIALS_QUEUE) == [body_of(plan)]
+        paused.append(seconds)
+
+    async def crowded(request: ChatRequest) -> str:
+        if asked_row(request) == row_id(2):
+            raise QuotaElsewhere("others hold it", retry_after_seconds=200.0)
+        await turns(5)
+        return "{}"
+
+    first, second = Asked(crowded), Asked()
+    mine = replace(worker(storage, first, concurrency=3), sleep=pause)
+    assert await mine.handle(body_of(plan)) == Handled(RUN)
+    assert await safe_rows(storage, message_of(plan)) == {row_id(1), row_id(3)}
+    assert first.rows == [row_id(1), row_id(2), row_id(3)]
+    assert 200.0 < paused[0] < 210.0
+
+    await worker(storage, second).handle(body_of(plan))
+    assert [one.status for one in await outcomes_of(storage, message_of(plan))] == [TrialStatus.SUCCEEDED] * 8
+    assert sorted(second.rows) == [row_id(number) for number in (2, 4, 5, 6, 7, 8)]
 
 
 async def test_a_renewed_claim_is_sure_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from assay.errors import StorageError
-from assay.quota.base import Charge, Permit, PermitExpired, Quota
+from assay.quota.base import Charge, Permit, PermitExpired, Quota, QuotaElsewhere
 from assay.quota.limiter import BlobLeaseLimiter
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
@@ -89,9 +89,13 @@ class Worker:
         await self.thawed.wait()
 
     async def send(self, tokens: int) -> Permit:
-        """Gets a permit and sends; a permit that ran out is replaced."""
+        """Gets a permit and sends; a permit that ran out is replaced. Comes again when others hold the whole quota."""
         while True:
-            permit = await self.limiter.acquire(Charge(tokens))
+            try:
+                permit = await self.limiter.acquire(Charge(tokens))
+            except QuotaElsewhere as elsewhere:
+                await self.sleep(elsewhere.retry_after_seconds + 2.0)
+                continue
             await self.thawed.wait()
             try:
                 permit.sent()
