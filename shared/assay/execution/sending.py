@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from assay.execution.routes import Route
 from assay.execution.stop_bell import Ring
+from assay.execution.trial_clock import time_stands_still
 from assay.llm.base import ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.llm.pricing import Price, PriceTable
@@ -43,14 +44,16 @@ class Sending:
     ) -> tuple[ChatAnswer, Spent]:
         """The answer and what it cost; `waited` is told the seconds that the permit took.
 
-        Raises ModelError, RouteShut, RunStopped when the budget is used up, and what a drained limiter raises.
+        Raises ModelError, RouteShut, QuotaElsewhere, RunStopped when the budget is used up, and what a drained limiter
+        raises.
         """
-        reservation = await self.budget.reserve(self._highest_cost(route, request))
-        try:
-            permit = await self._permit(route, charge, waited, ring)
-        except BaseException:
-            reservation.release()
-            raise
+        with time_stands_still():
+            reservation = await self.budget.reserve(self._highest_cost(route, request))
+            try:
+                permit = await self._permit(route, charge, waited, ring)
+            except BaseException:
+                reservation.release()
+                raise
         return await self._exchange(route, request, permit, reservation)
 
     def spent(self, model: str | None, usage: Usage) -> Spent:

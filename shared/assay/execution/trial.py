@@ -1,10 +1,10 @@
 """One trial: a row is put to every criterion of an experiment, the answers are scored, an outcome comes back."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assay.execution.course import Course, followed
+from assay.execution.trial_clock import trial_clock
 from assay.execution.watchdog import Watchdog
 from assay.llm.base import ChatMessage, ChatRequest
 from assay.llm.errors import TAXONOMY, FailureKind
@@ -32,16 +32,17 @@ class Trial:
 
     async def run(self, row: Row) -> Outcome:
         """The row's outcome. Never raises for a bad row, a model that fails or an answer that takes too long: then the
-        outcome says so, with what was answered until then. RunStopped and cancellation pass.
+        outcome says so, with what was answered until then. RunStopped, QuotaElsewhere and cancellation pass.
         """
         limit_seconds = self.limits.trial_timeout_seconds
         responses: list[Response] = []
-        with self.watchdog.watching(row.row_id, limit_seconds), followed() as course:
+        with followed() as course:
             try:
-                async with asyncio.timeout(limit_seconds) as until:
-                    return await self._ask_all(row, responses, course)
+                async with trial_clock(limit_seconds) as clock:
+                    with self.watchdog.watching(row.row_id, limit_seconds, clock.stood_seconds):
+                        return await self._ask_all(row, responses, course)
             except TimeoutError:
-                if not until.expired():
+                if not clock.expired:
                     raise
         return self._failed(row, responses, self._too_slow(course, self.prompts[len(responses)].criterion))
 

@@ -40,13 +40,25 @@ class Watchdog:
         return self._watched
 
     @contextmanager
-    def watching(self, row_id: str, limit_seconds: float) -> Iterator[None]:
-        """Watches the block; the event carries the fields that are bound here."""
+    def watching(
+        self, row_id: str, limit_seconds: float, stood_seconds: Callable[[], float] = lambda: 0.0
+    ) -> Iterator[None]:
+        """Watches the block; the event carries the fields that are bound here.
 
-        def report() -> None:
-            self._telemetry.problem("trial_slow", row=row_id, limit_seconds=limit_seconds)
+        `stood_seconds` says how long the trial's clock has stood still until now, which does not count.
+        """
+        allowed = 0.0
+        timer: Timer
 
-        timer = self._call_later(SLOW_SHARE * limit_seconds, report)
+        def look() -> None:
+            nonlocal timer, allowed
+            more, allowed = stood_seconds() - allowed, stood_seconds()
+            if more > 0:
+                timer = self._call_later(more, look)
+            else:
+                self._telemetry.problem("trial_slow", row=row_id, limit_seconds=limit_seconds)
+
+        timer = self._call_later(SLOW_SHARE * limit_seconds, look)
         self._watched += 1
         try:
             yield

@@ -49,6 +49,20 @@ def test_a_trial_is_reported_once_at_95_percent_of_its_time() -> None:
     assert telemetry.named("trial_slow") == [{"run": "run-1", "row": "T-1", "limit_seconds": 100.0}]
 
 
+def test_time_that_a_trial_waits_for_its_permits_is_not_counted() -> None:
+    """It is reported when 95 % of its limit have passed without its waits."""
+    telemetry, timers = RecordingTelemetry(), Timers()
+    stood = [40.0, 40.0, 55.0, 55.0]
+    with Watchdog(telemetry, timers).watching("T-1", 100.0, lambda: stood.pop(0) if len(stood) > 1 else stood[0]):
+        timers.pass_seconds(95.0)
+        assert [seconds for seconds, _ in timers.waiting] == [40.0]
+        timers.pass_seconds(95.0)
+        assert [seconds for seconds, _ in timers.waiting] == [15.0]
+        assert telemetry.named("trial_slow") == []
+        timers.pass_seconds(95.0)
+        assert len(telemetry.named("trial_slow")) == 1
+
+
 @pytest.mark.parametrize("error", [None, RuntimeError("no")])
 def test_a_trial_that_ends_in_time_is_not_reported(error: Exception | None) -> None:
     """However it ends; others are watched on."""
