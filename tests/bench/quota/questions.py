@@ -14,17 +14,16 @@ from assay.llm.pricing import load_prices
 from assay.middleware.answer_limits import AnswerLimits
 from assay.middleware.base import Ask
 from assay.quota.base import Limiter
-from assay.quota.budget import Budget, NoBudget
+from assay.quota.budget import Budget
 from assay.quota.estimate import TokenEstimator
 from assay.telemetry import Telemetry
 
 from .loads import DEPLOYMENT
 
 ATTEMPTS_LIMIT = 6
-_NO_BUDGET = NoBudget()
 
 
-def make_asker(model: ChatModel, limiter: Limiter, telemetry: Telemetry, budget: Budget = _NO_BUDGET) -> Asker:
+def make_asker(model: ChatModel, limiter: Limiter, telemetry: Telemetry, budget: Budget) -> Asker:
     """Asks one deployment, without a fallback."""
     route = Route(DEPLOYMENT, DEPLOYMENT, model, limiter, TokenEstimator(DEPLOYMENT, telemetry))
     return Asker(

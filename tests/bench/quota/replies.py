@@ -18,6 +18,7 @@ from aiohttp import web
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import ChatMessage, ChatRequest
 from assay.middleware.base import Question, Unanswered
+from assay.quota.budget import NoBudget
 from assay.quota.none import NoLimiter
 from assay.telemetry import RecordingTelemetry
 
@@ -95,7 +96,7 @@ async def _ask_all() -> list[tuple[Form, list[float]]]:
 
 
 async def _ask(model: AzureOpenAIChat, text: str) -> None:
-    asker = make_asker(model, NoLimiter(), RecordingTelemetry())
+    asker = make_asker(model, NoLimiter(), RecordingTelemetry(), NoBudget())
     request = ChatRequest(DEPLOYMENT, (ChatMessage("user", text),), 10)
     try:
         await asker(Question("bench", "one", "answer", "row", request))

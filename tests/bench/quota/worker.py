@@ -18,13 +18,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from assay.execution.journal import journal
+from assay.execution.course import followed
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import ChatMessage, ChatRequest
 from assay.middleware.base import Ask, Question, Unanswered
 from assay.quota.adaptive import AdaptiveLimiter
 from assay.quota.base import Charge, Limiter, Permit, Quota
-from assay.quota.budget import BudgetUsedUp
+from assay.quota.budget import BudgetUsedUp, NoBudget
 from assay.quota.limiter import BlobLeaseLimiter, LimiterDrained
 from assay.quota.none import NoLimiter
 from assay.quota.tranches import TrancheBudget
@@ -76,7 +76,7 @@ class NotingLimiter:
     async def acquire(self, charge: Charge) -> Permit:
         tokens = round(charge.tokens * math.exp(self._noise.gauss(0.0, self._error)))
         permit = await self._inner.acquire(Charge(tokens, charge.flow))
-        return _NotingPermit(permit, self._journal)  # type: ignore[return-value]
+        return _NotingPermit(permit, self._journal)
 
 
 class _NotingPermit:
@@ -178,7 +178,7 @@ class Worker:
         _asking.set(content)
         request = ChatRequest(DEPLOYMENT, (ChatMessage("user", prompt.text),), self._load.max_tokens)
         outcome = "answered"
-        with journal() as kept:
+        with followed() as course:
             try:
                 await self._ask(Question(RUN, flow, "answer", "row", request))
             except (Unanswered, LimiterDrained) as error:
@@ -189,21 +189,27 @@ class Worker:
                 outcome = "cancelled"
                 raise
             finally:
-                cost = kept.spent.cost_usd
+                cost = course.spent.cost_usd
                 self._journal.write("row", content=content, asked=began, outcome=outcome, flow=flow, cost_usd=cost)
 
     def _make_ask(self) -> Ask:
-        budget = {} if self._budget is None else {"budget": self._budget}
-        ask = make_asker(self._model, self._limiter, self._telemetry, **budget)  # type: ignore[arg-type]
+        ask = make_asker(self._model, self._limiter, self._telemetry, self._budget or NoBudget())
         return with_answer_limits(ask, self._telemetry) if self._options["adaptive_max_tokens"] else ask
 
     def _make_budget(self) -> TrancheBudget | None:
         limit = self._options["budget_usd"]
         if limit is None:
             return None
-        clock = time.monotonic
-        terms = (Decimal(limit), "enforce", clock, asyncio.sleep, self._telemetry)
-        return TrancheBudget(self._storage, RUN, self._options["worker"], *terms)  # type: ignore[arg-type]
+        return TrancheBudget(
+            self._storage,
+            RUN,
+            self._options["worker"],
+            Decimal(limit),
+            "enforce",
+            clock=time.monotonic,
+            sleep=asyncio.sleep,
+            telemetry=self._telemetry,
+        )
 
     def _make_limiter(self) -> Limiter:
         kind, one = self._options["limiter"], QUOTAS[self._options["quota"]]

@@ -37,7 +37,7 @@ def test_an_overshoot_is_what_the_service_bills_beyond_the_budget() -> None:
     assert over["overshoot_requests"] == pytest.approx(500)
     assert over["budget_overshoot"] == f"{money.BUDGET_USD:.4f} USD = 500 requests of {money.BUDGET_USD}"
     assert over["unspent_share"] == 0
-    assert [each.verdict for each in money._overshoot_bounds(over)][0] == "missed"
+    assert money._overshoot_bounds(over)[0].verdict == "missed"
 
     under = figures(str(money.BUDGET_USD / 4))
     assert (under["overshoot_requests"], under["unspent_share"]) == (0, 0.75)
