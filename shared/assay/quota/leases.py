@@ -64,6 +64,7 @@ class PartitionLeases:
         self._turn_at = inf
         self._ends_at = inf
         self._lost = 0
+        self._expired: list[tuple[Tenure, float]] = []
 
     @property
     def prefix(self) -> str:
@@ -111,6 +112,7 @@ class PartitionLeases:
             return 0
         expired = sorted((each for each in self._held.values() if each.deadline <= now), key=lambda each: each.deadline)
         for tenure in expired:
+            self._expired.append((tenure, tenure.deadline))
             self._end(tenure, tenure.deadline)
         self._lost += len(expired)
         return len(expired)
@@ -161,6 +163,18 @@ class PartitionLeases:
     async def release(self, retired: Iterable[Tenure]) -> None:
         """Lets others have them at once. Raises StorageError; what was not released expires by itself."""
         await _all(self._release(tenure) for tenure in retired)
+
+    async def release_expired(self, now: float) -> None:
+        """Releases what ran out here, once it is cool: a renewal that was not answered may have reached storage late,
+        and hold it for nobody. Without effect on what others have by now. Raises StorageError; call it again then.
+        """
+        cool = [each for each in self._expired if each[1] + GUARD_SECONDS <= now]
+        await self.release(tenure for tenure, _ in cool)
+        self._expired = [each for each in self._expired if each not in cool]
+
+    def forget_expired(self) -> None:
+        """Lets what ran out here end by itself."""
+        self._expired = []
 
     async def _take(self, index: int) -> bool:
         before = self._clock()

@@ -155,6 +155,7 @@ class Sharing:
             return
         await self._leases.renew_due(now)
         self._notice_losses(now)
+        await self._release_expired(now)
         if now >= self._deployment.look_at and not self._parking.is_parked:
             await self._accept(await self._deployment.terms())
         if self._is_between_cuts:
@@ -196,6 +197,11 @@ class Sharing:
             self._review_at = min(self._review_at, now)
         if lost and not self._leases.held:
             self._begin_anew()
+
+    async def _release_expired(self, now: float) -> None:
+        if self._tickets.said is not None and self._tickets.said.debt_seconds:
+            self._leases.forget_expired()  # whoever takes them must wait until that is earned
+        await self._leases.release_expired(now)
 
     def _begin_anew(self) -> None:
         """As a worker that joins: it must see who else does before it takes its share."""

@@ -130,6 +130,40 @@ async def test_after_the_deadline_nothing_is_renewed(bench: Bench) -> None:
     assert leases.held == ()
 
 
+async def test_a_renewal_that_reaches_storage_late_strands_nothing(bench: Bench) -> None:
+    """Nobody heard its answer; what ran out here is released as soon as it is cool."""
+    first, second = bench.leases(), bench.leases()
+    await first.take([0], wanted=1)
+    (tenure,) = first._held.values()
+    bench.now += DEADLINE
+    first.drop_expired(bench.now)
+    await bench.storage.renew(f"{PREFIX}/p/00", tenure.lease)
+    await first.release_expired(bench.now)
+    assert await second.take([0], wanted=1) == 0
+    bench.now += GUARD_SECONDS
+    await first.release_expired(bench.now)
+    assert await second.take([0], wanted=1) == 1
+    await first.release_expired(bench.now)
+    assert bench.storage.operations["release"] == 1
+
+
+async def test_what_another_has_by_now_is_not_released(bench: Bench) -> None:
+    """A lease that ran out at storage too, and was taken."""
+    first, second = bench.leases(), bench.leases()
+    await first.take([0], wanted=1)
+    bench.now += LEASE_SECONDS
+    await second.take([0], wanted=1)
+    bench.storage.fail_next("release", StorageError("away"))
+    first.drop_expired(bench.now)
+    with pytest.raises(StorageError):
+        await first.release_expired(bench.now)
+    await first.release_expired(bench.now)
+    assert bench.storage.operations["release"] == 2
+    bench.now += RENEWAL_SECONDS
+    await second.renew_due(bench.now)
+    assert second.held == (0,)
+
+
 async def test_a_lost_lease_is_dropped_at_once(bench: Bench) -> None:
     """Whatever happened to it, it is not ours."""
     leases = bench.leases()
