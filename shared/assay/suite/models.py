@@ -143,7 +143,10 @@ class Limits(Strict):
         None, gt=0, le=600, description="Longest silence of the service; absent: as long as the whole answer may take"
     )
     trial_timeout_seconds: float = Field(
-        1800, gt=0, le=86_400, description="Longest time for one trial, with all its criteria, waits and retries"
+        1800,
+        gt=0,
+        le=86_400,
+        description="Longest time for one trial, with all its criteria and retries; waits for quota or budget do not count",
     )
     attempts: Whole = Field(6, ge=1, le=20, description="Most tries of one model request")
     budget_usd: Decimal | None = Field(None, gt=0, description="What the run may cost; absent: no budget")
