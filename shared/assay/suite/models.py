@@ -146,7 +146,7 @@ class Limits(Strict):
         1800,
         gt=0,
         le=86_400,
-        description="Longest time for one trial with all its criteria and retries, not counting waits for quota or budget",
+        description="Longest time for one trial: all its criteria and retries, but no waits for quota or budget",
     )
     attempts: Whole = Field(6, ge=1, le=20, description="Most tries of one model request")
     budget_usd: Decimal | None = Field(None, gt=0, description="What the run may cost; absent: no budget")
