@@ -42,7 +42,8 @@ MOST_PARKED_OPERATIONS = 20.0
 COST_TOLERANCE = 0.10
 WRONG_SECONDS = 5.0
 MOST_OVER_60 = 0.01
-SHORTEST_SWEEP, LONGEST_SWEEP, SWEEPS_TIMES_PARTITIONS = 10.0, 20.0, 135.0
+SHORTEST_SWEEP, LONGEST_SWEEP, SWEEPS_TIMES_PARTITIONS = 12.0, 20.0, 135.0
+PARTITIONS_PER_REQUEST_PER_SECOND = 0.75
 HOUR = 3_600.0
 COUNTED_AFTER_SECONDS, COUNTED_SECONDS = 60.0, 600.0
 
@@ -143,15 +144,15 @@ def crowd(options: Options) -> Iterator[Result]:
         for _ in range(workers):
             load(fleet, fleet.worker(), 1)
         await asyncio.sleep(120.0)
-        fleet.storage.calls.clear()
+        before = fleet.empty_handed
         await asyncio.sleep(seconds)
         span = Span(120.0, 120.0 + seconds)
         found = score(_arrivals(fleet), [Limits(0.0, quota.requests_per_minute, quota.tokens_per_minute)], span)
-        return found.utilisation, found.over["tokens"][60], fleet.storage.calls.total()
+        return found.utilisation, found.over["tokens"][60], fleet.empty_handed - before
 
     utilisation, over, operations = _in_fleet(quota, 1, scenario)
     partitions = partition_count(quota, round(CHAT.mean_charge))
-    parked = (operations * HOUR / seconds - computed_operations(partitions)) / (workers - partitions)
+    parked = operations * HOUR / seconds / (workers - partitions)
     bounds = [
         Bound("utilisation", utilisation, least=LEAST_UTILISATION),
         Bound("tokens over, 60 s", over, most=1.5 * CHAT.mean_charge / quota.tokens_per_minute),
@@ -230,7 +231,7 @@ def cost(options: Options) -> Iterator[Result]:
 
 
 def computed_operations(partitions: int) -> float:
-    """Per hour: every partition renewed each 22 s, and one listing each 10 to 20 s for the whole fleet."""
+    """Per hour: every partition renewed each 22 s, and one listing each 12 to 20 s for the whole fleet."""
     sweep = min(max(SWEEPS_TIMES_PARTITIONS / partitions, SHORTEST_SWEEP), LONGEST_SWEEP)
     return HOUR / RENEWAL_SECONDS * partitions + HOUR / sweep
 
@@ -246,8 +247,10 @@ async def _count_operations(fleet: Fleet) -> dict[str, float]:
 
 def _quota_of(partitions: int) -> Quota:
     """A quota of chat requests that is cut into so many partitions."""
-    per_second = (partitions + 0.5) / 0.9
-    return Quota(round(600 * per_second), round(60 * per_second * round(CHAT.mean_charge)))
+    per_second = (partitions + 0.5) / PARTITIONS_PER_REQUEST_PER_SECOND
+    quota = Quota(round(600 * per_second), round(60 * per_second * round(CHAT.mean_charge)))
+    assert partition_count(quota, round(CHAT.mean_charge)) == partitions, "the rule of partitions is another by now"
+    return quota
 
 
 def _quota(name: str) -> Quota:
