@@ -6,7 +6,7 @@ Pure; used by `sharing.py`.
 # So long requests wait for a worker that cannot have a partition; then they are left to those who have one.
 PATIENCE_SECONDS = 30.0
 
-_GROWTH, _LONGEST_SECONDS = 2.0, 240.0
+_GROWTH, _LONGEST_SECONDS = 3.0, 270.0
 LONGEST_PARKED_SECONDS = 1.25 * _LONGEST_SECONDS
 
 
