@@ -23,7 +23,7 @@ from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import ChatMessage, ChatRequest
 from assay.middleware.base import Ask, Question, Unanswered
 from assay.quota.adaptive import AdaptiveLimiter
-from assay.quota.base import Charge, Limiter, Permit, Quota
+from assay.quota.base import Charge, Limiter, Permit, Quota, QuotaElsewhere
 from assay.quota.budget import BudgetUsedUp, NoBudget
 from assay.quota.limiter import BlobLeaseLimiter, LimiterDrained
 from assay.quota.none import NoLimiter
@@ -37,6 +37,7 @@ from .questions import make_asker, with_answer_limits
 
 DRAIN_SECONDS = 25.0
 RUN = "bench"
+REST_SECONDS = 2.0
 
 
 # Which request a permit is for; the limiter's port has no place for it.
@@ -75,8 +76,13 @@ class NotingLimiter:
 
     async def acquire(self, charge: Charge) -> Permit:
         tokens = round(charge.tokens * math.exp(self._noise.gauss(0.0, self._error)))
-        permit = await self._inner.acquire(Charge(tokens, charge.flow))
-        return _NotingPermit(permit, self._journal)
+        while True:
+            try:
+                permit = await self._inner.acquire(Charge(tokens, charge.flow))
+            except QuotaElsewhere as elsewhere:  # there is no queue that could give the work to others
+                await asyncio.sleep(elsewhere.retry_after_seconds + REST_SECONDS)
+            else:
+                return _NotingPermit(permit, self._journal)
 
 
 class _NotingPermit:
