@@ -78,7 +78,8 @@ def _plan(options: Options, quota: str, load: str, workers: int, load_share: flo
 def _measured(name: str, plan: RunPlan) -> Result:
     with played(plan) as measured:
         # What the others reach is theirs: only the shared limiter promises anything of a whole fleet.
-        return Result(name, measured.figures(), steady_bounds(measured) if plan.limiter == "blob_lease" else ())
+        bounds = steady_bounds(measured) if plan.limiter == "blob_lease" else [_unhandled_bound(measured)]
+        return Result(name, measured.figures(), bounds)
 
 
 def steady_bounds(measured: Measured) -> list[Bound]:
@@ -89,7 +90,7 @@ def steady_bounds(measured: Measured) -> list[Bound]:
         _rejected_bound(measured),
         Bound("tokens over, 60 s", over["tokens"][60], most=most_over_60(plan), target="aim 0", not_judged=no_window),
         Bound("requests over, 10 s", over["requests"][10], most=max(MOST_OVER_10, 60 / plan.quota.requests / 10)),
-        Bound("unhandled", measured.unhandled + measured.rows_lost, most=0),
+        _unhandled_bound(measured),
     ]
     if plan.load_share is None:
         bounds.insert(0, _utilisation_bound(measured))
@@ -121,6 +122,10 @@ def _rejected_bound(measured: Measured) -> Bound:
     is_too_few = offered < fewest and share * offered < 1.5
     too_few = f"too few requests: {offered} of at least {fewest}" if is_too_few else ""
     return Bound("429 share", share, most=MOST_REJECTED, target=f"aim {AIMED_REJECTED}", not_judged=too_few)
+
+
+def _unhandled_bound(measured: Measured) -> Bound:
+    return Bound("unhandled", measured.unhandled + measured.rows_lost, most=0)
 
 
 def most_over_60(plan: RunPlan) -> float:

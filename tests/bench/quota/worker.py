@@ -97,7 +97,7 @@ class _NotingPermit:
         self._inner.sent()
         # The port does not tell on what a permit stands, and nobody but the bench wants to know.
         ground = getattr(self._inner, "_ground", None)
-        if ground is not None:
+        if hasattr(ground, "lease"):
             stands_on = {"deadline": ground.deadline, "partition": ground.index, "lease": ground.lease}
             self._journal.write("sent", content=_asking.get(), **stands_on)
 
