@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import UserError
-from assay.execution.asking import Asker
+from assay.execution.asking import Asker, Hook, unheard
 from assay.execution.routes import Route, ladder_of
 from assay.execution.stop_bell import StopBell
 from assay.llm.base import ChatModel
@@ -73,6 +74,7 @@ class Deployments:
             sleep=asyncio.sleep,
             random=random.random,
             telemetry=self._telemetry,
+            on_exhausted=self._on_exhausted,
             stop_bell=self._stop_bells.setdefault(run, StopBell()),
         )
 
@@ -106,6 +108,19 @@ class Deployments:
         await asyncio.gather(*(model.close() for model in self._models.values()))
         if "_secrets" in self.__dict__ and self._secrets is not None:
             await self._secrets.close()
+
+    @cached_property
+    def _on_exhausted(self) -> Hook:
+        """The callable of the settings. Raises UserError when it is not there."""
+        named = self._settings.on_exhausted
+        if named is None:
+            return unheard
+        module, _, name = named.partition(":")
+        try:
+            hook: Hook = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"ASSAY_ON_EXHAUSTED is '{named}', which cannot be imported: {error}") from error
+        return hook
 
     async def _route(self, reference: str, suite: Suite) -> Route:
         quota = self._quota(reference, suite)
@@ -196,7 +211,7 @@ class Deployments:
         stated = suite.quota.get(reference) or self._settings.quota.get(reference)
         if stated is None:
             return None
-        return Quota(stated.requests_per_minute, stated.tokens_per_minute, stated.accounting)
+        return Quota(**stated.model_dump())
 
     def _limiter(self, reference: str, quota: Quota | None, kind: str) -> Limiter:
         from assay.quota.adaptive import AdaptiveLimiter
@@ -208,12 +223,15 @@ class Deployments:
             return AdaptiveLimiter(deployment, telemetry=self._telemetry)
         if quota is None or kind == "none":
             return NoLimiter()
+        window = quota.request_window_seconds
         if kind == "window":
-            return WindowLimiter(deployment, quota, telemetry=self._telemetry)
+            return WindowLimiter(deployment, quota, telemetry=self._telemetry, request_window_seconds=window)
         # Suites that state other numbers get limiters of their own, which share the quota as two workers would.
         others = sum(known == reference for known, _, _ in self._routes)
         worker = f"{self._worker}-{others + 1}" if others else self._worker
-        return BlobLeaseLimiter(self._storage, deployment, quota, worker, telemetry=self._telemetry)
+        return BlobLeaseLimiter(
+            self._storage, deployment, quota, worker, telemetry=self._telemetry, request_window_seconds=window
+        )
 
 
 def _once(read: Callable[[], Any]) -> Callable[[], Any]:

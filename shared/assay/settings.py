@@ -100,6 +100,9 @@ class QuotaSettings(BaseModel):
     accounting: Literal["standard", "settled"] = Field(
         "standard", description="Whether the service keeps its first estimate, or settles by usage (provisioned)"
     )
+    request_window_seconds: Literal[1, 10] = Field(
+        10, description="Over how many seconds the service counts requests, 10 or 1"
+    )
 
 
 def _endpoints(value: Any) -> Any:
@@ -144,6 +147,9 @@ class Settings(BaseSettings):
     )
     prices_file: Path | None = _variable("ASSAY_PRICES", "the path of a price table in YAML")
     redaction_patterns: str | None = _variable("ASSAY_REDACTION_PATTERNS", "regular expressions, one per line")
+    on_exhausted: str | None = _variable(
+        "ASSAY_ON_EXHAUSTED", "package.module:callable", pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+    )
     inject_failures: str | None = _variable(
         "ASSAY_INJECT_FAILURES", "failures to inject, such as rate=0.05,kinds=429|500|timeout|malformed"
     )

@@ -77,6 +77,18 @@ async def test_a_quota_comes_from_the_suite_else_from_the_settings(deployments: 
     assert [one.is_provisioned for one in first] == [False, False, True]
 
 
+@pytest.mark.parametrize("kind", ["blob_lease", "window"])
+async def test_a_suite_may_say_that_its_service_counts_requests_by_the_second(
+    deployments: Deployments, kind: str
+) -> None:
+    """Ten seconds unless it does; the limiter paces by the window that the service judges by."""
+    stated = {"chat": QUOTA | {"request_window_seconds": 1}, "chat@west": QUOTA}
+    model = {"deployment": "chat", "spread": ["chat@west"]}
+    routes: list[Any] = (await asker(deployments, model, quota=stated, limits={"limiter": kind})).ladder[0]
+    windows = [one.limiter._granting._bucket._requests._window.seconds for one in routes]
+    assert windows == [1.0, 10.0]
+
+
 async def test_a_suite_may_do_without_a_limiter(deployments: Deployments) -> None:
     """Its own word counts more than the settings'."""
     ladder = (await asker(deployments, {"deployment": "chat@east"}, limits={"limiter": "none"})).ladder
@@ -123,3 +135,16 @@ async def test_all_breakers_can_be_looked_at(deployments: Deployments) -> None:
     for _ in range(5):
         ladder[0][0].breaker.failed(0.0)
     assert deployments.breakers() == {"chat": "open", "chat@west": "closed"}
+
+
+async def test_a_hook_of_ones_own_hears_of_questions_without_answer() -> None:
+    """Named in the settings as `package.module:callable`; one that is not there is a clear error."""
+    heard = await asker(_with_hook("builtins:print"), {"deployment": "chat"})
+    assert heard.on_exhausted is print
+    with pytest.raises(UserError, match="ASSAY_ON_EXHAUSTED is 'nowhere:hook', which cannot be imported"):
+        await asker(_with_hook("nowhere:hook"), {"deployment": "chat"})
+
+
+def _with_hook(named: str) -> Deployments:
+    settings = Settings.load(ENVIRONMENT | {"ASSAY_ON_EXHAUSTED": named})
+    return Deployments(settings, MemoryStorage(), RecordingTelemetry(), "worker-1", no_credential, print)

@@ -27,8 +27,10 @@ from assay.records import Attempt
 from assay.suite.models import named_model
 from assay.telemetry import Telemetry
 
+Hook = Callable[[Question, Unanswered], None]
 
-def _unheard(question: Question, unanswered: Unanswered) -> None:
+
+def unheard(question: Question, unanswered: Unanswered) -> None:
     """Nobody wants to know."""
 
 
@@ -50,7 +52,7 @@ class Asker:
     telemetry: Telemetry
     priced_as: Callable[[str], str] = named_model
     budget: Budget = field(default_factory=NoBudget)
-    on_exhausted: Callable[[Question, Unanswered], None] = _unheard
+    on_exhausted: Hook = unheard
     stop_reasons: StopReasons = field(default_factory=StopReasons)
     stop_bell: StopBell = field(default_factory=StopBell)
 

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from assay.errors import LeaseHeld, LeaseLost, MessageRefused, RunStopped
+from assay.errors import LeaseHeld, LeaseLost, MessageRefused, RunStopped, UserError
 from assay.execution.job import Jobs, quarantine_message, read_message
 from assay.execution.ledger import ChunkDone, Ledger, claimed
 from assay.execution.stops import is_stopped, write_stop
@@ -85,6 +85,9 @@ class Worker:
             await self.storage.send(POISON_QUEUE, body)
             self.telemetry.problem("message_refused", reason=str(refused))
             return None
+        except UserError as error:  # of a setting or a secret: no delivery would fare better before it is mended
+            await self._stop_misled(message.run, error)
+            return Handled(message.run, ends_run=True)
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             if await self._is_stopped(message.run):
                 self.telemetry.event("chunk_left", rows=message.rows)
@@ -174,6 +177,13 @@ class Worker:
             self.stopped_runs.add(run)
             self.telemetry.problem("run_stopped", run=run, reason=str(stopped))
             await write_stop(self.storage, run, stopped, self.now())
+
+    async def _stop_misled(self, run: str, error: UserError) -> None:
+        """Stops a run that this worker is not set up for, until a person has mended what the error names."""
+        if not await self._is_stopped(run):
+            found = self.redact(str(error))
+            advice = f"Mend that, then go on with `assay resume {run}`."
+            await self._stop(run, RunStopped(f"A worker cannot work on this run: {found}. {advice}"))
 
     async def _is_stopped(self, run: str) -> bool:
         """Looked up for every chunk, as a person may let the run go on."""

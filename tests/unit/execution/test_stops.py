@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from worker_bench import (
@@ -19,11 +20,14 @@ from worker_bench import (
     worker,
 )
 
-from assay.errors import RunStopped
+from assay.errors import RunStopped, UserError
+from assay.execution.job import Jobs
 from assay.execution.stops import read_stop
+from assay.execution.trial import Trial
 from assay.execution.worker import Handled
 from assay.llm.base import ChatRequest
 from assay.quota.budget import BudgetUsedUp
+from assay.records import RunHeader
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
@@ -124,3 +128,23 @@ async def test_a_chunk_whose_rows_were_all_under_way_ends_as_usual() -> None:
 
     assert await process.handle(body_of(plan)) == Handled(RUN)
     assert len(await outcomes_of(storage, message_of(plan))) == 2
+
+
+async def test_a_worker_that_is_not_set_up_for_a_run_stops_it() -> None:
+    """An endpoint or secret that is missing is for a person to mend: no chunk is poisoned and no trial fails."""
+    storage, faults = MemoryStorage(), [UserError("no model endpoint 'west'"), UserError("no model endpoint 'east'")]
+    plan = await begin_run(storage)
+
+    async def trials_of(header: RunHeader) -> dict[str, Trial]:
+        raise faults.pop(0)
+
+    misled = replace(worker(storage, Asked()), jobs=Jobs(storage, trials_of))
+    assert await misled.handle(body_of(plan)) == Handled(RUN, ends_run=True)
+    stop = await read_stop(storage, RUN)
+    assert stop and stop.message.startswith("A worker cannot work on this run: no model endpoint 'west'. Mend that")
+    assert f"`assay resume {RUN}`" in stop.message
+
+    await storage.delete(layout.stop(RUN))  # resumed too early
+    await misled.handle(body_of(plan))
+    stop = await read_stop(storage, RUN)
+    assert stop and "'east'" in stop.message
