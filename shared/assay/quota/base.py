@@ -17,6 +17,8 @@ class Quota:
     tokens_per_minute: int
     accounting: Literal["standard", "settled"] = "standard"
     """Whether the service keeps the charge it made at arrival, or corrects it when it has answered (provisioned)."""
+    request_window_seconds: float = 10.0
+    """Over how long the service counts requests."""
 
 
 @dataclass(frozen=True, slots=True)

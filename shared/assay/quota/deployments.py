@@ -252,7 +252,12 @@ class Deployment:
         return Terms(prefix, before.partitions, self._effective(found, before), until)
 
     def _effective(self, found: DeploymentQuota, cut: Cut) -> Quota:
-        limits = Quota(cut.requests_per_minute, cut.tokens_per_minute, found.accounting)
+        limits = replace(
+            self._own,
+            requests_per_minute=cut.requests_per_minute,
+            tokens_per_minute=cut.tokens_per_minute,
+            accounting=found.accounting,
+        )
         if found.source == "operator":
             return limits
         return replace(
