@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from assay.quota.base import Quota
+from assay.quota.shares import partition_count
+
 from .environment import versions
 from .loads import LOADS, QUOTAS
 from .options import Options
@@ -21,7 +24,6 @@ MOST_OPERATIONS, AIMED_OPERATIONS = 0.05, 0.04
 UTILISATION_TARGET = f"target {LEAST_UTILISATION}, aim {AIMED_UTILISATION}"
 LOAD_SHARE = 0.8
 REQUESTS_PER_PARTITION = 1.0
-MOST_PARTITIONS = 64
 
 BASELINES = ("none", "sdk", "sdk-10", "litellm-whole", "litellm-share", "aiolimiter-whole", "aiolimiter-share")
 USUAL_BASELINES = ("sdk", "litellm-whole", "litellm-share", "aiolimiter-share")
@@ -136,5 +138,5 @@ def most_over_60(plan: RunPlan) -> float:
 def _is_partition_busy(plan: RunPlan) -> bool:
     """Whether the quota is worth a request per second and partition, as the bound on operations supposes."""
     per_second = plan.load.requests_per_second(plan.quota)
-    partitions = min(max(int(0.9 * per_second), 4), MOST_PARTITIONS)
+    partitions = partition_count(Quota(plan.quota.requests, plan.quota.tokens), round(plan.load.mean_charge))
     return per_second / partitions >= REQUESTS_PER_PARTITION
