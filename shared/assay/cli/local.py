@@ -85,6 +85,8 @@ def up(
     folders = suites or sorted(path.parent for path in (project_root() / "config").glob("*/suite.yaml"))
     if running_stack(home):
         raise UserError(f"a local stack runs on {home} already")
+    for folder in folders:
+        read_suite(folder)  # what is wrong with it is said before anything is started
     with terminated_as_interrupted(), _stack(home, workers, folders, inject_failures) as stack:
         names = asyncio.run(_deploy(home, stack, folders))
         typer.echo(f"host      {stack.host}/api/health\nmodel     {stack.openai}\nlogs      {home / 'logs'}")

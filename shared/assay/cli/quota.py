@@ -67,7 +67,7 @@ def set_(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Set what a deployment grants per minute, whatever suites say. Workers follow within ten minutes."""
+    """Set what a deployment grants per minute, whatever suites say. Workers follow within about ten minutes."""
 
     async def work(runtime: Runtime) -> DeploymentQuota:
         wanted = Limits(requests_per_minute, tokens_per_minute, accounting)
@@ -102,7 +102,7 @@ def _print_states(states: list[QuotaState]) -> None:
         if state.holders:
             typer.echo()
             print_table(
-                ("worker", "holds", "wants", "until", "said", "of itself"), [_row(each) for each in state.holders]
+                ("worker", "holds", "wants", "until", "said", "of itself, then"), [_row(each) for each in state.holders]
             )
 
 
@@ -129,8 +129,23 @@ _SOURCES = {"suite": "the first suite that used it", "operator": "an operator"}
 
 def _row(holder: Holder) -> tuple[object, ...]:
     until = f"{holder.until:%H:%M:%S}" if holder.until else "-"
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in holder.facts.items())
-    return (holder.worker, holder.holds, holder.wants, until, f"{holder.said_at:%H:%M:%S}", said)
+    return (holder.worker, holder.holds, holder.wants, until, f"{holder.said_at:%H:%M:%S}", _said(holder.facts))
+
+
+def _said(facts: Mapping[str, str]) -> str:
+    """What is worth a person's look: the pace first, what slows the worker down only where something does."""
+    told = [name for name in (*_PACE, *sorted(set(facts) - set(_PACE))) if facts.get(name) not in _USUAL.get(name, ())]
+    return ", ".join(f"{name.replace('_', ' ')} {facts[name]}" for name in told)
+
+
+_PACE = ("waiting", "requests_last_minute", "tokens_last_minute")
+_USUAL: Mapping[str, tuple[str | None, ...]] = {
+    **dict.fromkeys(_PACE, (None,)),
+    # Nothing has been cut, and no gate is closed.
+    "requests_factor": ("1.000",),
+    "tokens_factor": ("1.000",),
+    "gate_seconds": ("0.0",),
+}
 
 
 def _described(state: QuotaState) -> dict[str, Any]:

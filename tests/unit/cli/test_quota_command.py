@@ -142,3 +142,11 @@ def test_a_change_of_partitions_is_announced(run: Running, storage: MemoryStorag
     code, _, err = run(*arguments)
     assert code == 2
     assert "is being changed already" in err
+
+
+def test_what_a_worker_says_stands_in_one_order_and_without_what_is_usual() -> None:
+    """Rule: the pace first, however storage orders metadata; a factor or gate only where it slows the worker down."""
+    usual = {"gate_seconds": "0.0", "tokens_last_minute": "9", "tokens_factor": "1.000", "waiting": "3"}
+
+    assert quota._said(usual) == "waiting 3, tokens last minute 9"
+    assert quota._said(usual | {"tokens_factor": "0.800"}) == "waiting 3, tokens last minute 9, tokens factor 0.800"
