@@ -15,7 +15,7 @@ from typing import Any
 from virtual_time import Fleet, heaviest_window
 
 from assay.local.emulated_quota import DeploymentQuota
-from assay.quota.base import Charge, Limiter, Quota, Throttling
+from assay.quota.base import Charge, Limiter, Permit, Quota, QuotaElsewhere, Throttling
 
 SMALL_QUOTA = Quota(600, 100_000)
 LARGE_QUOTA = Quota(10_000, 2_000_000)
@@ -107,11 +107,18 @@ class Client:
     async def _send(self, tokens: int, flow: str) -> None:
         """Returns when the request has left; its answer, or its retry, goes on by itself."""
         estimate = max(1, round(tokens * self.rng.gauss(1.0, ESTIMATE_ERROR)))
-        permit = await self.limiter.acquire(Charge(estimate, flow))
+        permit = await self._permit(Charge(estimate, flow))
         permit.sent()
         task = asyncio.create_task(self._answer(permit, tokens, flow))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    async def _permit(self, charge: Charge) -> Permit:
+        while True:
+            try:
+                return await self.limiter.acquire(charge)
+            except QuotaElsewhere as elsewhere:
+                await asyncio.sleep(elsewhere.retry_after_seconds + 2.0)
 
     async def _answer(self, permit: Any, tokens: int, flow: str) -> None:
         throttling = await self.service.ask(tokens, flow)
