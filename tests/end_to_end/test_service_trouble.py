@@ -7,12 +7,16 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from assay.quota.account import read_account
+from assay.quota.state import QuotaState, quota_states
 from assay.records import TrialStatus
+from assay.runtime import Runtime
 
 from .service import (
     billed_usd,
@@ -207,3 +211,56 @@ def test_injected_failures_lose_no_trial_and_repeat_none(site: Site, tmp_path: P
     bill = report(site)["bill"]
     assert len(answered) == 300 == bill["requests"] - bill["unseen"]["requests"]
     assert "failures_injected" in (site.home / "logs" / "host.log").read_text(encoding="utf-8")
+
+
+def test_a_killed_worker_changes_no_result_and_no_cent_of_the_budget_is_lost_from_sight(
+    site: Site, tmp_path: Path
+) -> None:
+    """kill -9 under lowered limits, a quota and a budget: results stay byte-identical, the account covers the bill."""
+    text = suite("killed", "deployment: long, max_tokens: 1000, priced_as: gpt-4o-mini", "budget_usd: 1")
+    text += "quota:\n  long: {requests_per_minute: 60000, tokens_per_minute: 60000000}\n"
+    deploy(site, tmp_path / "killed", text)
+    path = dataset(tmp_path, 400)
+    undisturbed = drop(site, "killed", path)
+    until_finished(site, undisturbed)
+    order(site, "reset")
+    run = drop(site, "killed", path, again="killed")
+    for kill in range(2):
+        wait_until_offered(site, 60 + 100 * kill, "long")
+        site.kill_worker(kill)
+    until_finished(site, run)
+
+    outcomes = outcomes_once(site, run, 400)
+    assert sum(response.reruns for one in outcomes for response in one.responses) > 0
+    tables = [site.ask(lambda runtime, of=of: published(runtime, of, "results.csv")) for of in (undisturbed, run)]
+    assert tables[0] == tables[1]
+    account = site.ask(lambda runtime: read_account(runtime.storage, run))
+    assert account is not None
+    whole, _ = billed_usd(site)
+    assert sum(one.cost_usd for one in outcomes) <= whole <= account.counted_usd <= account.limit_usd
+
+
+def test_workers_that_are_told_to_end_give_permits_and_money_back(site: Site, tmp_path: Path) -> None:
+    """In the middle of a run: no partition stays leased, no money held; the next host finishes the run."""
+    text = suite("drained", "deployment: long, max_tokens: 600, priced_as: gpt-4o-mini", "budget_usd: 1")
+    deploy(site, tmp_path / "drained", text + "quota:\n  long: {requests_per_minute: 600, tokens_per_minute: 600000}\n")
+    run = drop(site, "drained", dataset(tmp_path, 150))
+    wait_until_offered(site, 40, "long")
+    site.stop_host()
+    try:
+        (state,) = [one for one in site.ask(_quotas) if one.deployment == "long"]
+        account = site.ask(lambda runtime: read_account(runtime.storage, run))
+        at_the_end = site.ask(lambda runtime: runtime.run(run))
+    finally:
+        site.start_host()
+
+    assert at_the_end is not None and at_the_end.tally.trials < 150
+    assert (state.held, state.holders) == (0, ())
+    assert account is not None
+    assert account.counted_usd == account.spent_usd > 0
+    until_finished(site, run)
+    outcomes_once(site, run, 150)
+
+
+async def _quotas(runtime: Runtime) -> list[QuotaState]:
+    return await quota_states(runtime.storage, datetime.now(UTC))
