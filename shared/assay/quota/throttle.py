@@ -18,7 +18,7 @@ LOWEST_FACTOR = 0.1
 
 # One refusal may be chance; one more soon after the gate opened means that the service grants less than believed.
 _REPEATED_WITHIN_SECONDS = 10.0
-_FIRST_CUT, _REPEATED_CUT = 0.99, 0.90
+_FIRST_CUT, _REPEATED_CUT = 0.99, 0.80
 
 # Growth per second right after a cut, and the quiet time after which it has doubled: slow to probe, quick to forget.
 _GROWTH_PER_SECOND = 0.0005

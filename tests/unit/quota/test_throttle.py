@@ -35,7 +35,7 @@ def test_one_refusal_costs_little_and_a_second_soon_after_the_gate_opened_costs_
     throttle.refused(0, Throttling(15.0), 1.0)
     assert throttle.factors(16.0) == pytest.approx((0.99, 0.99))
     throttle.refused(1, Throttling(1.0), 18.0)
-    assert throttle.factors(19.0) == pytest.approx((0.99 * 0.90, 0.99 * 0.90), rel=0.01)
+    assert throttle.factors(19.0) == pytest.approx((0.99 * 0.80, 0.99 * 0.80), rel=0.01)
 
 
 def test_refusals_of_requests_sent_before_the_reaction_are_one_piece_of_news() -> None:
