@@ -56,7 +56,7 @@ def _overshoot(limiter: str, killed: int) -> Result:
         seconds=KILL_SECONDS + 1,
         limiter=limiter,
         slots=SLOTS,
-        budget_usd=BUDGET_USD,
+        budget_usd=_budget_usd(limiter),
     )
 
     def meanwhile(play: Play) -> None:
@@ -70,6 +70,11 @@ def _overshoot(limiter: str, killed: int) -> Result:
         case = "budget" if not killed else f"budget, {killed} workers killed"
         figures = _budget_figures(measured, killed) | {"case": case, "limiter": "budget" if is_ours else limiter}
         return Result("B1", figures, _overshoot_bounds(figures) if is_ours else ())
+
+
+def _budget_usd(limiter: str) -> Decimal:
+    """Where every process spends the whole budget it is a part of it, so that all of it takes as long as elsewhere."""
+    return BUDGET_USD / WORKERS if limiter.endswith("-whole") else BUDGET_USD
 
 
 def _await_stop(play: Play, killed: int) -> None:
@@ -86,21 +91,21 @@ def _await_stop(play: Play, killed: int) -> None:
 
 def _budget_figures(measured: Measured, killed: int) -> dict[str, Any]:
     bill = measured.bill
-    billed = Decimal(bill["usd"])
+    budget, billed = measured.plan.budget_usd or Decimal(), Decimal(bill["usd"])
     mean = billed / max(1, bill["requests"])
-    over = max(Decimal(), billed - BUDGET_USD)
+    over = max(Decimal(), billed - budget)
     operations = sum(measured.operations.values())
     return {
         "quota": "loose",
         "load": "chat",
         "workers": WORKERS,
-        "budget_overshoot": f"{over:.4f} USD = {over / mean:.0f} requests of {BUDGET_USD}",
-        "budget_usd": str(BUDGET_USD),
+        "budget_overshoot": f"{over:.4f} USD = {over / mean:.0f} requests of {budget}",
+        "budget_usd": str(budget),
         "billed_usd": str(billed),
         "billed_requests": bill["requests"],
         "unseen_usd": bill["unseen"]["usd"],
         "overshoot_requests": float(over / mean),
-        "unspent_share": float(max(Decimal(), BUDGET_USD - billed) / BUDGET_USD),
+        "unspent_share": float(max(Decimal(), budget - billed) / budget),
         "ops_per_request": operations / max(1, bill["requests"]),
         "ops_by_kind": measured.operations,
         "ops_usd": cost_usd(measured.operations),

@@ -19,7 +19,9 @@ class Run:
 
     bill: dict[str, Any]
     plan: RunPlan = field(
-        default_factory=lambda: RunPlan(quota=QUOTAS["loose"], load=LOADS["chat"], workers=16, seconds=1)
+        default_factory=lambda: RunPlan(
+            quota=QUOTAS["loose"], load=LOADS["chat"], workers=16, seconds=1, budget_usd=money.BUDGET_USD
+        )
     )
     operations: dict[str, int] = field(default_factory=lambda: {"get blob": 30, "put blob": 20})
     notes: dict[str, Any] = field(default_factory=lambda: {"seconds": 60.0})
