@@ -13,6 +13,7 @@ from assay.llm.errors import FailureKind
 from assay.middleware import audit_journal
 from assay.middleware.audit import AuditLog, AuditOptions, AuditRecord, digest
 from assay.middleware.base import Question, Reply, Unanswered
+from assay.quota.base import QuotaElsewhere
 from assay.storage.memory import MemoryStorage
 from builders import RUN
 
@@ -88,12 +89,13 @@ async def test_a_failure_is_recorded_with_its_kind_and_its_redacted_message() ->
     assert failed.message == "No such user: [redacted:email]"
 
 
-async def test_a_stop_of_the_run_is_recorded() -> None:
-    """The question was asked, and nothing more may be."""
+@pytest.mark.parametrize("error", [RunStopped("Budget reached"), QuotaElsewhere("others hold it", 60.0)])
+async def test_a_stop_of_the_run_or_of_the_work_on_it_here_is_recorded(error: Exception) -> None:
+    """The question was asked, and nothing more may be, or not by this worker."""
     storage = MemoryStorage()
 
-    with pytest.raises(RunStopped):
-        await audit_log(storage).answer(question(), Asked(lambda _: RunStopped("Budget reached")))
+    with pytest.raises(type(error)):
+        await audit_log(storage).answer(question(), Asked(lambda _: error))
 
     assert [one.event for one in await records(storage)] == ["asked", "stopped"]
 
