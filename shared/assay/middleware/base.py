@@ -84,7 +84,7 @@ class Unanswered(ModelUnavailable):
 
 
 Ask = Callable[[Question], Awaitable[Reply]]
-"""Gets a reply. Raises Unanswered; RunStopped when nothing more may be asked in this run."""
+"""Gets a reply. Raises Unanswered; RunStopped when no more may be asked in this run, QuotaElsewhere when not here."""
 
 
 class Middleware(Protocol):
