@@ -10,7 +10,7 @@ import typer
 from assay.cli.connection import with_runtime
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table
 from assay.errors import UserError
-from assay.quota.deployments import Accounting, DeploymentQuota, Limits, set_quota
+from assay.quota.deployments import Accounting, Cut, DeploymentQuota, Limits, set_quota
 from assay.quota.state import Holder, QuotaState, quota_state, quota_states
 from assay.runtime import Runtime
 from assay.storage import layout
@@ -102,7 +102,8 @@ def _print_states(states: list[QuotaState]) -> None:
         if state.holders:
             typer.echo()
             print_table(
-                ("worker", "holds", "wants", "until", "said", "of itself, then"), [_row(each) for each in state.holders]
+                ("worker", "holds", "wants", "until", "said", "of itself, then"),
+                [_row(each, state.in_force) for each in state.holders],
             )
 
 
@@ -127,25 +128,31 @@ def _facts(state: QuotaState) -> dict[str, object]:
 _SOURCES = {"suite": "the first suite that used it", "operator": "an operator"}
 
 
-def _row(holder: Holder) -> tuple[object, ...]:
+def _row(holder: Holder, in_force: Cut) -> tuple[object, ...]:
     until = f"{holder.until:%H:%M:%S}" if holder.until else "-"
-    return (holder.worker, holder.holds, holder.wants, until, f"{holder.said_at:%H:%M:%S}", _said(holder.facts))
+    return (
+        holder.worker,
+        holder.holds,
+        holder.wants,
+        until,
+        f"{holder.said_at:%H:%M:%S}",
+        _said(holder.facts, in_force),
+    )
 
 
-def _said(facts: Mapping[str, str]) -> str:
-    """What is worth a person's look: the pace first, what slows the worker down only where something does."""
-    told = [name for name in (*_PACE, *sorted(set(facts) - set(_PACE))) if facts.get(name) not in _USUAL.get(name, ())]
-    return ", ".join(f"{name.replace('_', ' ')} {facts[name]}" for name in told)
+def _said(facts: Mapping[str, str], in_force: Cut) -> str:
+    """What is worth a person's look: the pace first; limits and what slows the worker down only where they differ."""
+    usual = {
+        **_UNDISTURBED,
+        "requests_per_minute": str(in_force.requests_per_minute),
+        "tokens_per_minute": str(in_force.tokens_per_minute),
+    }
+    names = [*(name for name in _PACE if name in facts), *sorted(set(facts) - set(_PACE))]
+    return ", ".join(f"{name.replace('_', ' ')} {facts[name]}" for name in names if facts[name] != usual.get(name))
 
 
 _PACE = ("waiting", "requests_last_minute", "tokens_last_minute")
-_USUAL: Mapping[str, tuple[str | None, ...]] = {
-    **dict.fromkeys(_PACE, (None,)),
-    # Nothing has been cut, and no gate is closed.
-    "requests_factor": ("1.000",),
-    "tokens_factor": ("1.000",),
-    "gate_seconds": ("0.0",),
-}
+_UNDISTURBED: Mapping[str, str] = {"requests_factor": "1.000", "tokens_factor": "1.000", "gate_seconds": "0.0"}
 
 
 def _described(state: QuotaState) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 
 from assay.cli import main, quota
 from assay.quota.base import Quota
-from assay.quota.deployments import Deployment
+from assay.quota.deployments import Cut, Deployment
 from assay.quota.leases import LEASE_SECONDS, RENEWAL_SECONDS, PartitionLeases
 from assay.quota.tickets import Ticket, Tickets
 from assay.storage import layout
@@ -145,8 +145,10 @@ def test_a_change_of_partitions_is_announced(run: Running, storage: MemoryStorag
 
 
 def test_what_a_worker_says_stands_in_one_order_and_without_what_is_usual() -> None:
-    """Rule: the pace first, however storage orders metadata; a factor or gate only where it slows the worker down."""
-    usual = {"gate_seconds": "0.0", "tokens_last_minute": "9", "tokens_factor": "1.000", "waiting": "3"}
+    """Rule: the pace first, however storage orders metadata; limits, factors and gates only where they are others."""
+    usual = {"gate_seconds": "0.0", "tokens_last_minute": "9", "requests_per_minute": "600", "waiting": "3"}
+    cut = Cut(requests_per_minute=600, tokens_per_minute=100_000, partitions=4, cut=1)
 
-    assert quota._said(usual) == "waiting 3, tokens last minute 9"
-    assert quota._said(usual | {"tokens_factor": "0.800"}) == "waiting 3, tokens last minute 9, tokens factor 0.800"
+    assert quota._said(usual, cut) == "waiting 3, tokens last minute 9"
+    slowed = usual | {"tokens_factor": "0.800", "requests_per_minute": "300"}
+    assert quota._said(slowed, cut) == ("waiting 3, tokens last minute 9, requests per minute 300, tokens factor 0.800")
