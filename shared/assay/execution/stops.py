@@ -6,6 +6,8 @@ Workers look for it before each chunk, the orchestrator when it counts.
 from datetime import datetime
 from typing import Literal
 
+from pydantic import ValidationError
+
 from assay.errors import BlobExists, BlobMissing, RunStopped
 from assay.quota.budget import BudgetUsedUp
 from assay.records import Record
@@ -31,11 +33,17 @@ async def write_stop(blobs: Blobs, run: str, stopped: RunStopped, at: datetime) 
 
 
 async def read_stop(blobs: Blobs, run: str) -> Stop | None:
-    """Why the run is stopped, or None."""
+    """Why the run is stopped, or None. A marker that cannot be read stops it as well: somebody wanted that."""
+    path = layout.stop(run)
     try:
-        return Stop.model_validate_json(await blobs.read(layout.stop(run)))
+        entry, content = await blobs.read_version(path)
     except BlobMissing:
         return None
+    try:
+        return Stop.model_validate_json(content)
+    except ValidationError:
+        message = f"The run was stopped, and {path}, which should say why, cannot be read"
+        return Stop(reason="hopeless", message=message, at=entry.modified)
 
 
 async def is_stopped(blobs: Blobs, run: str) -> bool:

@@ -5,12 +5,14 @@ from decimal import ROUND_CEILING, Decimal
 
 from assay.llm.pricing import PriceTable
 from assay.planning.estimate import Estimate, unpriced_deployments
-from assay.quota.account import read_account
-from assay.records import BudgetMode, Progress, RunHeader
+from assay.quota.account import AccountSpoilt, read_account
+from assay.records import NO_COST, BudgetMode, Progress, RunHeader
 from assay.storage.base import Blobs
 from assay.suite.models import Suite
 
 WARN_AT_PERCENT = (80, 100)
+WORTH_FREEING = 20
+"""Money that workers hold is worth a word from this part of a budget on."""
 _HEADROOM = Decimal("1.1")
 
 
@@ -45,9 +47,12 @@ def terms_of(suite: Suite) -> Terms | None:
 
 
 async def terms_now(blobs: Blobs, header: RunHeader) -> Terms | None:
-    """The budget of a run: as a person changed it when resuming, else as its suite sets it."""
+    """The budget of a run: as a person changed it when resuming, else, or if nobody can tell, as its suite sets it."""
     terms = terms_of(Suite.model_validate(header.suite))
-    account = await read_account(blobs, header.run) if terms and terms.is_enforced else None
+    try:
+        account = await read_account(blobs, header.run) if terms and terms.is_enforced else None
+    except AccountSpoilt:  # its workers stop the run
+        return terms
     return Terms(account.limit_usd, account.mode) if account else terms
 
 
@@ -82,9 +87,15 @@ def budget_advice(run: str, likely_usd: Decimal) -> str:
     )
 
 
-def budget_message(progress: Progress, spent_usd: Decimal, limit_usd: Decimal) -> str:
-    """What a person reads of a run whose budget is used up."""
+def budget_message(progress: Progress, spent_usd: Decimal, limit_usd: Decimal, held_usd: Decimal = NO_COST) -> str:
+    """What a person reads of a run whose budget is used up; `held_usd` is what workers have that died, or rest."""
     done, total = progress.tally.trials, progress.trials_total
+    if held_usd * WORTH_FREEING > limit_usd:
+        return (
+            f"Budget reached: {done:,} of {total:,} trials are done and {usd(spent_usd)} of {usd(limit_usd)} USD is"
+            f" spent; {usd(held_usd)} USD is held by workers that have died. That is free again two minutes after the"
+            f" last request, when the run goes on: assay resume {progress.run}"
+        )
     needed = spent_usd * total / done if done else limit_usd
     return (
         f"Budget reached: {done:,} of {total:,} trials are done and {usd(spent_usd)} of {usd(limit_usd)} USD is spent. "

@@ -1,6 +1,6 @@
 """Stopped runs: what is counted and said of them, and how one is let go on. Steps and the command line call this."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from assay.errors import BlobMissing, UserError
@@ -12,6 +12,7 @@ from assay.orchestration.progress import count_progress, done_chunks, read_progr
 from assay.planning.frozen import read_header
 from assay.quota.account import (
     Account,
+    AccountSpoilt,
     change_account,
     let_go,
     open_account,
@@ -19,13 +20,16 @@ from assay.quota.account import (
     read_account,
     recorded_usd,
 )
-from assay.records import BudgetMode, Plan, Progress, RunHeader, Stage, Tally
+from assay.records import NO_COST, BudgetMode, Plan, Progress, RunHeader, Stage, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs, Storage
 from assay.suite.models import Suite
 
 LET_GO_SECONDS = 120
 """A worker that lives and asks nothing gives its money back within ten seconds or so."""
+
+UNHEARD_SECONDS = 60
+"""A run that goes on is taken up within seconds; one that was not is resumed once more."""
 
 _RESUMABLE = (Stage.STOPPED, Stage.FAILED)
 _HELD = ("leased", "breaking")
@@ -54,12 +58,13 @@ async def resume(
     """Lets a stopped run go on where it stopped; gives what is known of it now.
 
     Its suite is the one it began with, whatever lies on storage. Raises UserError when there is no such run, when it is
-    not stopped (a second call finds it under way), or when the new budget is used up already.
+    not stopped (a second call finds it under way, unless nobody took it up), or when the new budget is used up already;
+    AccountSpoilt.
     """
     progress = await read_progress(storage, run)
     if progress is None:
         raise UserError(f"there is no run '{run}'; 'assay ls' shows what there is")
-    if progress.stage not in _RESUMABLE:
+    if progress.stage not in _RESUMABLE and not _is_unheard(progress, now):
         raise UserError(_not_stopped(progress))
     header = await read_header(storage, run)
     await _let_go(storage, header)
@@ -125,12 +130,25 @@ async def _checkpointed(blobs: Blobs, path: str) -> Tally:
 
 
 async def _message(blobs: Blobs, progress: Progress, stop: Stop) -> str:
-    if stop.reason == "budget" and (account := await read_account(blobs, progress.run)):
+    if stop.reason == "budget" and (account := await _readable_account(blobs, progress.run)):
         spent = max(account.spent_usd, progress.tally.cost_usd)
-        return budget_message(progress, spent, account.limit_usd)
+        return budget_message(progress, spent, account.limit_usd, max(NO_COST, account.counted_usd - spent))
     how = "" if "assay resume" in stop.message else f" Then go on: assay resume {progress.run}"
     done = f"{progress.tally.trials:,} of {progress.trials_total:,} trials are done."
     return f"{stop.message.rstrip()}{'' if stop.message.rstrip().endswith('.') else '.'} {done}{how}"
+
+
+async def _readable_account(blobs: Blobs, run: str) -> Account | None:
+    try:
+        return await read_account(blobs, run)
+    except AccountSpoilt:  # whoever resumes the run is told
+        return None
+
+
+def _is_unheard(progress: Progress, now: datetime) -> bool:
+    """Whether who let the run go on was cut off before saying so, or nobody listened."""
+    seen = progress.updated_at
+    return progress.stage is Stage.PLANNING and seen is not None and now - seen >= timedelta(seconds=UNHEARD_SECONDS)
 
 
 def _not_stopped(progress: Progress) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from assay.errors import BlobChanged, BlobExists, BlobMissing
+from assay.errors import BlobChanged, BlobExists, BlobMissing, RunStopped
 from assay.records import NO_COST, BudgetMode, Outcome, Record, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs
@@ -19,6 +19,10 @@ SHARED_OUT = 2
 
 TRIES = 50
 _NANO_USD = Decimal("1e-9")
+
+
+class AccountSpoilt(RunStopped):
+    """The blob is no account, so nobody knows what may still be spent: nothing is. A person has to look at it."""
 
 
 class Holding(Record):
@@ -101,9 +105,9 @@ def let_go(account: Account, recorded_usd: Decimal, answers_per_trial: int) -> A
 
 
 async def read_account(blobs: Blobs, run: str) -> Account | None:
-    """The account as it stands, or None when nobody has drawn on it yet."""
+    """The account as it stands, or None when nobody has drawn on it yet. Raises AccountSpoilt."""
     try:
-        return Account.model_validate_json(await blobs.read(layout.budget(run)))
+        return _account(run, await blobs.read(layout.budget(run)))
     except BlobMissing:
         return None
 
@@ -120,11 +124,11 @@ async def open_account(blobs: Blobs, run: str, limit_usd: Decimal, mode: BudgetM
 async def change_account(blobs: Blobs, run: str, change: Callable[[Account], Account]) -> Account:
     """The account after `change`, which is applied to the newest version and called again when another came between.
 
-    Raises BlobMissing when there is no account, BlobChanged when others were first every time.
+    Raises BlobMissing when there is no account, BlobChanged when others were first every time, AccountSpoilt.
     """
     for tries_left in reversed(range(TRIES)):
         entry, content = await blobs.read_version(layout.budget(run))
-        account = Account.model_validate_json(content)
+        account = _account(run, content)
         changed = change(account)
         if changed == account:
             break
@@ -161,6 +165,16 @@ async def recorded_usd(blobs: Blobs, run: str) -> Decimal:
         if (chunk := path.removeprefix(layout.checkpoints(run))) not in finished:
             finished[chunk] = await _checkpoint_usd(blobs, path)
     return sum(finished.values(), NO_COST)
+
+
+def _account(run: str, content: bytes) -> Account:
+    try:
+        return Account.model_validate_json(content)
+    except ValidationError:
+        raise AccountSpoilt(
+            f"{layout.budget(run)} is not the account of a budget, so what is left of it is not known. Delete that "
+            f"blob: then what the outcomes cost counts as spent. Then go on with `assay resume {run}`."
+        ) from None
 
 
 async def _checkpoint_usd(blobs: Blobs, path: str) -> Decimal:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from decimal import Decimal
 
 from assay.errors import BlobMissing, StorageError
-from assay.quota.account import Account, Need, change_account, open_account, redrawn
+from assay.quota.account import Account, AccountSpoilt, Need, change_account, open_account, redrawn
 from assay.quota.budget import BudgetUsedUp, Reservation
 from assay.records import NO_COST, BudgetMode
 from assay.storage.base import Blobs
@@ -144,11 +144,14 @@ class TrancheBudget:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._give_back(), GOODBYE_SECONDS)
             raise
+        except Exception as error:  # whatever it is: who waits for money must not wait for ever
+            self._telemetry.problem("budget_failed", run=self._run, reason=str(error))
+            self._refuse(lambda: error)
 
     async def _give_back(self) -> None:
         try:
             await self._redraw(wants_more=False)
-        except StorageError as error:
+        except (StorageError, AccountSpoilt) as error:
             self._telemetry.problem("budget_not_given_back", run=self._run, reason=str(error))
 
     async def _is_idle(self) -> bool:
@@ -185,17 +188,20 @@ class TrancheBudget:
         self._poll_seconds = min(self._poll_seconds * 1.5, POLL_SECONDS[1])
 
     def _stop(self, account: Account, smallest: Decimal) -> None:
-        waiting, self._waiting = self._waiting, []
         message = (
             f"Budget reached: the next request may cost {smallest.normalize():f} USD, and {account.spent_usd:.4f} of "
             f"{account.limit_usd:.2f} USD is spent"
         )
+        self._refuse(lambda: BudgetUsedUp(message))
+
+    def _refuse(self, error: Callable[[], Exception]) -> None:
+        waiting, self._waiting = self._waiting, []
         for _, future in waiting:
             if not future.done():
-                future.set_exception(BudgetUsedUp(message))
+                future.set_exception(error())
 
     async def _redraw(self, *, wants_more: bool) -> Account:
-        """Reports to the account, and takes what it grants. Raises StorageError."""
+        """Reports to the account, and takes what it grants. Raises StorageError, AccountSpoilt."""
 
         def change(account: Account) -> Account:
             changed = redrawn(account, self._worker, self._need(wants_more=wants_more))

@@ -21,13 +21,13 @@ from run_bench import (
     with_suite,
 )
 
-from assay.errors import RunStopped, UserError
+from assay.errors import RunStopped, StorageError, UserError
 from assay.execution.ledger import read_outcomes
 from assay.execution.stops import read_stop, write_stop
 from assay.orchestration.drops import drop_file
 from assay.orchestration.progress import write_progress
-from assay.orchestration.stopping import LET_GO_SECONDS, chunks_at_work, resume
-from assay.quota.account import Account, Holding, open_account, read_account
+from assay.orchestration.stopping import LET_GO_SECONDS, UNHEARD_SECONDS, chunks_at_work, resume
+from assay.quota.account import Account, AccountSpoilt, Holding, open_account, read_account
 from assay.quota.budget import BudgetUsedUp
 from assay.records import Stage
 from assay.storage import layout
@@ -223,3 +223,59 @@ async def test_dropping_the_file_of_a_stopped_run_says_how_it_goes_on(tmp_path: 
 async def test_other_messages_resume_nothing(body: str) -> None:
     """Event Grid's, and garbage."""
     assert await ingest(MemoryStorage()).resumed(body) is None
+
+
+async def test_a_marker_that_cannot_be_read_stops_the_run_too() -> None:
+    """What it should say is missing, and how the run goes on is told all the same."""
+    storage, run = await stopped()
+    await storage.write(layout.stop(run), b'{"reason":', overwrite=True)
+
+    message = await told(storage, run)
+
+    assert f"{layout.stop(run)}, which should say why, cannot be read. 4 of 14 trials are done." in message
+    assert (await resume(storage, run, NOW)).stage is Stage.PLANNING
+
+
+async def test_a_spoilt_account_is_told_to_who_resumes_and_hides_nothing_else() -> None:
+    """Progress is counted and the stop is told; without the blob, what the outcomes cost counts."""
+    storage, run = await stopped()
+    await storage.write(layout.budget(run), b"{}")
+
+    await asking(storage).watch(run)
+    assert "Budget reached. 4 of 14 trials are done." in await told(storage, run)
+    with pytest.raises(AccountSpoilt, match=layout.budget(run)):
+        await resume(storage, run, NOW)
+    await storage.delete(layout.budget(run))
+    await resume(storage, run, NOW, budget_usd=Decimal(5))
+
+    account = await read_account(storage, run)
+    assert account and account.spent_usd == Decimal("0.004")
+
+
+async def test_a_resumption_that_was_cut_off_is_made_once_more() -> None:
+    """The run counts as going on, and nobody was told: after a minute the same command tells them."""
+    storage, run = await stopped()
+    await told(storage, run)
+    storage.fail_next("send", StorageError("gone"))
+    with pytest.raises(StorageError):
+        await resume(storage, run, NOW)
+    with pytest.raises(UserError, match="is not stopped"):
+        await resume(storage, run, NOW + timedelta(seconds=UNHEARD_SECONDS - 1))
+
+    await resume(storage, run, NOW + timedelta(seconds=UNHEARD_SECONDS))
+
+    (event,) = storage.take_messages(layout.INGEST_QUEUE)
+    assert await ingest(storage).resumed(event) == run
+
+
+async def test_money_that_dead_workers_hold_is_told() -> None:
+    """Then the budget need not be raised: the run goes on with what is free again."""
+    storage, run = await stopped()
+    dead = Holding(granted_usd=Decimal("0.005"), settled_usd=Decimal("0.001"))
+    await storage.write(
+        layout.budget(run), Account(limit_usd=Decimal("0.01"), holdings={"dead": dead}).model_dump_json().encode()
+    )
+
+    message = await told(storage, run)
+
+    assert "0.00100 USD is held by workers" in message and message.endswith(f"goes on: assay resume {run}")

@@ -11,7 +11,7 @@ import pytest
 from virtual_time import run_virtually
 
 from assay.errors import RunStopped, StorageError
-from assay.quota.account import Account, read_account
+from assay.quota.account import Account, AccountSpoilt, read_account
 from assay.quota.budget import BudgetUsedUp
 from assay.quota.tranches import IDLE_SECONDS, PATIENCE_SECONDS, TrancheBudget
 from assay.records import NO_COST
@@ -334,3 +334,33 @@ def test_a_soft_budget_stops_nobody() -> None:
 
     assert fleet.sent == 50
     assert fleet.billed > fleet.limit
+
+
+@pytest.mark.parametrize("content", [b"", b'{"limit_usd":"1","mo', b'{"total": 1}', b'{"limit_usd":"NaN"}'])
+def test_an_account_that_cannot_be_read_stops_the_run(content: bytes) -> None:
+    """Nobody knows what is left, so nothing is spent; and nobody waits for ever."""
+    fleet = Fleet("1")
+
+    async def scenario() -> None:
+        await fleet.storage.write(layout.budget(RUN), content)
+        budget = fleet.budget("w")
+        with pytest.raises(AccountSpoilt, match=f"assay resume {RUN}"):
+            await budget.reserve(HIGHEST)
+        await budget.drain()
+
+    assert played(fleet, scenario).sent == 0
+
+
+def test_no_failure_lets_a_request_wait_for_ever() -> None:
+    """Whatever goes wrong while money is drawn is told to those who wait; the next request finds out anew."""
+    fleet = Fleet("1")
+
+    async def scenario() -> None:
+        budget = fleet.budget("w")
+        fleet.storage.fail_next("read_version", ZeroDivisionError("a mistake"))
+        with pytest.raises(ZeroDivisionError):
+            await budget.reserve(HIGHEST)
+        await fleet.ask(budget)
+        await budget.drain()
+
+    assert played(fleet, scenario).sent == 1
