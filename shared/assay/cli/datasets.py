@@ -6,15 +6,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from assay.errors import UserError
+from assay.planning.datasets import open_dataset
 from assay.planning.plan import Planned, build_plan
 from assay.planning.preflight import check_columns
-from assay.sources.tabular import READERS, open_source
+from assay.sources.tabular import READERS, is_dataset
 from assay.suite.models import Suite
 
 
 def datasets_beside(folder: Path) -> list[Path]:
     """The datasets in a suite's folder, by name."""
-    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS]
+    return [path for path in sorted(folder.iterdir()) if is_dataset(path.name)]
 
 
 def only_dataset(folder: Path) -> Path:
@@ -32,7 +33,7 @@ def only_dataset(folder: Path) -> Path:
 @contextmanager
 def planned_locally(suite: Suite, text: str, suite_file: str, dataset: Path) -> Iterator[Planned]:
     """The plan of a run of the dataset, its files there while the block runs. Raises UserError as planning does."""
-    source = open_source(dataset, dataset.name, suite.dataset.id)
+    source = open_dataset(dataset, dataset.name, suite.dataset)
     if source.columns is not None:
         check_columns(suite, text, source.columns, dataset.name, suite_file)
     with TemporaryDirectory(prefix="assay-") as scratch:

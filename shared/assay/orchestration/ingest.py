@@ -18,10 +18,10 @@ from assay.middleware.redaction import default_redact
 from assay.orchestration.events import dropped_paths, resumed_run
 from assay.orchestration.progress import read_progress, take_up
 from assay.orchestration.scratch import scratch_folder
+from assay.planning.datasets import open_dataset
 from assay.planning.preflight import check_columns, checked_suite
 from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.registry import did_you_mean
-from assay.sources.tabular import open_source
 from assay.storage import layout
 from assay.storage.base import BlobEntry, Storage
 from assay.suite.loading import suite_digest
@@ -114,7 +114,7 @@ class Ingest:
         with scratch_folder() as folder:
             local = folder / "dataset"
             await self.storage.download(entry.path, local, etag=entry.etag)
-            source = open_source(local, file, suite.dataset.id)
+            source = open_dataset(local, file, suite.dataset)
             if source.columns is not None:
                 check_columns(suite, text, source.columns, file, f"{suite.name}/suite.yaml")
             next(source.rows())

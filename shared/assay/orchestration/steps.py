@@ -20,11 +20,11 @@ from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.stopping import chunks_at_work, stopped_progress
+from assay.planning.datasets import open_dataset
 from assay.planning.estimate import estimate_run
 from assay.planning.frozen import read_header, read_plan
 from assay.planning.plan import Planned, build_plan
 from assay.records import NO_COST, BadRow, ChunkMessage, Progress, RunHeader, Stage
-from assay.sources.tabular import open_source
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Suite
@@ -135,7 +135,7 @@ class AskingSteps:
         dataset = folder / "dataset"
         await self._fetch(header, dataset)
         suite = Suite.model_validate(header.suite)
-        source = open_source(dataset, header.dataset.file, suite.dataset.id)
+        source = open_dataset(dataset, header.dataset.file, suite.dataset)
         planned = await asyncio.to_thread(
             build_plan, header.run, suite, header.suite_source, source, header.dataset.file, folder
         )

@@ -1,5 +1,6 @@
 """The plan of a run: the dataset file becomes `rows.jsonl`, row ranges and quarantined rows, in bounded memory."""
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isqrt
@@ -35,7 +36,7 @@ def build_plan(run: str, suite: Suite, suite_source: str, source: Source, datase
     planned_rows, bad_rows = folder / "rows.jsonl", folder / "bad_rows.jsonl"
     with planned_rows.open("wb") as good, bad_rows.open("wb") as bad:
         lengths, bad_count, first_bad = _split(source, columns_used(suite), good, bad)
-    _refuse_too_bad(suite, dataset, len(lengths), bad_count, first_bad)
+    _refuse_too_bad(suite, dataset, source.place, len(lengths), bad_count, first_bad)
     size = rows_per_message(suite, len(lengths))
     plan = Plan(
         run=run,
@@ -56,9 +57,9 @@ def rows_per_message(suite: Suite, rows: int) -> int:
 
 def _split(
     source: Source, needed: frozenset[str], good: IO[bytes], bad: IO[bytes]
-) -> tuple[list[int], int, BadRow | None]:
+) -> tuple["array[int]", int, BadRow | None]:
     """Writes good and bad rows; gives the good ones' lengths in bytes, the bad ones' count and the first of them."""
-    lengths: list[int] = []
+    lengths = array("Q")
     bad_count, first_bad = 0, None
     for row in _with_needed_columns(source, needed):
         line = row.model_dump_json().encode() + b"\n"
@@ -86,10 +87,10 @@ def _with_needed_columns(source: Source, needed: frozenset[str]) -> Iterator[Row
             yield row.model_copy(update={"number": row.number - lacking}) if lacking else row
 
 
-def _refuse_too_bad(suite: Suite, dataset: str, good: int, bad: int, first_bad: BadRow | None) -> None:
+def _refuse_too_bad(suite: Suite, dataset: str, place: str, good: int, bad: int, first_bad: BadRow | None) -> None:
     if good and suite.dataset.tolerates(bad, good + bad):
         return
-    first = f" First: line {first_bad.line}: {first_bad.reason}." if first_bad else ""
+    first = f" First: {place} {first_bad.line}: {first_bad.reason}." if first_bad else ""
     if not good:
         raise DatasetError(f"{dataset}: not one of {bad} rows can be used.{first}")
     raise DatasetError(
@@ -98,7 +99,7 @@ def _refuse_too_bad(suite: Suite, dataset: str, good: int, bad: int, first_bad: 
     )
 
 
-def _ranges(lengths: list[int], size: int) -> Iterator[RowRange]:
+def _ranges(lengths: "array[int]", size: int) -> Iterator[RowRange]:
     offset = 0
     for first in range(0, len(lengths), size):
         length = sum(lengths[first : first + size])

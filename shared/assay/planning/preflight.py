@@ -54,7 +54,7 @@ def columns_used(suite: Suite) -> frozenset[str]:
         for text in (criterion.system or "", criterion.user)
     )
     expected = {scorer.expected_column for scorer in scorers_of(suite) if scorer.expected_column}
-    return frozenset(suite.dataset.columns).union(*prompts, expected)
+    return frozenset(suite.dataset.column_names).union(*prompts, expected)
 
 
 def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
@@ -147,8 +147,10 @@ def _primary(suite: Suite) -> Iterator[Complaint]:
 
 def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
     """Where each column is used: path in the suite, by whom, which."""
-    for index, column in enumerate(suite.dataset.columns):
-        yield ("dataset", "columns", index), "dataset.columns", column
+    for index, wanted in enumerate(suite.dataset.columns):
+        names = ", ".join(f"'{name}'" for name in wanted.taken_from)
+        user = f"dataset.columns (taken from {names})" if names else "dataset.columns"
+        yield ("dataset", "columns", index), user, wanted.name
     for path, user, text in _templates(suite, source):
         for column in sorted(needed_columns(text)):
             yield path, user, column

@@ -1,4 +1,4 @@
-"""Checks rows one by one: the cells, the id, and whether it was there before. The readers of `tabular.py` use it."""
+"""Checks rows one by one: the cells, the id, and whether it was there before. All readers use it."""
 
 import hashlib
 import json
@@ -7,22 +7,29 @@ from typing import Any
 
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
-from assay.sources.base import MAX_CELL_CHARACTERS, MAX_DEPTH, MAX_ID_CHARACTERS
+from assay.sources.base import MAX_CELL_CHARACTERS, MAX_DEPTH, MAX_ID_CHARACTERS, MAX_ROWS, Reading
+from assay.sources.first_lines import FirstLines
+from assay.sources.shaping import Misshapen, Shape
 
 Found = tuple[int, dict[str, Any] | BadRow]
 SHOWN_CHARACTERS = 200
 
 
-def checked_rows(records: Iterator[Found], id_column: str | None, when_empty: str) -> Iterator[Row | BadRow]:
-    """The rows of the records, good ones numbered from 1.
+def checked_rows(
+    records: Iterator[Found], reading: Reading, file: str, when_empty: str, place: str = "line"
+) -> Iterator[Row | BadRow]:
+    """The rows of the records, shaped as the suite says, good ones numbered from 1.
 
-    Raises DatasetError with the text `when_empty` when there is not one record.
+    Raises DatasetError when there are too many records, and with the text `when_empty` when there is not one.
     """
-    first_lines: dict[bytes, int] = {}
-    number, seen = 0, False
+    ids = _Ids(reading.id_column, place)
+    number = seen = 0
     for line, fields in records:
-        seen = True
-        row = fields if isinstance(fields, BadRow) else _checked(line, number + 1, fields, id_column, first_lines)
+        seen += 1
+        if seen > MAX_ROWS:
+            raise DatasetError(f"{file}: there are more than {MAX_ROWS:,} rows; split the file")
+        found = fields if isinstance(fields, BadRow) else _shaped(line, fields, reading.shape)
+        row = found if isinstance(found, BadRow) else _checked(line, number + 1, found, ids)
         number += isinstance(row, Row)
         yield row
     if not seen:
@@ -47,26 +54,53 @@ def unusable(text: str) -> str | None:
 def shown(content: str | bytes) -> str:
     """The beginning of what was found, as text that can be stored."""
     start = content[: 2 * SHOWN_CHARACTERS]
-    text = start if isinstance(start, str) else start.decode("utf-8", "surrogateescape")
-    text = text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    text = storable(start if isinstance(start, str) else start.decode("utf-8", "surrogateescape"))
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}..."
 
 
-def _checked(
-    line: int, number: int, fields: dict[str, Any], id_column: str | None, first_lines: dict[bytes, int]
-) -> Row | BadRow:
+def storable(text: str) -> str:
+    """The text with what cannot be stored escaped."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def _shaped(line: int, fields: dict[str, Any], shape: Shape) -> dict[str, Any] | BadRow:
+    if shape.is_idle:
+        return fields
+    try:
+        return shape.fields(fields)
+    except Misshapen as error:
+        return BadRow(line=line, reason=storable(str(error)), found=shown(str(error.found)))
+
+
+def _checked(line: int, number: int, fields: dict[str, Any], ids: "_Ids") -> Row | BadRow:
     for column, value in fields.items():
         if problem := unusable(column) or _unusable_value(value, 0):
             return BadRow(line=line, reason=f"column '{shown(column)}' holds {problem}", found=shown(str(value)))
-    row_id = _content_id(fields) if id_column is None else _written_id(fields, id_column)
+    row_id = ids.of(fields)
     if problem := _bad_id(row_id):
-        return BadRow(line=line, reason=f"id column '{id_column}' {problem}", found=shown(row_id or ""))
-    digest = hashlib.blake2b(str(row_id).encode(), digest_size=12).digest()
-    first = first_lines.setdefault(digest, line)
-    if first == line:
-        return Row(row_id=str(row_id), number=number, line=line, fields=fields)
-    what = f"id '{row_id}'" if id_column is not None else "the same row"
-    return BadRow(line=line, row_id=row_id, reason=f"{what} stands on line {first} already", found=str(row_id))
+        return BadRow(line=line, reason=f"id column '{ids.column}' {problem}", found=shown(row_id or ""))
+    if problem := ids.met_before(str(row_id), line):
+        return BadRow(line=line, row_id=row_id, reason=problem, found=str(row_id))
+    return Row(row_id=str(row_id), number=number, line=line, fields=fields)
+
+
+class _Ids:
+    """The ids of a dataset: from a column or from the content, each once."""
+
+    def __init__(self, column: str | None, place: str) -> None:
+        self.column, self._place = column, place
+        self._firsts = FirstLines()
+
+    def of(self, fields: dict[str, Any]) -> str | None:
+        return _content_id(fields) if self.column is None else _written_id(fields, self.column)
+
+    def met_before(self, row_id: str, line: int) -> str | None:
+        """Where the id stood before, in a sentence, or None."""
+        first = self._firsts.of(row_id, line)
+        if first == line:
+            return None
+        what = "the same row" if self.column is None else f"id '{row_id}'"
+        return f"{what} stands {'on line' if self._place == 'line' else 'in row'} {first} already"
 
 
 def _unusable_value(value: Any, depth: int) -> str | None:

@@ -1,8 +1,9 @@
-"""Lines of a dataset file, bounded in length; CSV records can give lines back. The readers of `tabular.py` use it."""
+"""Lines of a dataset file, bounded in length; CSV records can give lines back. The text readers use it."""
 
 import csv
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import IO, TypeVar
 
 from assay.errors import DatasetError
@@ -13,10 +14,15 @@ from assay.sources.checking import shown
 Line = TypeVar("Line", str, bytes)
 CsvRecord = tuple[int, list[str] | BadRow]
 
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
-def bounded_lines(readline: Callable[[int], Line], file: str) -> Iterator[Line]:
-    """The lines of a file. Raises DatasetError for one that no text file has, before it fills the memory."""
-    number = 0
+
+def bounded_lines(readline: Callable[[int], Line], file: str, skipped: int = 0) -> Iterator[Line]:
+    """The lines of a file, after some were skipped.
+
+    Raises DatasetError for one that no text file has, before it fills the memory.
+    """
+    number = skipped
     while line := readline(MAX_LINE_BYTES + 1):
         number += 1
         if len(line) > MAX_LINE_BYTES:
@@ -27,14 +33,15 @@ def bounded_lines(readline: Callable[[int], Line], file: str) -> Iterator[Line]:
         yield line
 
 
-def csv_records(text: IO[str], file: str) -> Iterator[CsvRecord]:
-    """Line number and cells of every record; blank lines are left out.
+def csv_records(text: IO[str], file: str, delimiter: str = ",", skip_lines: int = 0) -> Iterator[CsvRecord]:
+    """Line number and cells of every record, the first lines skipped; blank lines are left out.
 
     A record that cannot be parsed costs its first line: that is a BadRow, and reading goes on with the next line.
     """
     csv.field_size_limit(MAX_CELL_CHARACTERS)
-    lines = _Lines(bounded_lines(text.readline, file), file)
-    reader = csv.reader(lines, strict=True)
+    skipped = len(list(islice(bounded_lines(text.readline, file), skip_lines)))
+    lines = _Lines(bounded_lines(text.readline, file, skipped), file, skipped + 1)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = lines.begin()
         try:
@@ -42,7 +49,7 @@ def csv_records(text: IO[str], file: str) -> Iterator[CsvRecord]:
         except StopIteration:
             return
         except csv.Error as error:
-            reason = _problem(str(error), len(lines.taken))
+            reason = _problem(str(error), len(lines.taken), SEPARATORS.get(delimiter, f"'{delimiter}'"))
             yield line, BadRow(line=line, reason=reason, found=shown(lines.taken[0].rstrip("\r\n")))
             lines.give_back()
             continue
@@ -53,10 +60,10 @@ def csv_records(text: IO[str], file: str) -> Iterator[CsvRecord]:
 class _Lines:
     """Lines for the CSV parser, which takes as many as a record needs. All but the first can be given back."""
 
-    def __init__(self, fresh: Iterator[str], file: str) -> None:
+    def __init__(self, fresh: Iterator[str], file: str, first_line: int) -> None:
         self._fresh, self._file = fresh, file
         self._again: deque[str] = deque()
-        self._next_line, self._characters = 1, 0
+        self._next_line, self._characters = first_line, 0
         self.taken: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
@@ -86,7 +93,7 @@ class _Lines:
         self._next_line -= len(self.taken) - 1
 
 
-def _problem(problem: str, lines: int) -> str:
+def _problem(problem: str, lines: int, separator: str) -> str:
     if "unexpected end of data" in problem:
         return "a quoted cell begins here and never ends: is a closing quote missing?"
     if "field limit" in problem and lines == 1:
@@ -94,7 +101,7 @@ def _problem(problem: str, lines: int) -> str:
     if "field limit" in problem:
         return f"a quoted cell begins here and goes on for {lines:,} lines: is a closing quote missing?"
     if "expected after" in problem and lines == 1:
-        return "a closing quote is not followed by a comma; inside of a quoted cell, write each quote twice"
+        return f"a closing quote is not followed by {separator}; inside of a quoted cell, write each quote twice"
     if "expected after" in problem:
         return f"a quoted cell begins here and ends amid line {lines} of the row: is a closing quote missing?"
     return f"not valid CSV: {problem}"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from assay.registry import did_you_mean
+from assay.suite.datasets import dataset_complaints
 from assay.suite.models import (
     NAME_RULES,
     Criterion,
@@ -128,6 +129,7 @@ def _contradictions(written: SuiteFile) -> Iterator[tuple[Path, str]]:
         yield from _incomplete(written.defaults, experiment, ("experiments", index))
         yield from _unused(written.defaults, experiment, ("experiments", index))
     yield from _idle_quotas(written)
+    yield from dataset_complaints(written.dataset)
 
 
 def _incomplete(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> Iterator[tuple[Path, str]]:

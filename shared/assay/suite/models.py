@@ -3,14 +3,15 @@
 `Suite` is what a run freezes into its header and what every other room reads.
 """
 
-import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
+from assay.suite.datasets import DatasetSettings
+from assay.suite.strict import Strict
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
 ITEM_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
@@ -26,38 +27,6 @@ ItemName = Annotated[str, StringConstraints(pattern=ITEM_NAME)]
 DeploymentName = Annotated[str, StringConstraints(pattern=DEPLOYMENT)]
 Template = Annotated[str, StringConstraints(min_length=1)]
 Whole = Annotated[int, Field(strict=True)]
-
-
-class Strict(BaseModel):
-    """Base of all suite models: frozen, an unknown key is an error, and numbers are finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
-
-
-class DatasetSettings(Strict):
-    """What is expected of a dataset dropped for the suite."""
-
-    id: str | None = Field(None, description="Column that holds a unique id; absent: ids derive from the row's content")
-    columns: tuple[str, ...] = Field((), description="Columns that must be there")
-    max_bad_rows: int | str = Field(
-        "10%",
-        description="How many rows may be set aside before the run refuses to start: a count, or 'N%' of all rows",
-    )
-
-    @field_validator("max_bad_rows", mode="before")
-    @classmethod
-    def _count_or_share(cls, value: Any) -> int | str:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-        if isinstance(value, str) and re.fullmatch(r"(\d{1,2}|100)%", value, re.ASCII):
-            return value
-        raise ValueError("expected a count such as 3, or a share from '0%' to '100%'")
-
-    def tolerates(self, bad_rows: int, all_rows: int) -> bool:
-        """Whether a run may start with so many bad rows."""
-        if isinstance(self.max_bad_rows, int):
-            return bad_rows <= self.max_bad_rows
-        return bad_rows * 100 <= all_rows * int(self.max_bad_rows.removesuffix("%"))
 
 
 def named_model(deployment: str) -> str:

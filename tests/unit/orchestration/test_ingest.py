@@ -146,7 +146,8 @@ async def test_a_suite_named_unlike_its_folder_is_refused() -> None:
         ("id,body,label\nT-1,x,y\n", "tickets.csv", "uses column 'text'"),
         ("text,text\nT-1,x\n", "tickets.csv", "column 'text' stands twice"),
         ("key,text\nT-1,x\n", "tickets.csv", "no id column 'id'"),
-        (CSV, "tickets.xlsx", "cannot read files ending in '.xlsx'"),
+        (CSV, "tickets.xls", "cannot read files ending in '.xls'"),
+            (CSV, "tickets.xlsx", "tickets.xlsx: this is no Excel workbook"),
         (CSV, "tickets", "cannot read files"),
     ],
 )

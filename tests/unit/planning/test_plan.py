@@ -34,6 +34,7 @@ class Rows:
     """A source of so many good rows, without a file."""
 
     columns = ("id", "text")
+    place = "line"
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -30,15 +30,20 @@ class TestEndings:
     @pytest.mark.parametrize(
         ("file", "expected"),
         [
-            ("a.cvs", "files ending in '.cvs' (did you mean '.csv'?). Expected: .csv, .jsonl, .ndjson"),
-            ("a.json", "files ending in '.json' (did you mean '.jsonl'?). Expected: .csv, .jsonl, .ndjson"),
-            ("a.csv.xlsx", "files ending in '.xlsx'. Expected: .csv, .jsonl, .ndjson"),
-            ("tickets", "files without an ending. Expected: .csv, .jsonl, .ndjson"),
+            ("a.cvs", "files ending in '.cvs' (did you mean '.csv'?)"),
+            ("a.jsnl", "files ending in '.jsnl' (did you mean '.jsonl'?)"),
+            ("a.csv.xls", "files ending in '.xls' (did you mean '.xlsx'?)"),
+            ("a.parquet.gz", "files ending in '.parquet.gz' (did you mean '.parquet'?)"),
+            ("tickets", "files without an ending"),
+            ("tickets.gz", "files ending in '.gz'"),
         ],
     )
     def test_an_unknown_ending_names_the_known_and_the_closest(self, tmp_path: Path, file: str, expected: str):
         """The ending says how to read a file; there is no guessing."""
-        assert refusal(tmp_path, "id\n1\n", file) == f"{file}: cannot read {expected}"
+        assert refusal(tmp_path, "id\n1\n", file) == (
+            f"{file}: cannot read {expected}."
+            " Expected: .csv, .tsv, .jsonl, .ndjson, .json, .parquet, .xlsx; text also with .gz"
+        )
 
     @pytest.mark.parametrize("file", ["a.CSV", "a.b.csv", "ä ö.Csv"])
     def test_capitals_and_other_dots_do_not_matter(self, tmp_path: Path, file: str):
