@@ -139,13 +139,15 @@ def test_the_content_safety_shield_fails_closed(site: Site, tmp_path: Path) -> N
     order(site, "reset")
     order(site, "shield", dropped=1.0)
     lost = drop(site, "judged", path, again="lost")
-    until_finished(site, lost)
+    assert "The prompt shield cannot judge" in until_stopped(site, lost).message
     assert offered(site, "chat") == 0
+
+    order(site, "shield", dropped=0.0)
+    assert site.assay("resume", lost).returncode == 0
+    until_finished(site, lost)
     failures = Counter(one.failure.kind for one in outcomes_once(site, lost, ROWS) if one.failure)
-    assert failures == {"shield_failed": ROWS}
-    assert "shield_failed" in site.ask(lambda runtime: published(runtime, lost, "report.html")).decode()
-    watched = site.assay("watch", lost, check=False)
-    assert (watched.returncode, "not one of its" in watched.stderr) == (1, True)
+    assert set(failures) == {"prompt_shielded", "shield_failed"}
+    assert failures["shield_failed"] < ROWS / 2
 
 
 def test_planted_secrets_and_personal_data_stay_where_they_were_put(site: Site, tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from assay.errors import UserError
+from assay.errors import RunStopped, UserError
 from assay.llm.base import ModelError
 from assay.llm.errors import FailureKind
 from assay.middleware.base import Ask, Question, Reply, Unanswered
 from assay.middleware.context import Context
 from assay.middleware.repetition import repeats_in_repeats
 from assay.middleware.shields import ContentSafetyShield, PatternShield, Shield, ShieldFailed
+
+# One question may be what the shield cannot cope with; so many in a row are the shield's own trouble.
+FAILURES_THAT_STOP = 3
 
 
 class PromptShieldOptions(BaseModel):
@@ -50,23 +53,35 @@ class PromptShield:
     def __init__(self, shield: Shield, options: PromptShieldOptions, context: Context) -> None:
         self._shield, self._telemetry = shield, context.telemetry
         self._judges_all = options.messages == "all"
+        self._failures_in_a_row = 0
 
     async def begin(self) -> None:
         """Nothing to prepare: connections are made by the first verdict."""
 
     async def answer(self, question: Question, ask: Ask) -> Reply:
-        """The reply of `ask`. Raises Unanswered (`prompt_shielded`, `shield_failed`) for what may not go out."""
+        """The reply of `ask`. Raises Unanswered (`prompt_shielded`, `shield_failed`) for what may not go out.
+
+        Raises RunStopped when the shield cannot judge several questions in a row: it would fail all others too.
+        """
         messages = question.request.messages
         texts = [one.content for one in messages if self._judges_all or one.role != "system"]
         try:
             attack = await self._shield.attack_in(texts)
         except ShieldFailed as failed:
             self._telemetry.problem("shield_failed", reason=str(failed))
-            raise _refused(FailureKind.SHIELD_FAILED, f"The prompt shield cannot judge: {failed}") from failed
+            self._failures_in_a_row += 1
+            raise self._failed(question.run, failed) from failed
+        self._failures_in_a_row = 0
         if attack is not None:
             self._telemetry.event("prompt_shielded", attack=attack, row_id=question.row_id)
             raise _refused(FailureKind.PROMPT_SHIELDED, f"The prompt shield found an attack in the prompt: {attack}")
         return await ask(question)
+
+    def _failed(self, run: str, failed: ShieldFailed) -> Unanswered | RunStopped:
+        found = f"The prompt shield cannot judge: {failed}"
+        if self._failures_in_a_row < FAILURES_THAT_STOP:
+            return _refused(FailureKind.SHIELD_FAILED, found)
+        return RunStopped(f"{found}. See to the Content Safety resource, then go on with `assay resume {run}`.")
 
     async def end(self) -> None:
         """Closes connections."""

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from chain_bench import Asked, Time, context, question
 
-from assay.errors import UserError
+from assay.errors import RunStopped, UserError
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.middleware.base import Unanswered
 from assay.middleware.context import ContentSafety
@@ -191,6 +191,31 @@ async def test_without_a_verdict_the_question_does_not_go_out(response: httpx2.R
 
     assert caught.value.last.kind is FailureKind.SHIELD_FAILED
     assert asked.questions == []
+
+
+class Unsteady:
+    """A shield that fails in turn, and finds no attack when it does not."""
+
+    def __init__(self, fails: list[bool]) -> None:
+        self._fails = fails
+
+    async def attack_in(self, texts: list[str]) -> str | None:
+        if self._fails.pop(0):
+            raise ShieldFailed("HTTP 500")
+        return None
+
+
+async def test_a_shield_that_stays_silent_stops_the_run() -> None:
+    """The rows behind the first ones stay unasked instead of failing one by one; a verdict between starts anew."""
+    guard = shielded(Unsteady(fails=[True, True, False, True, True, True]))
+    ended: list[str] = []
+    for _ in range(6):
+        try:
+            await guard.answer(question(), Asked())
+            ended.append("answered")
+        except (Unanswered, RunStopped) as error:
+            ended.append(type(error).__name__)
+    assert ended == ["Unanswered", "Unanswered", "answered", "Unanswered", "Unanswered", "RunStopped"]
 
 
 async def test_without_access_the_question_does_not_go_out() -> None:
