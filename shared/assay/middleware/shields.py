@@ -21,7 +21,11 @@ LONGEST_PROMPT = 10_000
 OVERLAP = 200
 LONGEST_WAIT_SECONDS = 8.0
 
-_UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+# Control characters but those of lines, and what Unicode calls default ignorable code points.
+_UNSEEN = compile(
+    "[\\x00-\\x08\\x0e-\\x1f\\x7f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e"
+    "\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a\\U000e0000-\\U000e0fff]+"
+)
 _GAP = r"\W+(?:\w+\W+){0,4}?"
 
 # Well-known wordings of attempts to replace the instructions, to read them, or to take the model out of its role.
@@ -37,7 +41,7 @@ _ATTACKS = {
     "do-anything": r"\bdo anything now\b|\bdeveloper mode (?:enabled|on|output)\b|\bjailbreak(?:ed)? mode\b",
     "no-restrictions": rf"\b(?:without|no|free of|ignore){_GAP}(?:ethical|moral|safety|content)"
     r" (?:restrictions|guidelines|filters?|limits|policies)\b",
-    "fake-turn": r"<\|(?:im_start|im_end|system|endoftext)\|>|\[/?INST\]|<</?SYS>>|^ ?#{2,} ?system ?:",
+    "fake-turn": r"<\|(?:im_start|im_end|system|endoftext)\|>|\[/?INST\]|<</?SYS>>|(?:^| )#{2,} ?system ?:",
 }
 
 
@@ -75,7 +79,7 @@ class PatternShield:
         }
 
     async def attack_in(self, texts: Sequence[str]) -> str | None:
-        plain = [_plain(text) for text in texts]
+        plain = [reading for text in texts for reading in _readings(text)]
         return next((name for name, one in self._attacks.items() if any(map(one.search, plain))), None)
 
     async def close(self) -> None:
@@ -129,7 +133,7 @@ class ContentSafetyShield:
             response = await self._client().post(
                 f"{self._service.endpoint.rstrip('/')}{PATH}",
                 params={"api-version": API_VERSION},
-                json={"userPrompt": text, "documents": []},
+                json={"userPrompt": text.encode("utf-8", "replace").decode(), "documents": []},
                 headers=headers,
             )
         except httpx2.HTTPError as error:
@@ -189,5 +193,7 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start : start + LONGEST_PROMPT]
 
 
-def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).translate(_UNSEEN).split())
+def _readings(text: str) -> set[str]:
+    """The text in plain letters; signs that nobody sees may stand within words or in place of spaces."""
+    plain = unicodedata.normalize("NFKC", text)
+    return {" ".join(_UNSEEN.sub(unseen_as, plain).split()) for unseen_as in ("", " ")}
