@@ -3,6 +3,7 @@
 Whatever leaves as log, event, error text, audit or quarantine record goes through it; see docs/middleware.md.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 from re import IGNORECASE, Match, Pattern, compile, error, escape
@@ -17,6 +18,8 @@ from assay.settings import KEY_VAULT_PREFIX, Settings
 
 VARIABLE = "ASSAY_REDACTION_PATTERNS"
 LONGEST_TEXT = 200_000
+LONGEST_SECRET = 4_096
+"""Where the search ends, the beginning of a secret may stand: as much is left out."""
 LONGEST_LINE = 1_000
 SHORTEST_SECRET = 8
 PROBE_SECONDS = 0.05
@@ -26,6 +29,8 @@ _KINDS = (*SECRETS, *PERSONAL)
 _MARKS = tuple((mark, at) for at, kind in enumerate(_KINDS) for mark in kind.marks)
 _UNMARKED = {at for at, kind in enumerate(_KINDS) if not kind.marks}
 _STORAGE_SECRET = compile(r"(?:AccountKey|SharedAccessSignature)=([^;]+)", IGNORECASE)
+_PERCENT = compile("%[0-9A-F]{2}")
+_WORD = compile(r"(?<!\\)[^\W_]{2,16}")
 _DIGITS = compile(r"\d[\d .()/-]{4,}\d|[A-Za-z]{2}\d\d[ A-Za-z0-9]")
 _PROBE_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, LONGEST_LINE)
 
@@ -57,10 +62,8 @@ class PatternRedactor:
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
-        """From now on takes these values out literally, percent-encoded ones too; values that are too short are not."""
-        known = {
-            form for secret in secrets for form in (secret, quote(secret, safe="")) if len(form) >= SHORTEST_SECRET
-        }
+        """From now on takes these values out, as they are and as addresses and JSON write them; too short ones stay."""
+        known = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST_SECRET}
         if known <= self._secrets:
             return
         self._secrets |= known
@@ -79,7 +82,7 @@ class PatternRedactor:
             cut = kind.pattern.sub(_replacing(kind), cut)
         if self._custom:
             cut = "".join(self._without_custom(part) for part in _parts(cut))
-        return cut if len(text) <= LONGEST_TEXT else f"{cut} [redacted:too-long]"
+        return cut if len(text) <= LONGEST_TEXT else f"{cut[:-LONGEST_SECRET]} [redacted:too-long]"
 
     def _without_custom(self, part: str) -> str:
         for pattern in self._custom:
@@ -93,6 +96,13 @@ def redactor_of(settings: Settings) -> PatternRedactor:
     Raises UserError for a pattern that is wrong. Secrets that are read later (from Key Vault) it has to `learn`.
     """
     return PatternRedactor(settings.redaction_patterns, _secrets_in(settings))
+
+
+def _forms(secret: str) -> Iterator[str]:
+    encoded = quote(secret, safe="")
+    yield from (secret, encoded, _PERCENT.sub(lambda found: found[0].lower(), encoded))
+    written = json.dumps(secret)[1:-1]
+    yield from (written, written.replace("/", "\\/"))
 
 
 def _secrets_in(settings: Settings) -> Iterator[str]:
@@ -171,12 +181,12 @@ def _checked(written: str, where: str) -> Pattern[str]:
 
 
 def _is_slow(pattern: Pattern[str], written: str) -> bool:
-    """Whether lines of the pattern's own characters, which nearly match, take long; shorter ones are tried first."""
-    signs = sorted({sign for sign in f"{written}a0 -" if sign.isprintable()})
+    """Whether lines of the pattern's own characters or words, which nearly match, take long; short ones come first."""
+    signs = sorted({sign for sign in f"{written}a0 -" if sign.isprintable()} | set(_WORD.findall(written)))
     for length in _PROBE_LENGTHS:
         for sign in signs:
             began = perf_counter()
-            pattern.search(sign * length + "\x00")
+            pattern.search((sign * length)[:length] + "\x00")
             if perf_counter() - began > PROBE_SECONDS:
                 return True
     return False

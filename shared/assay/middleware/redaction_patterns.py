@@ -78,7 +78,7 @@ SECRETS = (
     ),
     Kind("sas-signature", compile(r"(?P<kept>[?&;\s]sig=)[^\s\"'&;,<>]{8,}", IGNORECASE), ("sig=",)),
     Kind(
-        "url-password", compile(r"(?P<kept>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@\"'<>]{1,300}(?=@)", IGNORECASE), ("://",)
+        "url-password", compile(r"(?P<kept>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/\"'<>]{1,300}(?=@)", IGNORECASE), ("://",)
     ),
     Kind(
         "token",

@@ -33,6 +33,7 @@ SECRETS = [
     ("remote: github_pat_" + "a1B2" * 9, "a1B2a1B2", "github-token"),
     ("pat " + "a" * 76 + "AZDO1234", "AZDO1234", "devops-token"),
     ("postgres://app:pa55w0rd@db.example/x", "pa55w0rd", "url-password"),
+    ("postgres://app:p@55w0rd@db.example/x", "55w0rd", "url-password"),
 ]
 
 PERSONAL = [
@@ -128,6 +129,7 @@ def test_patterns_of_the_user_count_too() -> None:
         ("(x|xy)*z", "can take for ever"),
         (r"\w*\w*\w*\w*\w*!", "matches the empty text|takes too long"),
         (r"a*a*a*a*a*b", "takes too long"),
+        ("(?:ab)*(?:ab)*(?:ab)*(?:ab)*c", "takes too long"),
     ],
 )
 def test_a_pattern_that_is_wrong_or_dangerous_is_refused_at_the_start(pattern: str, problem: str) -> None:
@@ -179,3 +181,17 @@ def test_check_digits_are_those_of_the_standards() -> None:
     assert not has_luhn_digit("79927398710")
     assert has_iban_check("GB82WEST12345698765432")
     assert not has_iban_check("GB83WEST12345698765432")
+
+
+def test_a_secret_is_not_cut_in_two_where_the_search_ends() -> None:
+    """Its first half would leave."""
+    secret = "open-sesame-" * 6
+    text = "x " * (LONGEST_TEXT // 2 - 20) + secret
+
+    assert "sesame" not in PatternRedactor(None, [secret]).redact(text)
+
+
+@pytest.mark.parametrize("written", ["open/sesame+42", "open%2fsesame%2b42", "open%2Fsesame%2B42", r"open\/sesame+42"])
+def test_a_known_secret_is_found_however_addresses_and_json_write_it(written: str) -> None:
+    """Percent-encoded in either case, and with escaped slashes."""
+    assert PatternRedactor(None, ["open/sesame+42"]).redact(f"say {written}!") == "say [redacted:secret]!"
