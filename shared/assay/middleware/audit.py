@@ -14,6 +14,7 @@ from secrets import token_hex
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from assay.errors import RunStopped, StorageError
 from assay.llm.base import ChatMessage, ModelError
@@ -178,8 +179,7 @@ class AuditLog:
         return asked.model_copy(update={"time": self._context.now(), "prompt": None, **fields})
 
     def _content(self, text: str) -> str | None:
-        # Pydantic writes no lone surrogates, which a model may give.
-        return self._redact(text).encode("utf-8", "replace").decode() if self._with_content else None
+        return self._redact(text) if self._with_content else None
 
 
 def digest(run: str, text: str) -> str:
@@ -188,7 +188,13 @@ def digest(run: str, text: str) -> str:
 
 
 def _line(record: AuditRecord) -> bytes:
-    return record.model_dump_json(exclude_none=True).encode() + b"\n"
+    content = record.model_dump(exclude_none=True)
+    # Services quote, and models give, lone surrogates, which no UTF-8 can hold: `to_json` refuses them all.
+    return to_json({name: _encodable(value) for name, value in content.items()}) + b"\n"
+
+
+def _encodable(value: object) -> object:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _looked_at(done: asyncio.Future[None]) -> None:

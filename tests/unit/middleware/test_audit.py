@@ -237,3 +237,17 @@ async def test_a_question_that_is_cut_off_is_recorded_as_that() -> None:
     await log.answer(question(), Asked())
     await log.end()
     assert [one.event for one in await records(storage)] == ["asked", "cut_off", "asked", "answered"]
+
+
+@pytest.mark.parametrize("content", ["none", "redacted"])
+async def test_what_utf_8_cannot_hold_costs_no_question(content: str) -> None:
+    """Services quote halves of surrogate pairs, where they cut a prompt within an emoji."""
+    storage = MemoryStorage()
+    log = audit_log(storage, content)
+    with pytest.raises(Unanswered):
+        await log.answer(question("\ud83d"), Asked(lambda _: unanswered("The prompt '\ud83d' is refused")))
+    await log.answer(question("\ud83d"), Asked(lambda _: reply("\udfff")))
+
+    told = await records(storage)
+    assert [one.event for one in told] == ["asked", "failed", "asked", "answered"]
+    assert told[1].message == "The prompt '?' is refused"
