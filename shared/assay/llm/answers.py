@@ -33,9 +33,9 @@ def read_answer(
         choice = content["choices"][0]
         message = choice["message"]
         answer = ChatAnswer(
-            text=message.get("content") or message.get("refusal") or "",
-            finish_reason=choice["finish_reason"] or "",
-            model=content["model"],
+            text=_text(message.get("content") or message.get("refusal") or ""),
+            finish_reason=_name(choice["finish_reason"] or ""),
+            model=_name(content["model"]),
             request_id=request_id,
             usage=_usage(content.get("usage") or {}),
             latency_seconds=latency_seconds,
@@ -91,6 +91,17 @@ def _is_json_object(text: str) -> bool:
 def _is_unfiltered(results: dict[str, Any]) -> bool:
     """With a verdict per category, or the error of a filter that could not be asked."""
     return "error" in results
+
+
+def _text(found: Any) -> str:
+    if not isinstance(found, str):
+        raise TypeError(f"{type(found).__name__} in place of a text")
+    return found
+
+
+def _name(found: Any) -> str:
+    """A text that records can hold, as a lone surrogate is none."""
+    return _text(found).encode().decode()
 
 
 def _usage(counts: dict[str, Any]) -> Usage:

@@ -126,7 +126,7 @@ class ResponseCache:
             self._counts["corrupt"] += 1
             self._telemetry.problem("cache_corrupt", key=key, reason=str(error))
             return None, True
-        is_stale = self._lifetime is not None and entry.stored_at + self._lifetime <= self._now()
+        is_stale = self._lifetime is not None and self._now() - entry.stored_at >= self._lifetime
         return (None, True) if is_stale else (entry, True)
 
     def _keep(self, entry: CachedAnswer, *, overwrite: bool) -> None:

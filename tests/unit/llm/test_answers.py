@@ -23,7 +23,7 @@ def body(content: str | None = "Hello.", finish_reason: str = "stop", **changes:
     message = {"role": "assistant", "content": content, "refusal": changes.get("refusal")}
     choice = {"finish_reason": finish_reason, "message": message, "content_filter_results": changes.get("filter", SAFE)}
     usage = {"prompt_tokens": 30, "completion_tokens": 4}
-    return json.dumps({"model": MODEL, "choices": [choice], "usage": usage}).encode()
+    return json.dumps({"model": changes.get("model", MODEL), "choices": [choice], "usage": usage}).encode()
 
 
 def failure(content: bytes, request: ChatRequest = REQUEST) -> ModelError:
@@ -87,7 +87,12 @@ def test_where_no_json_was_asked_for_any_text_will_do() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe", b"null", b"[]", b'{"choices": []}', body()[:-20], b'{"choices": [{"message": null}]}']
+    "content",
+    [
+        *(b"", b"\xff\xfe", b"null", b"[]", b'{"choices": []}', body()[:-20], b'{"choices": [{"message": null}]}'),
+        *(body(model=None), body(model=7), body(model="\ud800"), body(finish_reason=7)),  # type: ignore[arg-type]
+        body(content=[{"text": "Hi"}]),  # type: ignore[arg-type]
+    ],
 )
 def test_what_is_no_chat_completion_is_malformed_and_nobody_knows_what_it_cost(content: bytes) -> None:
     """Something stands between us and the service, or the connection broke off."""

@@ -229,6 +229,13 @@ async def test_an_old_answer_is_asked_for_anew(bench: Bench) -> None:
     assert (await bench.ask()).cached
 
 
+async def test_an_answer_of_the_last_of_days_is_read(bench: Bench) -> None:
+    """What a clock that is far off wrote is an entry like any other."""
+    bench.now = datetime.max.replace(tzinfo=UTC)
+    await bench.ask()
+    assert (await bench.ask()).cached
+
+
 async def test_without_days_an_answer_stays(bench: Bench) -> None:
     """`days: null` in the suite."""
     await bench.ask()
