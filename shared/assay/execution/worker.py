@@ -5,6 +5,7 @@ Any delivery may be a second one, and any line may be the last: what is safe is 
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ PUT_BACK_SECONDS = 10
 # soon comes to a worker with quota.
 LEAVE_TO_OTHERS_SECONDS = 4.0
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _LOOK_SECONDS = 30.0, 600.0, 3.0
+# A function may run for 30 minutes (host.json); what is under way after this time still ends well before that.
+LONGEST_TURN_SECONDS = 1200.0
 POISON_QUEUE = f"{layout.TRIALS_QUEUE}-poison"
 
 
@@ -39,13 +42,17 @@ class Handled:
     ends_run: bool = False
 
 
+class TurnOver(Exception):
+    """A small quota makes the chunk take longer than a function may run; its other rows come with another message."""
+
+
 class RowsLeft(Exception):
     """The run was stopped before all rows of the chunk were asked about; what is done is in the checkpoint."""
 
 
 @dataclass(slots=True)
 class _Leaving:
-    """Rows of a chunk that were not asked about, and what for: the run was stopped, or others have the quota."""
+    """Rows of a chunk that were not asked about; `elsewhere` when others have the quota."""
 
     rows: list[Row] = field(default_factory=list)
     elsewhere: QuotaElsewhere | None = None
@@ -70,6 +77,7 @@ class Worker:
     working: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
 
     async def handle(self, body: str) -> Handled | None:
         """Works on the chunk that a message of the queue `trials` names, unless it is done or somebody else's.
@@ -102,7 +110,7 @@ class Worker:
             except QuotaElsewhere as elsewhere:
                 await self._leave_to_others(body, elsewhere)
                 return Handled(message.run)
-            except (LeaseHeld, LeaseLost):
+            except (LeaseHeld, LeaseLost, TurnOver):
                 await self._put_back(layout.TRIALS_QUEUE, body)
                 return Handled(message.run)
         return Handled(message.run, ends_run=job.is_last(message))
@@ -138,11 +146,11 @@ class Worker:
     async def _work(self, message: ChunkMessage, trial: Trial, ledger: Ledger) -> None:
         rows = await self._rows(message, ledger)
         self.telemetry.event("chunk_started", rows=len(rows), from_checkpoint=message.rows - len(rows))
-        leaving = _Leaving()
-        await _all(self._try(message.run, trial, row, ledger, leaving) for row in rows)
+        leaving, until = _Leaving(), self.clock() + LONGEST_TURN_SECONDS
+        await _all(self._try(message.run, trial, row, ledger, leaving, until) for row in rows)
         if leaving.rows:
             self.telemetry.event("chunk_left", rows=len(leaving.rows))
-            raise leaving.elsewhere or RowsLeft
+            raise leaving.elsewhere or (RowsLeft if message.run in self.stopped_runs else TurnOver)
         await ledger.finish()
         self.telemetry.event("chunk_finished", **ledger.tally.model_dump())
 
@@ -153,11 +161,11 @@ class Worker:
         rows = (Row.model_validate_json(line) for line in lines.splitlines())
         return [row for row in rows if row.number not in ledger.safe_rows]
 
-    async def _try(self, run: str, trial: Trial, row: Row, ledger: Ledger, leaving: _Leaving) -> None:
+    async def _try(self, run: str, trial: Trial, row: Row, ledger: Ledger, leaving: _Leaving, until: float) -> None:
         # The slot is kept until the outcome is safe: so a crash repeats no more calls than there are slots.
         async with self.slots:
             ledger.check_claim()
-            if run in self.stopped_runs or leaving.elsewhere:
+            if run in self.stopped_runs or leaving.elsewhere or self.clock() >= until:
                 leaving.rows.append(row)
                 return
             try:
@@ -205,7 +213,7 @@ class Worker:
         await self.sleep(min(pause_seconds, _LONGEST_PAUSE_SECONDS))
 
     async def _put_back(self, queue: str, body: str) -> None:
-        """Somebody else has the chunk, or had it when it died: look again later, without counting as a failure."""
+        """Lets the chunk come again, without counting as a failure: somebody else has it, or its turn was long."""
         self.telemetry.event("chunk_put_back")
         await self.storage.send(queue, body, delay_seconds=PUT_BACK_SECONDS)
 

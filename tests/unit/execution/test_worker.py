@@ -25,7 +25,7 @@ from worker_bench import (
 from assay.errors import StorageError, UserError
 from assay.execution import ledger as ledger_module
 from assay.execution.ledger import read_outcomes
-from assay.execution.worker import POISON_QUEUE, Handled
+from assay.execution.worker import LONGEST_TURN_SECONDS, POISON_QUEUE, Handled
 from assay.llm.base import ChatRequest
 from assay.quota.base import QuotaElsewhere
 from assay.records import Outcome, Refusal, TrialStatus
@@ -425,3 +425,21 @@ async def test_a_message_that_cannot_be_put_back_is_not_acknowledged() -> None:
 
     with pytest.raises(StorageError, match="down"):
         await worker(storage, Asked()).handle(body_of(plan))
+
+
+async def test_a_chunk_that_takes_too_long_is_continued_by_another_message() -> None:
+    """A small quota may make it longer than a function may run; what is done stays done, nothing fails."""
+    storage, now = MemoryStorage(), [0.0]
+    plan = await begin_run(storage)
+
+    def reply(request: ChatRequest) -> str:
+        now[0] += LONGEST_TURN_SECONDS / 2
+        return "{}"
+
+    slow = replace(worker(storage, Asked(reply), concurrency=1), clock=lambda: now[0])
+    assert await slow.handle(body_of(plan)) == Handled(RUN)
+    assert await safe_rows(storage, message_of(plan)) == {row_id(1), row_id(2)}
+    assert storage.messages("trials") == [body_of(plan)]
+
+    await slow.handle(body_of(plan))
+    assert len(await outcomes_of(storage, message_of(plan))) == 4
