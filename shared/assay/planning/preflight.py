@@ -1,6 +1,7 @@
 """Preflight: everything about a suite that can be found wrong before a model is asked."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from assay.middleware.chain import MIDDLEWARE
 from assay.planning.prompts import PromptError, check_template, needed_columns
 from assay.registry import Registry, UnknownName, did_you_mean
 from assay.scoring.base import Scorer
+from assay.scoring.results import CLUSTERED_TESTS
 from assay.scoring.rows import SCORERS
 from assay.suite.loading import load_suite, prompt_path, source_map
 from assay.suite.models import Suite
@@ -27,6 +29,7 @@ def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
             *_prompt_complaints(suite, source),
             *_scorer_complaints(suite),
             *_primary(suite),
+            *_comparison_complaints(suite),
             *_middleware_complaints(suite),
         ]
     )
@@ -54,7 +57,8 @@ def columns_used(suite: Suite) -> frozenset[str]:
         for text in (criterion.system or "", criterion.user)
     )
     expected = {scorer.expected_column for scorer in scorers_of(suite) if scorer.expected_column}
-    return frozenset(suite.dataset.column_names).union(*prompts, expected)
+    group = {suite.comparison.group} if suite.comparison.group else set()
+    return frozenset(suite.dataset.column_names).union(*prompts, expected, group)
 
 
 def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
@@ -137,12 +141,56 @@ def _criterion_complaint(suite: Suite, criterion: str | None, path: Path) -> Ite
 
 
 def _primary(suite: Suite) -> Iterator[Complaint]:
-    known = [str(settings.options.get("name") or settings.plugin) for settings in suite.scorers]
+    known = _score_names(suite)
     primary = suite.comparison.primary
     if primary is not None and primary not in known:
         hint = did_you_mean(primary, known)
         scores = ", ".join(known) or "none, because the suite has no scorers"
         yield ("comparison", "primary"), f"no scorer gives '{primary}'{hint}. Scores: {scores}"
+
+
+def _comparison_complaints(suite: Suite) -> Iterator[Complaint]:
+    """Settings of the comparison that name no score, and tests that do not fit theirs."""
+    comparison, path = suite.comparison, ("comparison",)
+    for key in ("test", "margin"):
+        by_score = getattr(comparison, key)
+        yield from _unknown_scores(suite, by_score if isinstance(by_score, dict) else {}, (*path, key))
+    for name, kind in _score_kinds(suite).items():
+        test = comparison.test_of(name)
+        where = (*path, "test", name) if isinstance(comparison.test, dict) else (*path, "test")
+        if test is None:
+            continue
+        if comparison.group is None and test == "clustered_t":
+            yield where, "test 'clustered_t' needs groups: name their column with comparison.group"
+        if comparison.group is not None and test not in CLUSTERED_TESTS:
+            yield where, f"test '{test}' takes rows for independent; with a group: {' or '.join(CLUSTERED_TESTS)}"
+        if kind == "numeric" and test == "mcnemar_exact":
+            yield (
+                where,
+                f"test 'mcnemar_exact' is for scores of pass or fail, and '{name}' is numeric; give a test by score",
+            )
+
+
+def _unknown_scores(suite: Suite, by_score: dict[str, Any], path: Path) -> Iterator[Complaint]:
+    known = _score_names(suite)
+    for name in by_score:
+        if name not in known:
+            scores = ", ".join(known) or "none, because the suite has no scorers"
+            yield (*path, name), f"no scorer gives '{name}'{did_you_mean(name, known)}. Scores: {scores}"
+
+
+def _score_names(suite: Suite) -> list[str]:
+    return [str(settings.options.get("name") or settings.plugin) for settings in suite.scorers]
+
+
+def _score_kinds(suite: Suite) -> dict[str, str]:
+    """The kind of each score whose scorer can be made; the others have their own complaints."""
+    kinds: dict[str, str] = {}
+    for settings in suite.scorers:
+        with suppress(UnknownName, ValidationError):
+            scorer = SCORERS.make(settings.plugin, settings.options)
+            kinds[scorer.name] = scorer.kind
+    return kinds
 
 
 def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
@@ -151,6 +199,8 @@ def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
         names = ", ".join(f"'{name}'" for name in wanted.taken_from)
         user = f"dataset.columns (taken from {names})" if names else "dataset.columns"
         yield ("dataset", "columns", index), user, wanted.name
+    if suite.comparison.group:
+        yield ("comparison", "group"), "comparison.group", suite.comparison.group
     for path, user, text in _templates(suite, source):
         for column in sorted(needed_columns(text)):
             yield path, user, column

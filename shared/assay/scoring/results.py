@@ -1,6 +1,6 @@
 """What judging yields: metrics, comparisons, and the statistical results inside them. Light on purpose.
 
-`statistics.py` fills the small results, `aggregates.py` and `comparisons.py` the records; reports and sinks read them.
+`statistics/` fills the small results, `aggregates.py` and `comparisons.py` the records; reports and sinks read them.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,10 @@ from assay.scoring.base import ScoreKind
 
 Goal = Literal["maximise", "minimise"]
 Verdict = Literal["better", "worse", "no difference shown", "not enough data"]
+TestName = Literal["mcnemar_exact", "paired_t", "clustered_t", "wilcoxon", "sign", "permutation"]
+
+CLUSTERED_TESTS: tuple[TestName, ...] = ("clustered_t", "permutation")
+"""The tests that rows which share groups allow; the others take every row for independent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,12 @@ class Significance:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A standardised effect size; positive when the variant's values are higher."""
+    """A standardised effect size; positive when the variant's values are higher. `interval` where there is one."""
 
     name: str
     value: float | None
     reason: str | None = None
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,35 @@ class Bounds:
 class ChosenTest:
     """Which test fits the differences, by a fixed rule, and why."""
 
-    name: Literal["mcnemar_exact", "paired_t", "wilcoxon"]
+    name: TestName
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Equivalence:
+    """Whether a mean difference is shown to lie within plus and minus `margin`; `interval` is at 1 - 2 alpha.
+
+    `shown` is None when there is nothing to judge by; `reason` says why. `p_adjusted` is as a comparison's.
+    """
+
+    margin: float
+    interval: Interval
+    p_value: float | None
+    shown: bool | None
+    method: str
+    reason: str | None = None
+    p_adjusted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """The smallest true mean difference, in the score's units, that a test at `alpha` finds with chance `power`."""
+
+    power: float
+    alpha: float
+    minimum_difference: float | None
+    method: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +145,8 @@ class Metric(Record):
     """One score of one experiment, summarised over its trials. Missing trials are counted, never averaged in.
 
     `mean` of a binary score is its pass rate. `quantiles` maps "p05", "p25", "p50", "p75", "p95"; empty without scores.
-    `failure_rate` and `block_rate` are shares of all trials.
+    `failure_rate` and `block_rate` are shares of all trials. `n_clusters` is how many groups of rows, or rows with
+    repeats, the interval allows for; None when every trial stands for itself.
     """
 
     kind: ScoreKind
@@ -128,6 +161,7 @@ class Metric(Record):
     quantiles: dict[str, float] = Field(default_factory=dict)
     failure_rate: float | None = None
     block_rate: float | None = None
+    n_clusters: int | None = None
 
 
 class Comparison(Record):
@@ -135,6 +169,9 @@ class Comparison(Record):
 
     `bounds` is where the mean difference over all rows could lie, whatever the missing scores would have been.
     `p_adjusted` is filled by `comparisons.adjust`, which also revises the verdict. `notes` are for the reader.
+    `effect` goes with the test; `effects` are all that fit, it among them. `n_higher`, `n_lower` and `n_equal` count
+    pairs by the variant's side. `probability_higher` is that of a higher pass rate, given the pairs (binary scores).
+    `sensitivity` is at alpha over the number of comparisons. `n_repeats` is how many trials a row had at most.
     """
 
     kind: ScoreKind
@@ -160,3 +197,21 @@ class Comparison(Record):
     verdict: Verdict
     verdict_reason: str
     notes: tuple[str, ...] = ()
+    correction: str = "Holm"
+    effects: tuple[Effect, ...] = ()
+    equivalence: Equivalence | None = None
+    sensitivity: Sensitivity | None = None
+    probability_higher: float | None = None
+    n_higher: int = 0
+    n_lower: int = 0
+    n_equal: int = 0
+    n_clusters: int | None = None
+    n_repeats: int = 1
+
+    @property
+    def win_rate(self) -> float | None:
+        """Share of the pairs in which the variant has the better score, by the goal; equal ones count half."""
+        if not self.n_pairs:
+            return None
+        wins = self.n_higher if self.goal == "maximise" else self.n_lower
+        return (wins + self.n_equal / 2) / self.n_pairs

@@ -4,9 +4,10 @@
 """
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal, cast
+from math import inf
+from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import ConfigDict, Field, StringConstraints, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
@@ -95,11 +96,74 @@ class PluginSettings(Strict):
         return dict(self.model_extra or {})
 
 
+TestName = Literal["mcnemar_exact", "paired_t", "clustered_t", "wilcoxon", "sign", "permutation"]
+"""The tests that a comparison may use; the same names as in `scoring/results.py`, which this room does not import."""
+
+Margin = Annotated[float, Field(gt=0)]
+
+
 class ComparisonSettings(Strict):
     """How variants are set against the baseline."""
 
     primary: str | None = Field(None, description="The score that decides; absent: the first scorer's")
     alpha: float = Field(0.05, gt=0, lt=1, description="Chance of a false alarm over all comparisons of a run")
+    test: TestName | dict[str, TestName] | None = Field(
+        None, description="The test for every score, or one per score; absent: by the kind of score"
+    )
+    interval: Literal["t", "bootstrap"] | None = Field(
+        None, description="The interval of the difference; absent: the one that goes with the test"
+    )
+    correction: Literal["holm", "bh"] = Field(
+        "holm", description="Holm holds the chance of any false alarm, bh (Benjamini-Hochberg) their expected share"
+    )
+    margin: Margin | dict[str, Margin] | None = Field(
+        None,
+        description="Difference too small to matter, of the primary score or per score: equivalence is then tested",
+    )
+    group: str | None = Field(
+        None, min_length=1, description="Column whose equal values mark rows that are not independent of each other"
+    )
+    power: float = Field(0.8, gt=0, lt=1, description="Chance at which the smallest detectable difference is reported")
+    resamples: Whole = Field(9_999, ge=999, le=999_999, description="Draws of a bootstrap or a permutation test")
+    zeros: Literal["wilcox", "pratt"] = Field("wilcox", description="What Wilcoxon's test does with equal scores")
+
+    @field_validator("test", mode="before")
+    @classmethod
+    def _known_tests(cls, value: Any) -> Any:
+        for name in value.values() if isinstance(value, dict) else [value]:
+            if name is not None and name not in get_args(TestName):
+                raise ValueError(f"expected one of {', '.join(get_args(TestName))}, or a mapping of scores to these")
+        return value
+
+    @field_validator("margin", mode="before")
+    @classmethod
+    def _positive_margins(cls, value: Any) -> Any:
+        for one in value.values() if isinstance(value, dict) else [value]:
+            is_number = isinstance(one, int | float) and not isinstance(one, bool)
+            if one is not None and not (is_number and 0 < one < inf):
+                raise ValueError("expected a number above 0, or a mapping of scores to such numbers")
+        return value
+
+    @field_validator("interval", "correction", "zeros", mode="before")
+    @classmethod
+    def _known_choices(cls, value: Any, field: ValidationInfo) -> Any:
+        names = _CHOICES[field.field_name or ""]
+        if value is not None and value not in names:
+            raise ValueError(f"expected {' or '.join(names)}")
+        return value
+
+    def test_of(self, score: str) -> TestName | None:
+        """The test that the suite demands for a score; None: by the rule."""
+        return self.test.get(score) if isinstance(self.test, dict) else self.test
+
+    def margin_of(self, score: str, primary: str | None) -> float | None:
+        """The margin of a score; a single margin is the primary score's."""
+        if isinstance(self.margin, dict):
+            return self.margin.get(score)
+        return self.margin if score == primary else None
+
+
+_CHOICES = {"interval": ("t", "bootstrap"), "correction": ("holm", "bh"), "zeros": ("wilcox", "pratt")}
 
 
 class Limits(Strict):
