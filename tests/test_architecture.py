@@ -42,7 +42,7 @@ MAY_USE_AZURE = (
     "local/",
     "function_app/",
 )
-MAY_USE_TABLES = ("scoring/statistics.py", "scoring/aggregates.py", "scoring/comparisons.py", "reporting/")
+MAY_USE_TABLES = ("scoring/statistics/", "reporting/")
 TABLE_PACKAGES = {"pandas", "scipy", "statsmodels"}
 
 

@@ -4,13 +4,13 @@ A million trials fit into some ten megabytes per score and experiment; answers a
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from assay.records import Outcome, TrialStatus, Usage
+from assay.records import Outcome, Row, TrialStatus, Usage
 from assay.reporting.money import CostCounts
 from assay.reporting.shortcuts import ShortcutCounts
 from assay.scoring.results import MissingCounts
@@ -82,11 +82,9 @@ class ExperimentColumns:
         seen = self.latencies_seconds[~np.isnan(self.latencies_seconds)]
         return float(np.quantile(seen, quantile)) if len(seen) else None
 
-    def by_row(self, score: str) -> dict[str, float]:
-        """The scores there are by row, under keys that sort like the rows' numbers."""
-        values = self.scores[score]
-        slots = np.flatnonzero(~np.isnan(values))
-        return {row_key(int(slot) + 1): float(values[slot]) for slot in slots}
+    def has_scores(self, score: str) -> bool:
+        """Whether any trial has this score."""
+        return not bool(np.isnan(self.scores[score]).all())
 
     def _add_responses(self, outcome: Outcome, slot: int) -> None:
         self.latencies_seconds[slot] = sum(response.latency_seconds for response in outcome.responses)
@@ -96,6 +94,23 @@ class ExperimentColumns:
         self.unpriced_models.update(response.model for response in outcome.responses if response.cost_usd is None)
 
 
-def row_key(number: int) -> str:
-    """Stands for a row id, which a row without any outcome does not tell; sorts like the number."""
-    return f"{number:09d}"
+class GroupColumn:
+    """Hands on the rows of a dataset and notes which of them share a group, by the value of a column."""
+
+    def __init__(self, rows: Iterable[Row], column: str, count: int) -> None:
+        self._rows, self._column = iter(rows), column
+        self._known: dict[str, int] = {}
+        self._codes = -1 - np.arange(count, dtype=np.int64)  # a row without a group is one of its own
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            group = row.fields.get(self._column)
+            if group not in (None, ""):
+                self._codes[row.number - 1] = self._known.setdefault(repr(group), len(self._known))
+            yield row
+
+    def codes(self) -> npt.NDArray[np.int64]:
+        """A number per row, the same for rows of a group; reads the rows that nobody has read yet."""
+        for _ in self:
+            pass
+        return self._codes

@@ -14,7 +14,8 @@ from assay.llm.pricing import PriceTable, load_prices
 from assay.planning.preflight import primary_score, scorers_of
 from assay.records import NO_COST, BadRow, Outcome, Plan, Record, Row, RunHeader, TrialStatus, Usage
 from assay.reporting import wording
-from assay.reporting.columns import ExperimentColumns, row_key
+from assay.reporting.columns import ExperimentColumns, GroupColumn
+from assay.reporting.methods import method_of
 from assay.reporting.money import Cost, PlainDecimal, RunCost, cost_sentences
 from assay.reporting.samples import Disagreement, DisagreementSampler, Trouble, TroubleSampler, cut
 from assay.reporting.shortcuts import Shortcuts, shortcut_sentences
@@ -22,7 +23,9 @@ from assay.reporting.wording import headline, missing_sentence, verdict_sentence
 from assay.scoring.aggregates import summarise
 from assay.scoring.base import Scorer
 from assay.scoring.comparisons import adjust, compare
+from assay.scoring.paired_scores import PairedScores
 from assay.scoring.results import Comparison, Metric
+from assay.scoring.statistics.arrays import Codes
 from assay.suite.models import Suite
 
 MOST_BAD_ROWS = 20
@@ -203,8 +206,13 @@ def evaluate(
     gathered = _Gathered(plan, scorers, primary)
     for outcome in outcomes:
         gathered.add(outcome)
-    metrics = {name: _metrics(gathered.columns[name], scorers, suite.comparison.alpha) for name in plan.experiments}
-    comparisons = _compare_all(gathered, suite, scorers, primary, header.seed)
+    expected = next((one.expected_column for one in scorers if one.name == primary), None)
+    grouped = GroupColumn(rows, suite.comparison.group, plan.rows) if suite.comparison.group else None
+    disagreements = gathered.disagreements.samples(grouped or rows, expected)
+    groups = grouped.codes() if grouped else None
+    alpha = suite.comparison.alpha
+    metrics = {name: _metrics(gathered.columns[name], scorers, alpha, groups) for name in plan.experiments}
+    comparisons = _compare_all(gathered, suite, scorers, header.seed, groups)
     return Contents(
         run=_run_facts(header, suite, plan),
         headline=_headline(suite, primary, gathered, comparisons),
@@ -212,9 +220,7 @@ def evaluate(
         baseline=suite.baseline.name,
         experiments=tuple(_experiment_result(suite, name, gathered, metrics[name]) for name in plan.experiments),
         comparisons=comparisons,
-        disagreements=gathered.disagreements.samples(
-            rows, next((one.expected_column for one in scorers if one.name == primary), None)
-        ),
+        disagreements=disagreements,
         failures=gathered.failures.groups(),
         blocked=gathered.blocked.groups(),
         unscored=gathered.unscored.groups(),
@@ -250,40 +256,47 @@ class _Gathered:
                 self.unscored.add(outcome, score.name, score.reason or "no reason given")
 
 
-def _metrics(columns: ExperimentColumns, scorers: Sequence[Scorer], alpha: float) -> dict[str, Metric]:
+def _metrics(
+    columns: ExperimentColumns, scorers: Sequence[Scorer], alpha: float, groups: Codes | None
+) -> dict[str, Metric]:
     return {
         scorer.name: summarise(
-            columns.scores[scorer.name].tolist(), scorer.kind, columns.missing(scorer.name), 1 - alpha
+            columns.scores[scorer.name], scorer.kind, columns.missing(scorer.name), 1 - alpha, groups
         )
         for scorer in scorers
     }
 
 
 def _compare_all(
-    gathered: _Gathered, suite: Suite, scorers: Sequence[Scorer], primary: str | None, seed: int
+    gathered: _Gathered, suite: Suite, scorers: Sequence[Scorer], seed: int, groups: Codes | None
 ) -> tuple[ComparedScore, ...]:
-    """Every variant on every score, the primary one first; together they are one family for Holm's adjustment."""
+    """Every variant on every score, the primary one first; together they are one family for the adjustment."""
     baseline, *variants = gathered.columns
+    primary = primary_score(suite)
     in_order = sorted(scorers, key=lambda scorer: scorer.name != primary)
     pairs = [(scorer, variant) for scorer in in_order for variant in variants]
-    results = adjust([_compare(gathered, baseline, variant, scorer, suite, seed) for scorer, variant in pairs])
+    methods = {one.name: method_of(suite, one.name, seed, len(pairs)) for one in scorers}
+    results = adjust(
+        [
+            compare(
+                _paired(gathered, baseline, variant, scorer.name, groups),
+                kind=scorer.kind,
+                value_range=scorer.value_range,
+                method=methods[scorer.name],
+            )
+            for scorer, variant in pairs
+        ],
+        suite.comparison.correction,
+    )
     return tuple(
         _compared(gathered, baseline, variant, scorer.name, scorer.name == primary, result, len(pairs))
         for (scorer, variant), result in zip(pairs, results, strict=True)
     )
 
 
-def _compare(gathered: _Gathered, baseline: str, variant: str, scorer: Scorer, suite: Suite, seed: int) -> Comparison:
-    columns = gathered.columns
-    return compare(
-        columns[baseline].by_row(scorer.name),
-        columns[variant].by_row(scorer.name),
-        (row_key(number) for number in range(1, len(columns[baseline].statuses) + 1)),
-        kind=scorer.kind,
-        alpha=suite.comparison.alpha,
-        seed=seed,
-        value_range=scorer.value_range,
-    )
+def _paired(gathered: _Gathered, baseline: str, variant: str, score: str, groups: Codes | None) -> PairedScores:
+    before, after = gathered.columns[baseline].scores[score], gathered.columns[variant].scores[score]
+    return PairedScores.of(before, after, groups)
 
 
 def _compared(
@@ -356,7 +369,7 @@ def _headline(suite: Suite, primary: str | None, gathered: _Gathered, comparison
         suite.baseline.name,
         primary,
         [(one.variant, one.result) for one in comparisons if one.primary],
-        scored=any(len(of.by_row(primary)) for of in columns) if primary else False,
+        scored=any(of.has_scores(primary) for of in columns) if primary else False,
         answered=any(of.count(TrialStatus.SUCCEEDED) for of in columns),
     )
 

@@ -1,40 +1,50 @@
 """Summarises the scores of one experiment into a metric. Pure; the evaluation calls it once per score."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from assay.scoring.base import ScoreKind
 from assay.scoring.results import Interval, Metric, MissingCounts
-from assay.scoring.statistics import mean_interval, standard_deviation, wilson_interval
+from assay.scoring.statistics.arrays import Codes, Floats
+from assay.scoring.statistics.clusters import clustered_mean_interval, clustered_wilson_interval
+from assay.scoring.statistics.intervals import mean_interval, standard_deviation, wilson_interval
 
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
 
 def summarise(
-    values: Sequence[float | None], kind: ScoreKind, missing: MissingCounts | None = None, level: float = 0.95
+    values: Sequence[float | None] | Floats,
+    kind: ScoreKind,
+    missing: MissingCounts | None = None,
+    level: float = 0.95,
+    clusters: Codes | None = None,
 ) -> Metric:
     """The metric of one score: `values` has one entry per trial, None (or NaN, or infinity) where there is no score.
 
     `missing` says why; what it does not explain counts as unscored. Binary: pass rate with Wilson interval. Numeric:
     mean with t interval, sample standard deviation and quantiles by linear interpolation (Hyndman and Fan's type 7).
-    Raises ValueError when `missing` counts more than there is, and for a binary value that is neither 0 nor 1.
+    `clusters` has a number per trial, the same for trials that are not independent (rows of a group, repeats of a
+    row): the interval then allows for that. Raises ValueError when `missing` counts more than there is, and for a
+    binary value that is neither 0 nor 1.
     """
-    scored = [float(value) for value in values if value is not None and math.isfinite(value)]
-    reasons = _explain(len(values) - len(scored), missing or MissingCounts())
-    interval = _binary_interval(scored, level) if kind == "binary" else mean_interval(scored, level)
+    column = np.asarray(values, dtype=np.float64)  # None becomes NaN
+    seen = np.isfinite(column)
+    scored = column[seen]
+    reasons = _explain(len(column) - len(scored), missing or MissingCounts())
+    interval = _interval(scored, kind, level, None if clusters is None else clusters[seen])
     metric = Metric(
         kind=kind,
-        n_trials=len(values),
+        n_trials=len(column),
         n_scored=len(scored),
         missing=reasons,
         mean=interval.estimate,
         interval=interval,
-        failure_rate=_share(reasons.failed, len(values)),
-        block_rate=_share(reasons.blocked, len(values)),
+        failure_rate=_share(reasons.failed, len(column)),
+        block_rate=_share(reasons.blocked, len(column)),
+        n_clusters=None if clusters is None else len(np.unique(clusters[seen])),
     )
-    return metric if kind == "binary" or not scored else _with_distribution(metric, scored)
+    return metric if kind == "binary" or not len(scored) else _with_distribution(metric, scored)
 
 
 def _explain(gaps: int, missing: MissingCounts) -> MissingCounts:
@@ -43,18 +53,21 @@ def _explain(gaps: int, missing: MissingCounts) -> MissingCounts:
     return missing.model_copy(update={"unscored": missing.unscored + gaps - missing.total})
 
 
-def _binary_interval(scored: Sequence[float], level: float) -> Interval:
-    if not set(scored) <= {0.0, 1.0}:
+def _interval(scored: Floats, kind: ScoreKind, level: float, clusters: Codes | None) -> Interval:
+    if kind == "binary" and not np.isin(scored, (0.0, 1.0)).all():
         raise ValueError("a binary score is 0 or 1; summarise other scores as numeric")
-    return wilson_interval(int(sum(scored)), len(scored), level)
+    if clusters is not None:
+        clustered = clustered_wilson_interval if kind == "binary" else clustered_mean_interval
+        return clustered(scored, clusters, level)
+    return wilson_interval(int(scored.sum()), len(scored), level) if kind == "binary" else mean_interval(scored, level)
 
 
-def _with_distribution(metric: Metric, scored: Sequence[float]) -> Metric:
+def _with_distribution(metric: Metric, scored: Floats) -> Metric:
     quantiles = np.quantile(scored, list(QUANTILES.values()))
     distribution = {
         "standard_deviation": standard_deviation(scored),
-        "minimum": min(scored),
-        "maximum": max(scored),
+        "minimum": float(scored.min()),
+        "maximum": float(scored.max()),
         "quantiles": dict(zip(QUANTILES, (float(quantile) for quantile in quantiles), strict=True)),
     }
     return metric.model_copy(update=distribution)

@@ -1,64 +1,21 @@
-"""Sets a variant against the baseline, paired by row id. Pure; the evaluation calls it per score and variant.
+"""Sets a variant against the baseline, paired by row. Pure; the evaluation calls it per score and variant.
 
 `adjust` then corrects all comparisons of a run for their number, and revises their verdicts.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from assay.scoring.base import ScoreKind
-from assay.scoring.results import (
-    Bounds,
-    Comparison,
-    Effect,
-    Goal,
-    Interval,
-    Significance,
-    Verdict,
-)
-from assay.scoring.statistics import (
-    LARGE_SAMPLE,
-    Floats,
-    bootstrap_mean_interval,
-    choose_test,
-    cohens_dz,
-    cohens_g,
-    compare_binary,
-    holm,
-    mean_interval,
-    missing_bounds,
-    paired_t,
-    rank_biserial,
-    wilcoxon,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PairedScores:
-    """The scores of both sides, row by row in the order of the row ids; NaN where a side has none."""
-
-    baseline: Floats
-    variant: Floats
-
-    @property
-    def complete(self) -> "PairedScores":
-        """Only the rows that both sides have."""
-        pairs = ~np.isnan(self.baseline + self.variant)
-        return PairedScores(self.baseline[pairs], self.variant[pairs])
-
-
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    """What the statistics say about complete pairs."""
-
-    interval: Interval
-    significance: Significance
-    test_reason: str
-    effect: Effect
-    odds_ratio: Interval | None = None
+from assay.scoring.judging import Judgement, judge
+from assay.scoring.paired_scores import Method, PairedScores
+from assay.scoring.results import Bounds, Comparison, Effect, Equivalence, Goal, Interval, Verdict
+from assay.scoring.statistics.corrections import CORRECTION_NAMES, CORRECTIONS, Correction
+from assay.scoring.statistics.intervals import mean_interval
+from assay.scoring.statistics.missing import missing_bounds
 
 
 def minimum_pairs(alpha: float) -> int:
@@ -69,34 +26,31 @@ def minimum_pairs(alpha: float) -> int:
 
 
 def compare(
-    baseline: Mapping[str, float | None],
-    variant: Mapping[str, float | None],
-    all_row_ids: Iterable[str],
+    scores: PairedScores,
     *,
     kind: ScoreKind,
-    alpha: float,
-    seed: int,
     value_range: tuple[float, float] | None,
+    method: Method,
     goal: Goal = "maximise",
 ) -> Comparison:
     """The variant's score less the baseline's, over the rows that both have; every other row is counted as missing.
 
-    A score is missing when the row id is absent or its value is None, NaN or infinite. `all_row_ids` are the rows of
-    the run; with several repeats, give the mean over a row's repeats, because repeats are no independent rows.
-    The result does not depend on the order of the rows, and the same seed (0 or more) gives the same interval.
-    Raises ValueError for a score of a row that the run does not have, and for a binary score that is not 0 or 1.
+    With repeats a row's score is the mean over those that have one, and no longer binary. The same scores, in the same
+    order of rows, and the same seed (0 or more) give the same result. Raises ValueError for a binary score that is not
+    0 or 1, and for a test that does not fit the scores.
     """
-    scores = _paired_scores(baseline, variant, all_row_ids)
-    pairs = scores.complete
-    judgement = _judge_binary(pairs, alpha) if kind == "binary" else _judge_numeric(pairs, alpha, seed)
-    no_baseline, no_variant = np.isnan(scores.baseline), np.isnan(scores.variant)
+    rows, pairs = scores.by_row, scores.complete
+    kind = "numeric" if scores.repeats > 1 else kind
+    judgement = judge(pairs, kind, method)
     bounds = missing_bounds(scores.baseline, scores.variant, (0.0, 1.0) if kind == "binary" else value_range)
-    verdict, reason = _verdict(judgement, len(pairs.baseline), alpha, goal)
+    verdict, reason = _verdict(judgement, len(pairs.baseline), method.alpha, goal)
+    no_baseline, no_variant = np.isnan(rows.baseline), np.isnan(rows.variant)
+    signs = np.sign(pairs.differences)
     return Comparison(
         kind=kind,
         goal=goal,
-        alpha=alpha,
-        n_rows=len(scores.baseline),
+        alpha=method.alpha,
+        n_rows=len(rows.baseline),
         n_pairs=len(pairs.baseline),
         missing_baseline=int(no_baseline.sum()),
         missing_variant=int(no_variant.sum()),
@@ -106,73 +60,67 @@ def compare(
         difference=judgement.interval.estimate,
         interval=judgement.interval,
         test=judgement.significance.test,
-        test_reason=judgement.test_reason,
+        test_reason=judgement.chosen.reason,
         statistic=judgement.significance.statistic,
         p_value=judgement.significance.p_value,
         effect=judgement.effect,
+        effects=judgement.effects,
         odds_ratio=judgement.odds_ratio,
         bounds=bounds,
         verdict=verdict,
         verdict_reason=reason,
-        notes=tuple(_notes(judgement, bounds, len(scores.baseline) - len(pairs.baseline), alpha)),
+        notes=tuple(_notes(judgement, bounds, len(rows.baseline) - len(pairs.baseline), method.alpha)),
+        equivalence=judgement.equivalence,
+        sensitivity=judgement.sensitivity,
+        probability_higher=judgement.probability_higher,
+        n_higher=int(np.sum(signs > 0)),
+        n_lower=int(np.sum(signs < 0)),
+        n_equal=int(np.sum(signs == 0)),
+        n_clusters=None if pairs.groups is None else len(np.unique(pairs.groups)),
+        n_repeats=scores.repeats,
     )
 
 
-def adjust(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The comparisons in the same order, each with its Holm-adjusted p-value and the verdict that follows from it.
+def adjust(comparisons: Sequence[Comparison], correction: Correction = "holm") -> tuple[Comparison, ...]:
+    """The comparisons in the same order, each with its adjusted p-value and the verdict that follows from it.
 
-    Give all comparisons of a run at once: together they are the family. A second call changes nothing.
+    Give all comparisons of a run at once: together they are the family. Their equivalences are adjusted as a family of
+    their own. A second call changes nothing.
     """
-    adjusted = holm([comparison.p_value for comparison in comparisons])
-    return tuple(_adjusted(comparison, p) for comparison, p in zip(comparisons, adjusted, strict=True))
-
-
-def _adjusted(comparison: Comparison, p_adjusted: float | None) -> Comparison:
-    if comparison.verdict == "not enough data" or p_adjusted is None:
-        return comparison.model_copy(update={"p_adjusted": p_adjusted})
-    verdict, reason = _significant_verdict(
-        p_adjusted, "Holm-adjusted p", comparison.alpha, comparison.difference, comparison.effect, comparison.goal
+    adjusted = CORRECTIONS[correction]([comparison.p_value for comparison in comparisons])
+    equivalences = _adjusted_equivalences(comparisons, correction)
+    return tuple(
+        _adjusted(comparison.model_copy(update={"equivalence": equivalence}), p, correction)
+        for comparison, p, equivalence in zip(comparisons, adjusted, equivalences, strict=True)
     )
-    update = {"p_adjusted": p_adjusted, "verdict": verdict, "verdict_reason": reason}
-    return comparison.model_copy(update=update)
 
 
-def _paired_scores(
-    baseline: Mapping[str, float | None], variant: Mapping[str, float | None], all_row_ids: Iterable[str]
-) -> PairedScores:
-    rows = sorted(set(all_row_ids))
-    unknown = sorted((baseline.keys() | variant.keys()) - set(rows))
-    if unknown:
-        raise ValueError(f"row {unknown[0]!r} has a score, but is not one of the run's {len(rows)} rows")
-    return PairedScores(_column(baseline, rows), _column(variant, rows))
+def _adjusted(comparison: Comparison, p_adjusted: float | None, correction: Correction) -> Comparison:
+    name = CORRECTION_NAMES[correction]
+    update = {"p_adjusted": p_adjusted, "correction": name}
+    if comparison.verdict == "not enough data" or p_adjusted is None:
+        return comparison.model_copy(update=update)
+    verdict, reason = _significant_verdict(
+        p_adjusted, f"{name}-adjusted p", comparison.alpha, comparison.difference, comparison.effect, comparison.goal
+    )
+    return comparison.model_copy(update={**update, "verdict": verdict, "verdict_reason": reason})
 
 
-def _column(scores: Mapping[str, float | None], rows: Sequence[str]) -> Floats:
-    values = np.array([scores.get(row) for row in rows], dtype=np.float64)  # None becomes NaN
-    return np.where(np.isfinite(values), values, np.nan)
+def _adjusted_equivalences(comparisons: Sequence[Comparison], correction: Correction) -> list[Equivalence | None]:
+    asked = [comparison for comparison in comparisons if comparison.equivalence is not None]
+    p_values = CORRECTIONS[correction]([one.equivalence.p_value for one in asked if one.equivalence is not None])
+    adjusted = iter(p_values)
+    return [
+        None if one.equivalence is None else _with_adjusted(one.equivalence, next(adjusted), one.alpha)
+        for one in comparisons
+    ]
 
 
-def _judge_binary(pairs: PairedScores, alpha: float) -> _Judgement:
-    result = compare_binary(pairs.baseline, pairs.variant, 1 - alpha)
-    reason = choose_test("binary", []).reason
-    return _Judgement(result.difference, result.significance, reason, cohens_g(result.pairs), result.odds_ratio)
+def _with_adjusted(equivalence: Equivalence, p_adjusted: float | None, alpha: float) -> Equivalence:
+    return replace(equivalence, p_adjusted=p_adjusted, shown=None if p_adjusted is None else p_adjusted <= alpha)
 
 
-def _judge_numeric(pairs: PairedScores, alpha: float, seed: int) -> _Judgement:
-    """The interval goes with the test: t with t, and a bootstrap where the differences are few and not normal."""
-    differences = pairs.variant - pairs.baseline
-    chosen = choose_test("numeric", differences)
-    if chosen.name == "paired_t":
-        interval, effect = mean_interval(differences, 1 - alpha), cohens_dz(differences)
-        return _Judgement(interval, paired_t(differences), chosen.reason, effect)
-    if len(differences) < LARGE_SAMPLE:
-        interval = bootstrap_mean_interval(differences, seed, 1 - alpha)
-    else:
-        interval = mean_interval(differences, 1 - alpha)
-    return _Judgement(interval, wilcoxon(differences), chosen.reason, rank_biserial(differences))
-
-
-def _verdict(judgement: _Judgement, n_pairs: int, alpha: float, goal: Goal) -> tuple[Verdict, str]:
+def _verdict(judgement: Judgement, n_pairs: int, alpha: float, goal: Goal) -> tuple[Verdict, str]:
     if n_pairs < minimum_pairs(alpha):
         return "not enough data", f"{n_pairs} pairs; at least {minimum_pairs(alpha)} are needed at alpha {alpha:g}"
     p_value = judgement.significance.p_value
@@ -194,7 +142,7 @@ def _significant_verdict(
     return "better" if improved else "worse", f"{label} = {p_value:.3g} is at most {alpha:g}"
 
 
-def _notes(judgement: _Judgement, bounds: Bounds, missing: int, alpha: float) -> Iterable[str]:
+def _notes(judgement: Judgement, bounds: Bounds, missing: int, alpha: float) -> Iterable[str]:
     interval, significance = judgement.interval, judgement.significance
     if interval.reason:
         yield f"Interval ({interval.method}): {interval.reason}."

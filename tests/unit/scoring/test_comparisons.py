@@ -9,40 +9,35 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from assay.scoring.comparisons import adjust, compare, minimum_pairs
+from assay.scoring.paired_scores import Method, PairedScores
 from assay.scoring.results import Comparison
 
-ROWS = [f"r{number}" for number in range(1, 61)]
 RNG = np.random.default_rng(20261120)
 
 
-def compared(baseline, variant, *, rows=None, kind="numeric", alpha=0.05, seed=1, value_range=None, goal="maximise"):
+def compared(baseline, variant, *, groups=None, kind="numeric", value_range=None, goal="maximise", seed=1, **method):
     """`compare`, with the scores given in the order of the rows; None is a missing score."""
-    rows = ROWS[: len(baseline)] if rows is None else rows
-    one, other = (dict(zip(ROWS, side, strict=False)) for side in (baseline, variant))
-    return compare(one, other, rows, kind=kind, alpha=alpha, seed=seed, value_range=value_range, goal=goal)
+    scores = PairedScores.of(baseline, variant, None if groups is None else np.array(groups))
+    return compare(scores, kind=kind, value_range=value_range, method=Method(seed=seed, **method), goal=goal)
 
 
 def cavo():
     """Fagerland, Lydersen and Laake (2017): 59 both, 16 only the first, 6 only the second, 80 neither."""
     first, second = [1.0] * 75 + [0.0] * 86, [1.0] * 59 + [0.0] * 16 + [1.0] * 6 + [0.0] * 80
-    ids = [f"p{number}" for number in range(161)]
-    pairs = dict(zip(ids, first, strict=True)), dict(zip(ids, second, strict=True))
-    return compare(*pairs, ids, kind="binary", alpha=0.05, seed=1, value_range=(0, 1))
+    return compared(first, second, kind="binary", value_range=(0, 1))
 
 
 class TestPairing:
-    def test_is_by_row_id_and_not_by_order(self):
-        """The same scores in another order are the same comparison, bootstrap included."""
-        baseline = {row: float(number) for number, row in enumerate(ROWS[:12])}
-        variant = {row: value + math.exp(value / 2) for row, value in baseline.items()}
-        options = {"kind": "numeric", "alpha": 0.05, "seed": 3, "value_range": None}
-        one = compare(baseline, variant, ROWS[:12], **options)
-        other = compare(dict(reversed(baseline.items())), variant, reversed(ROWS[:12]), **options)
+    def test_the_same_scores_give_the_same_comparison(self):
+        """Bootstrap included: the seed decides it."""
+        baseline = np.arange(12.0)
+        variant = baseline + np.exp(baseline / 2)
+        one, other = (compared(baseline, variant, seed=3) for _ in range(2))
         assert one == other and one.interval.method == "BCa bootstrap"
 
     def test_counts_what_is_missing_on_each_side(self):
-        """Absent, None, NaN and infinite scores are missing; a row missing on both sides counts for both."""
-        result = compared([1.0, None, math.nan, 2.0, 5.0], [2.0, 1.0, None, math.inf], rows=ROWS[:6])
+        """None, NaN and infinite scores are missing; a row missing on both sides counts for both."""
+        result = compared([1.0, None, math.nan, 2.0, 5.0, None], [2.0, 1.0, None, math.inf, None, None])
         assert (result.n_rows, result.n_pairs) == (6, 1)
         assert (result.missing_baseline, result.missing_variant, result.missing_both) == (3, 4, 2)
         assert result.n_rows == result.n_pairs + result.missing_baseline + result.missing_variant - result.missing_both
@@ -52,10 +47,11 @@ class TestPairing:
         result = compared([1.0, 2.0, 9.0], [2.0, 4.0, None])
         assert (result.baseline_mean, result.variant_mean, result.difference) == (1.5, 3.0, 1.5)
 
-    def test_a_score_of_an_unknown_row_is_refused(self):
-        """It would otherwise be dropped in silence."""
-        with pytest.raises(ValueError, match="'r2' has a score"):
-            compared([1.0, 2.0], [1.0], rows=["r1"])
+    @pytest.mark.parametrize("groups", [None, [0, 0, 1]])
+    def test_sides_of_different_lengths_are_refused(self, groups):
+        """Rows are paired by their place; a side or a group too few would shift them in silence."""
+        with pytest.raises(ValueError, match="expected as many"):
+            compared([1.0, 2.0], [1.0] if groups is None else [1.0, 2.0], groups=groups)
 
 
 class TestBinary:

@@ -14,24 +14,20 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from assay.scoring.results import BinaryPairs
-from assay.scoring.statistics import (
-    bootstrap_mean_interval,
-    choose_test,
-    cohens_dz,
+from assay.scoring.statistics.binary import (
     cohens_g,
     compare_binary,
     count_pairs,
-    holm,
     mcnemar_exact,
-    mean_interval,
-    missing_bounds,
     newcombe_interval,
     odds_ratio,
-    paired_t,
-    rank_biserial,
-    wilcoxon,
-    wilson_interval,
 )
+from assay.scoring.statistics.choice import choose_test
+from assay.scoring.statistics.corrections import holm
+from assay.scoring.statistics.effect_sizes import cohens_dz, rank_biserial
+from assay.scoring.statistics.intervals import bootstrap_mean_interval, mean_interval, wilson_interval
+from assay.scoring.statistics.missing import missing_bounds
+from assay.scoring.statistics.paired_tests import paired_t, wilcoxon
 
 # Cushny and Peebles' sleep data, used by Student (1908): extra hours of sleep under two drugs, the same ten patients.
 SLEEP_1 = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
