@@ -65,9 +65,16 @@ def _from_json(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except ValueError:
+        return json.loads(value, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, unless it says two things of one name, of which one would be lost silently."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return dict(pairs)
 
 
 def _variable(name: str, expected: str, default: Any = None, **limits: Any) -> Any:

@@ -239,3 +239,12 @@ def test_importing_settings_loads_no_azure_sdk() -> None:
     code = "import sys, assay.settings; print([name for name in sys.modules if name.split('.')[0] == 'azure'])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "text", ['{"west": "https://a.example", "west": "https://b.example"}', "[" * 100_000, "{", "null", '{"W": "x"}']
+)
+def test_endpoints_that_cannot_be_told_apart_or_read_are_refused(text: str) -> None:
+    """One of two addresses of the same name would be lost silently; and no text breaks the reader."""
+    with pytest.raises(UserError, match="ASSAY_ENDPOINTS is something else, not shown here; expected JSON such as"):
+        Settings.load({"ASSAY_ENDPOINTS": text})
