@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import platform
+import secrets
 import socket
 import time
 from contextlib import AsyncExitStack
@@ -63,7 +64,7 @@ class Runtime:
         self.settings = settings
         self.redactor = redactor_of(settings)
         self.telemetry: Telemetry = telemetry or LogTelemetry(redact=self.redactor.redact)
-        self._worker_name = f"{socket.gethostname()}-{os.getpid()}"
+        self._worker_name = _worker_name()
 
     @cached_property
     def storage(self) -> "Storage":
@@ -234,3 +235,8 @@ def runtime() -> Runtime:
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def _worker_name() -> str:
+    """A name that no other process has: containers of one host may share its name, and each be process 1."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.storage import layout
@@ -31,3 +33,10 @@ async def test_one_that_did_nothing_has_nothing_to_end() -> None:
     runtime = Runtime(Settings.load({}), RecordingTelemetry())
     await runtime.close()
     assert "storage" not in vars(runtime)
+
+
+def test_containers_of_one_host_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the host's name and process 1 in each, the first would hold the quota and never hear of the second."""
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    names = {Runtime(Settings.load({}), RecordingTelemetry())._worker_name for _ in range(3)}
+    assert len(names) == 3
