@@ -101,13 +101,15 @@ async def _change_budget(
 async def _let_go(storage: Storage, header: RunHeader) -> None:
     """Frees what dead workers held: nobody has a chunk claimed, and who lives would have given back long ago."""
     run = header.run
-    if await read_account(storage, run) is None or await chunks_at_work(storage, run):
+    seen = await read_account(storage, run)
+    if seen is None or await chunks_at_work(storage, run):
         return
     if await quiet_seconds(storage, run) < LET_GO_SECONDS:
         return
     recorded = await recorded_usd(storage, run)
     answers = max(len(one.criteria) for one in Suite.model_validate(header.suite).experiments)
-    await change_account(storage, run, lambda account: let_go(account, recorded, answers))
+    # Counting takes a while: what somebody has drawn since, as of a second resumption, is held by the living.
+    await change_account(storage, run, lambda now: let_go(now, recorded, answers) if now == seen else now)
 
 
 async def _unfinished(blobs: Blobs, run: str) -> list[tuple[str, Tally]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +28,7 @@ from assay.execution.stops import read_stop, write_stop
 from assay.orchestration.drops import drop_file
 from assay.orchestration.progress import write_progress
 from assay.orchestration.stopping import LET_GO_SECONDS, UNHEARD_SECONDS, chunks_at_work, resume
-from assay.quota.account import Account, AccountSpoilt, Holding, open_account, read_account
+from assay.quota.account import Account, AccountSpoilt, Holding, change_account, open_account, read_account
 from assay.quota.budget import BudgetUsedUp
 from assay.records import Stage
 from assay.storage import layout
@@ -279,3 +280,28 @@ async def test_money_that_dead_workers_hold_is_told() -> None:
     message = await told(storage, run)
 
     assert "0.00100 USD is held by workers" in message and message.endswith(f"goes on: assay resume {run}")
+
+
+async def test_money_that_is_drawn_while_a_run_is_resumed_is_not_let_go() -> None:
+    """Of two resumptions at once the slower one finds the workers of the faster one at work."""
+    moment = NOW
+    storage, run = await stopped()
+    storage._now = lambda: moment
+    await open_account(storage, run, Decimal("0.01"), "enforce")
+    await told(storage, run)
+    moment += timedelta(seconds=LET_GO_SECONDS)
+    alive, looked, replace = Holding(granted_usd=Decimal("0.003")), asyncio.Event(), storage.replace
+
+    async def noticed(path: str, content: bytes, *, etag: str) -> str:
+        looked.set()
+        return await replace(path, content, etag=etag)
+
+    async def draw() -> None:
+        await looked.wait()
+        await change_account(storage, run, lambda now: now.model_copy(update={"holdings": {"alive": alive}}))
+
+    storage.replace = noticed  # type: ignore[method-assign]
+    await asyncio.gather(resume(storage, run, moment), draw())
+
+    after = await read_account(storage, run)
+    assert after and after.holdings["alive"] == alive
