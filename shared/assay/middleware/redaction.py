@@ -23,6 +23,7 @@ LONGEST_SECRET = 4_096
 LONGEST_LINE = 1_000
 SHORTEST_SECRET = 8
 PROBE_SECONDS = 0.05
+PROBE_WORDS = 32
 SHORT_CHARACTERS, SHORT_TEXTS = 64, 4096
 
 _KINDS = (*SECRETS, *PERSONAL)
@@ -182,7 +183,9 @@ def _checked(written: str, where: str) -> Pattern[str]:
 
 def _is_slow(pattern: Pattern[str], written: str) -> bool:
     """Whether lines of the pattern's own characters or words, which nearly match, take long; short ones come first."""
-    signs = sorted({sign for sign in f"{written}a0 -" if sign.isprintable()} | set(_WORD.findall(written)))
+    signs = sorted(
+        {sign for sign in f"{written}a0 -" if sign.isprintable()} | set(_WORD.findall(written)[:PROBE_WORDS])
+    )
     for length in _PROBE_LENGTHS:
         for sign in signs:
             began = perf_counter()
