@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,6 +22,8 @@ from assay.suite.models import (
 )
 from assay.suite.yaml_text import Path, SourceMap, read_yaml
 
+T = TypeVar("T")
+
 EXPECTED = {
     "model_type": "expected a mapping of keys to values",
     "dict_type": "expected a mapping of keys to values",
@@ -38,6 +40,9 @@ EXPECTED = {
     "literal_error": "expected 1, the only version there is",
 }
 """Pydantic's names of common errors, in words for people who write suites; its own words serve for the others."""
+
+INHERITED = {"system": "system", "user": "user", "schema": "answer_schema"}
+"""What criteria take from their experiment, and it from the defaults: its key, and the field that holds it."""
 
 
 def load_suite(text: str, file: str = "suite.yaml") -> Suite:
@@ -148,9 +153,9 @@ def _incomplete(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) 
 def _unused(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> Iterator[tuple[Path, str]]:
     """A prompt of the experiment that the prompts of its criteria hide would silently not be asked."""
     criteria = _criteria(defaults, experiment)
-    for role in ("system", "user"):
-        hidden = criteria and all(getattr(criterion, role) is not None for criterion in criteria)
-        if hidden and getattr(experiment, role) is not None:
+    for role, name in INHERITED.items():
+        hidden = criteria and all(getattr(criterion, name) is not None for criterion in criteria)
+        if hidden and getattr(experiment, name) is not None:
             yield (
                 (*path, role),
                 f"'{role}' of experiment '{experiment.name}' is never used, because each of its criteria has its own; "
@@ -203,6 +208,7 @@ def _experiment(defaults: DefaultsFile, written: ExperimentFile) -> Experiment:
                 name=criterion.name,
                 system=_first(criterion.system, written.system, defaults.system),
                 user=_first(criterion.user, written.user, defaults.user) or "",
+                answer_schema=_first(criterion.answer_schema, written.answer_schema, defaults.answer_schema),
             )
             for criterion in criteria
         ),
@@ -213,7 +219,7 @@ def _given(settings: BaseModel) -> dict[str, Any]:
     return settings.model_dump(exclude_none=True)
 
 
-def _first(*values: str | None) -> str | None:
+def _first(*values: T | None) -> T | None:
     return next((value for value in values if value is not None), None)
 
 

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field
 
 from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
+from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
 from assay.suite.strict import Strict
 
@@ -72,6 +73,7 @@ class Criterion(Strict):
     name: ItemName
     system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
     user: Template = Field(description="User prompt, a Jinja2 template over the row's columns")
+    answer_schema: AnswerSchema | None = Field(None, alias="schema", description="What every answer must look like")
 
 
 class Experiment(Strict):
@@ -256,6 +258,9 @@ class CriterionFile(Strict):
     name: ItemName
     system: Template | None = None
     user: Template | None = None
+    answer_schema: AnswerSchema | None = Field(
+        None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
+    )
 
 
 class DefaultsFile(Strict):
@@ -264,6 +269,9 @@ class DefaultsFile(Strict):
     model: ModelFile = ModelFile()
     system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
     user: Template | None = Field(None, description="User prompt, a Jinja2 template over the row's columns")
+    answer_schema: AnswerSchema | None = Field(
+        None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
+    )
     criteria: tuple[CriterionFile, ...] | None = Field(None, min_length=1)
 
 
