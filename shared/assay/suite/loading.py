@@ -41,7 +41,13 @@ EXPECTED = {
 }
 """Pydantic's names of common errors, in words for people who write suites; its own words serve for the others."""
 
-INHERITED = {"system": "system", "user": "user", "schema": "answer_schema"}
+INHERITED = {
+    "system": "system",
+    "user": "user",
+    "examples": "examples",
+    "history": "history",
+    "schema": "answer_schema",
+}
 """What criteria take from their experiment, and it from the defaults: its key, and the field that holds it."""
 
 
@@ -208,6 +214,8 @@ def _experiment(defaults: DefaultsFile, written: ExperimentFile) -> Experiment:
                 name=criterion.name,
                 system=_first(criterion.system, written.system, defaults.system),
                 user=_first(criterion.user, written.user, defaults.user) or "",
+                examples=_first(criterion.examples, written.examples, defaults.examples) or (),
+                history=_first(criterion.history, written.history, defaults.history),
                 answer_schema=_first(criterion.answer_schema, written.answer_schema, defaults.answer_schema),
             )
             for criterion in criteria

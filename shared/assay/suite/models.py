@@ -67,12 +67,21 @@ class ModelSettings(Strict):
         return said or named_model(deployment)
 
 
+class Example(Strict):
+    """A question and its answer, told to the model before it is asked."""
+
+    user: Template = Field(description="What a user asked, a Jinja2 template over the row's columns")
+    assistant: Template = Field(description="What the model should have answered, a template as well")
+
+
 class Criterion(Strict):
     """A named prompt put to a row."""
 
     name: ItemName
     system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
     user: Template = Field(description="User prompt, a Jinja2 template over the row's columns")
+    examples: tuple[Example, ...] = Field((), description="Questions with answers that go before the prompt")
+    history: str | None = Field(None, min_length=1, description="Column that holds the conversation before the prompt")
     answer_schema: AnswerSchema | None = Field(None, alias="schema", description="What every answer must look like")
 
 
@@ -206,6 +215,7 @@ class Suite(Strict):
     description: str = ""
     seed: Whole = 0
     dataset: DatasetSettings = DatasetSettings()
+    templates: dict[ItemName, Template] = Field(default_factory=dict)
     experiments: tuple[Experiment, ...]
     scorers: tuple[PluginSettings, ...] = ()
     middleware: tuple[PluginSettings, ...] = ()
@@ -258,6 +268,12 @@ class CriterionFile(Strict):
     name: ItemName
     system: Template | None = None
     user: Template | None = None
+    examples: tuple[Example, ...] | None = Field(
+        None, description="Questions with answers that go before the prompt, in order"
+    )
+    history: str | None = Field(
+        None, min_length=1, description="Column that holds the conversation before the prompt, a list of messages"
+    )
     answer_schema: AnswerSchema | None = Field(
         None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
     )
@@ -269,6 +285,12 @@ class DefaultsFile(Strict):
     model: ModelFile = ModelFile()
     system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
     user: Template | None = Field(None, description="User prompt, a Jinja2 template over the row's columns")
+    examples: tuple[Example, ...] | None = Field(
+        None, description="Questions with answers that go before the prompt, in order"
+    )
+    history: str | None = Field(
+        None, min_length=1, description="Column that holds the conversation before the prompt, a list of messages"
+    )
     answer_schema: AnswerSchema | None = Field(
         None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
     )
@@ -291,6 +313,9 @@ class SuiteFile(Strict):
     description: str = ""
     seed: Whole = Field(0, ge=0, description="Seeds every random choice of the evaluation")
     dataset: DatasetSettings = DatasetSettings()
+    templates: dict[ItemName, Template] = Field(
+        default_factory=dict, description="Jinja2 templates that prompts may extend or include, by name"
+    )
     defaults: DefaultsFile = DefaultsFile()
     experiments: tuple[ExperimentFile, ...] = Field(min_length=1)
     scorers: tuple[PluginSettings, ...] = ()
