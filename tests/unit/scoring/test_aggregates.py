@@ -63,6 +63,19 @@ class TestBinary:
             summarise([0.5], "binary")
 
 
+class TestClusters:
+    @pytest.mark.parametrize(
+        ("kind", "method"), [("binary", "Wilson, effective sample size"), ("numeric", "clustered t")]
+    )
+    def test_trials_of_a_cluster_are_one_piece_of_evidence(self, kind, method):
+        """Five repeats that agree tell no more than one; a missing trial takes its cluster's number along."""
+        values = np.append(np.repeat([0.0, 1.0, 1.0, 0.0, 1.0, 1.0], 5), np.nan)
+        metric = summarise(values, kind, clusters=np.append(np.repeat(np.arange(6), 5), 6))
+        alone = summarise(values, kind)
+        assert (metric.interval.method, metric.n_clusters, alone.n_clusters) == (method, 6, None)
+        assert metric.interval.low < alone.interval.low and metric.mean == alone.mean
+
+
 class TestMissing:
     @pytest.mark.parametrize("kind", ["binary", "numeric"])
     @pytest.mark.parametrize("values", [[], [None, None]])

@@ -219,3 +219,137 @@ class TestRecord:
         assert one.p_value == other.p_value
         assert one.verdict == mirror.get(other.verdict, other.verdict)
         assert (one.difference is None) or one.difference == pytest.approx(-other.difference)
+
+
+class TestGroups:
+    GROUPS = np.repeat(np.arange(10), 4)
+
+    def test_rows_that_share_groups_are_tested_by_cluster(self):
+        """Interval, test, sensitivity and equivalence allow for it; effect sizes then have no interval."""
+        variant = np.repeat(np.linspace(-0.2, 1.0, 10), 4)
+        result = compared(np.zeros(40), variant, groups=self.GROUPS, margin=0.1)
+        expected = stats.ttest_1samp(variant[::4], 0)
+        assert (result.test, result.n_clusters) == ("clustered t-test", 10) and "10 groups" in result.test_reason
+        assert result.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+        assert (result.interval.low, result.interval.high) == pytest.approx(tuple(expected.confidence_interval()))
+        assert result.sensitivity.method == "clustered t-test" and result.equivalence.shown is False
+        assert all(effect.interval is None for effect in result.effects)
+
+    def test_binary_scores_too(self):
+        """Forty passes in ten groups are ten pieces of evidence, not forty: McNemar's test would see forty."""
+        result = compared(np.zeros(40), self.GROUPS < 4, groups=self.GROUPS, kind="binary")
+        alone = compared(np.zeros(40), self.GROUPS < 4, kind="binary")
+        assert alone.p_value < 0.001 < 0.01 < result.p_value
+        assert (alone.test, result.odds_ratio, result.probability_higher) == ("McNemar exact test", None, None)
+
+    def test_groups_of_incomplete_pairs_do_not_count(self):
+        """A group that lacks all its pairs is no evidence."""
+        variant = np.where(self.GROUPS == 0, np.nan, self.GROUPS)
+        assert compared(np.zeros(40), variant, groups=self.GROUPS).n_clusters == 9
+
+    def test_a_test_that_needs_independent_rows_is_refused(self):
+        """It would call forty copies evidence; and clusters cannot be tested without any."""
+        with pytest.raises(ValueError, match="clustered_t or permutation"):
+            compared(np.zeros(40), np.ones(40), groups=self.GROUPS, test="wilcoxon")
+        with pytest.raises(ValueError, match="needs groups"):
+            compared(np.zeros(40), np.ones(40), test="clustered_t")
+
+
+class TestRepeats:
+    def test_a_row_counts_once_with_the_mean_of_its_repeats(self):
+        """Five repeats of twelve rows are twelve pairs, whatever their kind."""
+        passes = np.random.default_rng(1).integers(0, 2, (12, 5))
+        result = compared(passes, np.ones((12, 5)), kind="binary")
+        assert (result.kind, result.n_rows, result.n_pairs, result.n_repeats) == ("numeric", 12, 12, 5)
+        assert result.difference == pytest.approx(1 - passes.mean())
+
+    def test_missing_repeats_leave_the_others_and_widen_the_bounds(self):
+        """A row lacks a score only when all its repeats do."""
+        baseline = np.array([[0.0, 1.0], [1.0, math.nan], [math.nan, math.nan]])
+        result = compared(baseline, np.ones((3, 2)), kind="binary", value_range=(0, 1))
+        assert (result.n_pairs, result.missing_baseline, result.difference) == (2, 1, pytest.approx(0.25))
+        assert (result.bounds.low, result.bounds.high) == (pytest.approx(1 / 6), pytest.approx(4 / 6))
+
+
+class TestDemands:
+    @pytest.mark.parametrize(
+        ("test", "name"),
+        [
+            ("paired_t", "paired t-test"),
+            ("wilcoxon", "Wilcoxon signed-rank test"),
+            ("sign", "sign test"),
+            ("permutation", "sign-flip permutation test"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["binary", "numeric"])
+    def test_the_suite_may_demand_a_test(self, test, name, kind):
+        """And the result says that it did."""
+        variant = np.array([0.0, 1.0] * 10 + [1.0] * 5)
+        result = compared(np.zeros(25), variant, kind=kind, test=test)
+        assert (result.test, result.test_reason) == (name, "the suite demands it")
+        assert result.verdict == "better" and result.effect.value > 0
+
+    def test_sign_and_permutation_tests_of_binary_scores_agree_with_mcnemar(self):
+        """Three roads to the same p-value; the permutation has every pattern up to 16 discordant pairs."""
+        baseline, variant = [0.0] * 11 + [1.0] * 3, [1.0] * 11 + [0.0] * 3
+        mcnemar, sign, flips = (
+            compared(baseline, variant, kind="binary", test=test) for test in (None, "sign", "permutation")
+        )
+        assert sign.p_value == pytest.approx(mcnemar.p_value) == pytest.approx(flips.p_value)
+
+    def test_the_suite_may_demand_an_interval(self):
+        """A bootstrap where the rule would take t, and t where it would take Newcombe's."""
+        variant = np.random.default_rng(4).exponential(1, 40)
+        assert compared(np.zeros(40), variant, interval="bootstrap").interval.method == "BCa bootstrap"
+        assert compared(np.zeros(40), variant > 1, kind="binary", interval="t").interval.method == "t"
+
+    def test_permutation_gives_way_to_t_where_both_are_one(self):
+        """Above 20,000 pairs, and the reason says so."""
+        result = compared(np.zeros(20_001), np.linspace(-1, 2, 20_001), test="permutation")
+        assert result.test == "paired t-test" and "20000" in result.test_reason
+
+
+class TestMore:
+    def test_equivalence_is_tested_when_a_margin_is_given(self):
+        """And corrected over all comparisons of the run that have a margin."""
+        noise = np.linspace(-0.1, 0.1, 40)
+        close = compared(np.zeros(40), noise, margin=0.05)
+        assert close.equivalence.shown and compared(np.zeros(40), noise).equivalence is None
+        first, second, third = adjust([close, close, compared(np.zeros(40), noise)])
+        assert first.equivalence.p_adjusted == pytest.approx(2 * close.equivalence.p_value)
+        assert second.equivalence.p_adjusted == first.equivalence.p_adjusted and third.equivalence is None
+        assert adjust([first, second, third]) == (first, second, third)
+
+    def test_binary_equivalence_takes_newcombes_interval(self):
+        """Equal answers everywhere: equivalent, though McNemar's test has nothing to say."""
+        result = compared(np.ones(400), np.ones(400), kind="binary", margin=0.02)
+        assert result.equivalence.shown and result.p_value is None
+
+    def test_the_sensitivity_allows_for_the_number_of_comparisons(self):
+        """With ten comparisons a larger difference is needed than with one."""
+        noise = np.linspace(-1, 1, 50)
+        one, ten = (compared(np.zeros(50), noise, comparisons=n).sensitivity for n in (1, 10))
+        assert one.minimum_difference < ten.minimum_difference and ten.alpha == pytest.approx(0.005)
+
+    def test_wins_follow_the_goal_and_ties_count_half(self):
+        """Two higher, one lower, one equal."""
+        result = compared([0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0])
+        assert (result.n_higher, result.n_lower, result.n_equal, result.win_rate) == (2, 1, 1, 0.625)
+        assert compared([0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0], goal="minimise").win_rate == 0.375
+        assert compared([], []).win_rate is None
+
+    def test_numeric_scores_have_all_effect_sizes(self):
+        """The one that goes with the test stands first."""
+        result = compared(RNG.normal(0, 1, 40), RNG.normal(0.5, 1, 40))
+        names = [effect.name for effect in result.effects]
+        assert (
+            names == ["Cohen's d_z", "Cohen's d", "Hedges' g", "Cliff's delta"] and result.effect == result.effects[0]
+        )
+        assert all(one.interval.low < one.value < one.interval.high for one in result.effects)
+
+    def test_benjamini_hochberg_is_named_in_verdict_and_result(self):
+        """Which correction decided must be readable from the result alone."""
+        clear = compared([0.0] * 30, [1.0] * 30, kind="binary")
+        first, _ = adjust([clear, cavo()], "bh")
+        assert first.correction == "Benjamini-Hochberg" and "Benjamini-Hochberg-adjusted p" in first.verdict_reason
+        assert adjust([clear, cavo()])[0].correction == "Holm"

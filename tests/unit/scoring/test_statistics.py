@@ -41,6 +41,9 @@ DARWIN = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48])
 CAVO = BinaryPairs(both=59, only_baseline=16, only_variant=6, neither=80)
 EZRA_DISCORDANT = BinaryPairs(both=0, only_baseline=2, only_variant=25, neither=0)
 
+# Davison and Hinkley, Bootstrap Methods (1997), example 1.1: hours between failures of an air-conditioning unit.
+AIR_CONDITIONING = np.array([3, 5, 7, 18, 43, 85, 91, 98, 100, 130, 230, 487.0])
+
 examples = settings(max_examples=40, deadline=None)
 numbers = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 samples = st.lists(numbers, max_size=40)
@@ -344,6 +347,12 @@ class TestBootstrap:
         tolerance = 0.04 * (high - low)
         assert interval.method == "BCa bootstrap"
         assert (interval.low, interval.high) == (pytest.approx(low, abs=tolerance), pytest.approx(high, abs=tolerance))
+
+    def test_agrees_with_a_second_implementation_on_the_same_draws(self):
+        """The same resamples, the same bounds: the closed form of the acceleration is SciPy's jackknife."""
+        values = AIR_CONDITIONING / AIR_CONDITIONING.max()  # scaled, so that rounding breaks ties with the mean alike
+        interval = bootstrap_mean_interval(values, seed=1, resamples=9_999)
+        assert (interval.low, interval.high) == pytest.approx(bca_by_hand(values, 1, 9_999), rel=1e-9)
 
     def test_skewed_values_shift_the_interval_towards_the_long_tail(self):
         """What BCa is for: the percentile interval is not corrected for skewness."""

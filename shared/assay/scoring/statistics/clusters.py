@@ -107,7 +107,8 @@ def _effective_size(found: ClusteredMean, n: int, level: float) -> float:
         return float(found.clusters)
     tail = (1 - level) / 2
     shortage = float(stats.t.isf(tail, n - 1) / stats.t.isf(tail, found.degrees_of_freedom)) ** 2
-    return found.mean * (1 - found.mean) / found.standard_error**2 * shortage
+    independent_variance = found.mean * (1 - found.mean) / (n - 1)
+    return n * independent_variance / found.standard_error**2 * shortage
 
 
 def _standard_error(values: Floats, codes: Codes) -> float:

@@ -110,6 +110,8 @@ def cluster_sums(values: Floats, clusters: Codes) -> Floats:
 
 
 def _flips(values: Floats, seed: int, resamples: int) -> tuple[float, str]:
+    if len(values) == 1:
+        return 1.0, "all 2 sign patterns"
     exact = len(values) <= _EXACT_FLIPS_MAX
     result = stats.permutation_test(
         (values,),
