@@ -112,7 +112,7 @@ def _comparisons(contents: Contents) -> Iterator[str]:
         "Verdict",
         "Difference",
         "Interval",
-        "p (Holm)",
+        f"p ({contents.comparisons[0].result.correction})",
         "Effect",
         "Pairs",
         "Missing",

@@ -214,9 +214,9 @@ def _correction(result: Comparison, family: int) -> str:
     p_value = _final_p(result)
     if p_value is None:
         return f" ({result.verdict_reason})"
-    holm = f" after Holm over {family} comparisons" if family > 1 else ""
+    adjusted = f" after {result.correction} over {family} comparisons" if family > 1 else ""
     is_overruled = result.verdict == "no difference shown" and p_value <= result.alpha
-    return f"{holm} ({result.verdict_reason})" if is_overruled else holm
+    return f"{adjusted} ({result.verdict_reason})" if is_overruled else adjusted
 
 
 def _bounds_sentence(result: Comparison) -> str:
