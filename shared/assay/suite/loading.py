@@ -9,6 +9,8 @@ from pydantic_core import ErrorDetails
 
 from assay.registry import did_you_mean
 from assay.suite.datasets import dataset_complaints
+from assay.suite.located import Node, plain, read_node, source_of
+from assay.suite.matrix import expand
 from assay.suite.models import (
     NAME_RULES,
     Criterion,
@@ -20,7 +22,7 @@ from assay.suite.models import (
     Suite,
     SuiteFile,
 )
-from assay.suite.yaml_text import Path, SourceMap, read_yaml
+from assay.suite.yaml_text import Path, SourceMap
 
 T = TypeVar("T")
 
@@ -53,19 +55,25 @@ INHERITED = {
 
 def load_suite(text: str, file: str = "suite.yaml") -> Suite:
     """The suite of a YAML text. Raises SuiteError that lists every complaint, one a line, as `file:line: ...`."""
-    source, tree = read_yaml(text, file)
-    try:
-        written = SuiteFile.model_validate(tree)
-    except ValidationError as error:
-        source.refuse(_complaint(detail) for detail in error.errors() if not _follows(detail))
-        raise
-    source.refuse(_contradictions(written))
+    return load_node(expanded(read_node(text, file)))
+
+
+def load_node(suite: Node) -> Suite:
+    """The suite that an expanded suite file means. Raises SuiteError as `load_suite` does."""
+    written = _validated(suite)
+    source_of(suite).refuse(_contradictions(written))
     return _resolved(written)
 
 
+def expanded(suite: Node) -> Node:
+    """A suite file with its matrices expanded; what comes back is a suite file again. Raises SuiteError."""
+    _validated(suite)
+    return expand(suite)
+
+
 def source_map(text: str, file: str = "suite.yaml") -> SourceMap:
-    """Where everything stands in a suite text that has been loaded before."""
-    return read_yaml(text, file)[0]
+    """Where everything stands of a suite text that has been loaded before; the experiments are the expanded ones."""
+    return source_of(expanded(read_node(text, file)))
 
 
 def suite_digest(suite: Suite) -> str:
@@ -79,6 +87,14 @@ def prompt_path(source: SourceMap, experiment: int, criterion: int, role: str) -
     criteria = own if source.knows(own) else ("defaults", "criteria")
     places: list[Path] = [(*criteria, criterion, role), ("experiments", experiment, role), ("defaults", role)]
     return next((place for place in places if source.knows(place)), ("experiments", experiment))
+
+
+def _validated(suite: Node) -> SuiteFile:
+    try:
+        return SuiteFile.model_validate(plain(suite))
+    except ValidationError as error:
+        source_of(suite).refuse(_complaint(detail) for detail in error.errors() if not _follows(detail))
+        raise
 
 
 def _follows(detail: ErrorDetails) -> bool:
@@ -197,7 +213,7 @@ def _repeated(path: Path, names: list[str], noun: str) -> Iterator[tuple[Path, s
 
 
 def _resolved(written: SuiteFile) -> Suite:
-    shared = written.model_dump(exclude={"version", "defaults", "experiments"})
+    shared = written.model_dump(exclude={"version", "defaults", "experiments", "matrix"})
     return Suite(**shared, experiments=tuple(_experiment(written.defaults, one) for one in written.experiments))
 
 

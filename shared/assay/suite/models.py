@@ -7,7 +7,9 @@ from decimal import Decimal
 from math import inf
 from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, ValidationInfo, field_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
@@ -180,6 +182,7 @@ _CHOICES = {"interval": ("t", "bootstrap"), "correction": ("holm", "bh"), "zeros
 class Limits(Strict):
     """Bounds on messages, requests and attempts."""
 
+    experiments: Whole = Field(50, ge=1, le=1_000, description="Most experiments that matrices may make")
     rows_per_message: int | Literal["auto"] = Field("auto", description="Rows per queue message; 1: one message a row")
     request_timeout_seconds: float = Field(60, gt=0, le=600, description="Longest wait for a whole answer")
     connect_timeout_seconds: float = Field(10, gt=0, le=60, description="Longest wait for a connection")
@@ -297,12 +300,69 @@ class DefaultsFile(Strict):
     criteria: tuple[CriterionFile, ...] | None = Field(None, min_length=1)
 
 
+class MatrixModel(ModelFile):
+    """A model of a matrix. In the suite file a deployment alone stands for one without further settings."""
+
+    name: ItemName | None = Field(None, description="Stands in the names of its experiments; absent: the deployment")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler.resolve_ref_schema(handler(schema))
+        return {
+            "anyOf": [{"type": "string", "pattern": DEPLOYMENT}, described],
+            "description": described.get("description", ""),
+        }
+
+
+class MatrixPrompt(DefaultsFile):
+    """A prompt of a matrix: what it says goes over what the experiment says."""
+
+    name: ItemName
+
+
+class MatrixParameters(Strict):
+    """Values of model settings, each tried with each."""
+
+    temperature: tuple[Annotated[float, Field(ge=0, le=2)], ...] | None = Field(None, min_length=1)
+    max_tokens: tuple[Annotated[Whole, Field(ge=1)], ...] | None = Field(None, min_length=1)
+    seed: tuple[Whole, ...] | None = Field(None, min_length=1)
+    json_answer: tuple[bool, ...] | None = Field(None, alias="json", min_length=1)
+
+
+class MatrixChoice(Strict):
+    """Which combination of a matrix is the baseline; what has only one value may be left out."""
+
+    model: str | None = Field(None, description="Name of a model, or its deployment where it has no name")
+    prompt: str | None = Field(None, description="Name of a prompt")
+    temperature: float | None = None
+    max_tokens: Whole | None = None
+    seed: Whole | None = None
+    json_answer: bool | None = Field(None, alias="json")
+
+
+class Matrix(Strict):
+    """Models x parameters x prompts: every combination becomes an experiment."""
+
+    models: tuple[MatrixModel, ...] | None = Field(None, min_length=1)
+    parameters: MatrixParameters = MatrixParameters()
+    prompts: tuple[MatrixPrompt, ...] | None = Field(None, min_length=1)
+    baseline: MatrixChoice | None = Field(None, description="The combination that the others are compared with")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _deployments_or_settings(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple({"deployment": one} if isinstance(one, str) else one for one in value)
+
+
 class ExperimentFile(DefaultsFile):
     """An experiment as written."""
 
     name: ItemName
     description: str = ""
     baseline: bool = Field(False, description="The experiment that the others are compared with; exactly one")
+    matrix: Matrix | None = Field(None, description="Makes an experiment of every combination; absent: the suite's")
 
 
 class SuiteFile(Strict):
@@ -317,6 +377,7 @@ class SuiteFile(Strict):
         default_factory=dict, description="Jinja2 templates that prompts may extend or include, by name"
     )
     defaults: DefaultsFile = DefaultsFile()
+    matrix: Matrix | None = Field(None, description="Expands every experiment that has no matrix of its own")
     experiments: tuple[ExperimentFile, ...] = Field(min_length=1)
     scorers: tuple[PluginSettings, ...] = ()
     middleware: tuple[PluginSettings, ...] = Field((), description="What questions pass on their way to the model")

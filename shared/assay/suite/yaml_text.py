@@ -3,8 +3,8 @@
 Aliases and merge keys work; tags, keys that are no text or stand twice, and texts that grow without bound are refused.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 import yaml
 
@@ -20,33 +20,55 @@ TEXT_TAG = "tag:yaml.org,2002:str"
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
-class SourceMap:
-    """Lines of a YAML text by path, to say where a complaint belongs."""
+class Place(NamedTuple):
+    """Where something is written. No line: `file` says in words where it comes from."""
 
-    def __init__(self, file: str, root: yaml.Node | None) -> None:
-        self.file = file
-        self._lines: dict[Path, int] = {(): 1}
-        if root is not None:
-            self._lines.update(_lines(root, ()))
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+class SourceMap:
+    """Places of the values of a suite by path, to say where a complaint belongs."""
+
+    def __init__(self, places: Mapping[Path, Place]) -> None:
+        """`places` has one for the whole, under the empty path."""
+        self._places = dict(places)
+
+    def place(self, path: Path) -> Place:
+        """The place of the longest known beginning of `path`."""
+        while path not in self._places:
+            path = path[:-1]
+        return self._places[path]
 
     def line(self, path: Path) -> int:
-        """The line of the longest known beginning of `path`."""
-        while path not in self._lines:
-            path = path[:-1]
-        return self._lines[path]
+        """The line of `place`."""
+        return self.place(path).line
 
     def knows(self, path: Path) -> bool:
-        return path in self._lines
+        return path in self._places
 
     def listed(self, complaints: Iterable[tuple[Path, str]]) -> list[str]:
-        """Complaints as `file:line: ...`, by line, each once."""
-        by_line = sorted(((self.line(path), complaint) for path, complaint in complaints), key=lambda one: one[0])
-        return list(dict.fromkeys(f"{self.file}:{line}: {complaint}" for line, complaint in by_line))
+        """Complaints as `file:line: ...`, by place, each once."""
+        return listed((self.place(path), complaint) for path, complaint in complaints)
 
     def refuse(self, complaints: Iterable[tuple[Path, str]]) -> None:
         """Raises SuiteError with all of the complaints, if there are any."""
-        if lines := self.listed(complaints):
-            raise SuiteError("\n".join(lines))
+        refuse((self.place(path), complaint) for path, complaint in complaints)
+
+
+def listed(complaints: Iterable[tuple[Place, str]]) -> list[str]:
+    """Complaints as `file:line: ...`, by place, each once."""
+    by_place = sorted(complaints, key=lambda one: one[0])
+    return list(dict.fromkeys(f"{place}: {complaint}" for place, complaint in by_place))
+
+
+def refuse(complaints: Iterable[tuple[Place, str]]) -> None:
+    """Raises SuiteError with all of the complaints, if there are any."""
+    if lines := listed(complaints):
+        raise SuiteError("\n".join(lines))
 
 
 def read_yaml(text: str, file: str) -> tuple[SourceMap, Any]:
@@ -65,7 +87,8 @@ def read_yaml(text: str, file: str) -> tuple[SourceMap, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise SuiteError(f"{file}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}") from None
-    return SourceMap(file, root), tree
+    lines = {(): 1, **dict(_lines(root, ()))} if root is not None else {(): 1}
+    return SourceMap({path: Place(file, line) for path, line in lines.items()}), tree
 
 
 class _Loader(yaml.SafeLoader):

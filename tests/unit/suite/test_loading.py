@@ -129,7 +129,7 @@ class TestKeys:
             ),
             (
                 MINIMAL.replace("plain,", "plain, base_line: 1,"),
-                "7: unknown key 'base_line' (did you mean 'baseline'?). Known here: model, system, user, criteria, ",
+                "7: unknown key 'base_line' (did you mean 'baseline'?). Known here: model, system, user, ",
             ),
             (
                 MINIMAL + "  - name: b\n    criteria:\n      - name: x\n        usr: y\n",
