@@ -56,4 +56,6 @@ def test_test_margin_and_correction_are_those_of_the_suite() -> None:
     )
     assert result.equivalence is not None and result.equivalence.shown is False
     assert result.sensitivity is not None and result.sensitivity.power == 0.9
-    assert "p (Benjamini-Hochberg)" in render_html(contents) and "p (Benjamini-Hochberg)" in render_markdown(contents)
+    assert "p\u00a0(Benjamini-Hochberg)" in render_html(contents) and "p (Benjamini-Hochberg)" in render_markdown(
+        contents
+    )
