@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay import __version__
-from assay.errors import StorageError
+from assay.errors import StorageError, UserError
 from assay.execution.heartbeat import Heartbeat
 from assay.execution.job import Jobs
 from assay.execution.trial import Trial
@@ -33,7 +33,8 @@ from assay.orchestration.steps import AskingSteps
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
 from assay.records import Progress, Record, RunHeader
-from assay.settings import Settings
+from assay.registry import did_you_mean
+from assay.settings import KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
 from assay.suite.models import Experiment, Suite
 from assay.telemetry import LOGGER, LogTelemetry, Telemetry, redact_logs
@@ -84,7 +85,9 @@ class Runtime:
     def asking(self) -> AskingSteps:
         prices = load_prices(self.settings.prices_file)
         depth, redact = self.settings.queue_depth, self.redactor.redact
-        return AskingSteps(self.storage, depth, now, self.telemetry, prices=prices, redact=redact)
+        return AskingSteps(
+            self.storage, depth, now, self.telemetry, prices=prices, redact=redact, address_of=self.address_of
+        )
 
     @cached_property
     def finishing(self) -> FinishingSteps:
@@ -121,6 +124,22 @@ class Runtime:
             self.telemetry.problem("storage_silent", reason=str(error))
             return Health(ok=False, version=__version__)
         return Health(ok=True, version=__version__)
+
+    async def address_of(self, connection: str) -> str:
+        """The address of the database of that name, as ASSAY_CONNECTIONS or Key Vault has it. Raises UserError."""
+        known, vault = self.settings.connections, self.settings.key_vault_url
+        if connection not in known:
+            hint = did_you_mean(connection, list(known))
+            names = ", ".join(known) or "none"
+            raise UserError(f"there is no connection '{connection}'{hint}. ASSAY_CONNECTIONS has: {names}")
+        secrets = KeyVaultSecrets(vault, self._credential) if vault else None
+        try:
+            address = await resolve(known[connection], secrets)
+        finally:
+            if secrets:
+                await secrets.close()
+        self.redactor.learn(address)
+        return address
 
     async def run(self, run: str) -> Progress | None:
         """What was last seen of a run, or None."""

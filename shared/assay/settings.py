@@ -40,7 +40,13 @@ ENV_FILE = ".env"
 KEY_VAULT_PREFIX = "keyvault:"
 
 _LONGEST_SHOWN = 80
-_SECRET_VARIABLES = {"ASSAY_STORAGE", "AZURE_OPENAI_API_KEY", "ASSAY_ENDPOINTS", "CONTENT_SAFETY_KEY"}
+_SECRET_VARIABLES = {
+    "ASSAY_STORAGE",
+    "AZURE_OPENAI_API_KEY",
+    "ASSAY_ENDPOINTS",
+    "ASSAY_CONNECTIONS",
+    "CONTENT_SAFETY_KEY",
+}
 _ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 _CONNECTION_STRING = re.compile(r"(?i)(^|;)\s*(UseDevelopmentStorage=true|AccountName=|BlobEndpoint=)")
@@ -121,6 +127,7 @@ def _endpoints(value: Any) -> Any:
 
 
 Endpoints = Annotated[dict[str, Endpoint], NoDecode, BeforeValidator(_endpoints)]
+Connections = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_from_json)]
 Quotas = Annotated[dict[str, QuotaSettings], NoDecode, BeforeValidator(_from_json)]
 LimiterName = Literal["blob_lease", "window", "adaptive", "none"]
 
@@ -141,6 +148,9 @@ class Settings(BaseSettings):
     endpoints: Endpoints = _variable("ASSAY_ENDPOINTS", 'JSON such as {"west": "https://..."}', {})
     content_safety_endpoint: Url | None = _variable("CONTENT_SAFETY_ENDPOINT", _URL_EXPECTED)
     content_safety_key: SecretStr | None = _variable("CONTENT_SAFETY_KEY", "a key or keyvault:<secret-name>")
+    connections: Connections = _variable(
+        "ASSAY_CONNECTIONS", 'JSON such as {"warehouse": "keyvault:warehouse-url"}: database addresses by name', {}
+    )
     azure_client_id: str | None = _variable("AZURE_CLIENT_ID", "the client id of an identity")
     key_vault_url: Url | None = _variable("KEY_VAULT_URI", _URL_EXPECTED)
     worker_concurrency: int = _variable("ASSAY_WORKER_CONCURRENCY", "a whole number from 1 to 4096", 64, ge=1, le=4096)

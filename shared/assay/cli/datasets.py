@@ -1,21 +1,25 @@
 """Local datasets, found beside a suite and planned as a run would plan them. Commands that need no storage use this."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from assay.errors import UserError
-from assay.planning.datasets import open_dataset
+from assay.planning.datasets import dropped_query, freeze_query, is_readable, open_dataset
 from assay.planning.plan import Planned, build_plan
 from assay.planning.preflight import check_columns
-from assay.sources.tabular import READERS, is_dataset
+from assay.planning.queries import is_query
+from assay.runtime import Runtime
+from assay.settings import Settings
+from assay.sources.tabular import READERS
 from assay.suite.models import Suite
 
 
 def datasets_beside(folder: Path) -> list[Path]:
     """The datasets in a suite's folder, by name."""
-    return [path for path in sorted(folder.iterdir()) if is_dataset(path.name)]
+    return [path for path in sorted(folder.iterdir()) if is_readable(path.name)]
 
 
 def only_dataset(folder: Path) -> Path:
@@ -32,9 +36,27 @@ def only_dataset(folder: Path) -> Path:
 
 @contextmanager
 def planned_locally(suite: Suite, text: str, suite_file: str, dataset: Path) -> Iterator[Planned]:
-    """The plan of a run of the dataset, its files there while the block runs. Raises UserError as planning does."""
-    source = open_dataset(dataset, dataset.name, suite.dataset)
-    if source.columns is not None:
-        check_columns(suite, text, source.columns, dataset.name, suite_file)
+    """The plan of a run of the dataset, its files there while the block runs. Raises UserError as planning does.
+
+    A query is run, with the connection of this environment.
+    """
     with TemporaryDirectory(prefix="assay-") as scratch:
-        yield build_plan(suite.name, suite, text, source, dataset.name, Path(scratch))
+        file, rows = dataset.name, dataset
+        if is_query(file):
+            query, rows = dropped_query(dataset, file, suite.dataset), Path(scratch) / "query_result"
+            freeze_query(query, suite, text, _address_of(query.connection), rows)
+        source = open_dataset(rows, file, suite.dataset)
+        if source.columns is not None:
+            check_columns(suite, text, source.columns, file, suite_file)
+        yield build_plan(suite.name, suite, text, source, file, Path(scratch))
+
+
+def _address_of(connection: str) -> str:
+    async def asked() -> str:
+        runtime = Runtime(Settings.load())
+        try:
+            return await runtime.address_of(connection)
+        finally:
+            await runtime.close()
+
+    return asyncio.run(asked())

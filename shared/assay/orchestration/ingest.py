@@ -18,8 +18,8 @@ from assay.middleware.redaction import default_redact
 from assay.orchestration.events import dropped_paths, resumed_run
 from assay.orchestration.progress import read_progress, take_up
 from assay.orchestration.scratch import scratch_folder
-from assay.planning.datasets import open_dataset
-from assay.planning.preflight import check_columns, checked_suite
+from assay.planning.datasets import check_beginning
+from assay.planning.preflight import checked_suite
 from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.registry import did_you_mean
 from assay.storage import layout
@@ -114,10 +114,7 @@ class Ingest:
         with scratch_folder() as folder:
             local = folder / "dataset"
             await self.storage.download(entry.path, local, etag=entry.etag)
-            source = open_dataset(local, file, suite.dataset)
-            if source.columns is not None:
-                check_columns(suite, text, source.columns, file, f"{suite.name}/suite.yaml")
-            next(source.rows())
+            check_beginning(local, file, suite, text, f"{suite.name}/suite.yaml")
             return await asyncio.to_thread(file_digest, local)
 
     async def _begin(self, header: RunHeader) -> str | None:

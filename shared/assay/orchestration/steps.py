@@ -18,12 +18,14 @@ from assay.middleware.redaction import default_redact
 from assay.orchestration.budgets import budget_advice, budget_fault, price_fault, terms_now
 from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
+from assay.orchestration.queries import AddressOf, kept_result, no_connections
 from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.stopping import chunks_at_work, stopped_progress
-from assay.planning.datasets import open_dataset
+from assay.planning.datasets import dropped_query, open_dataset
 from assay.planning.estimate import estimate_run
 from assay.planning.frozen import read_header, read_plan
 from assay.planning.plan import Planned, build_plan
+from assay.planning.queries import is_query
 from assay.records import NO_COST, BadRow, ChunkMessage, Progress, RunHeader, Stage
 from assay.storage import layout
 from assay.storage.base import Storage
@@ -45,6 +47,7 @@ class AskingSteps:
     telemetry: Telemetry
     redact: Redact = field(default_factory=default_redact)
     prices: PriceTable = field(default_factory=load_prices)
+    address_of: AddressOf = no_connections
 
     async def plan(self, run: str) -> dict[str, Any]:
         """Writes `rows.jsonl`, quarantined rows and, last, `plan.json`; does nothing when that is there.
@@ -132,9 +135,8 @@ class AskingSteps:
         return progress.model_copy(update={"message": terms.notice(spent)})
 
     async def _plan(self, header: RunHeader, folder: Path) -> None:
-        dataset = folder / "dataset"
-        await self._fetch(header, dataset)
         suite = Suite.model_validate(header.suite)
+        dataset = await self._dataset(header, suite, folder)
         source = open_dataset(dataset, header.dataset.file, suite.dataset)
         planned = await asyncio.to_thread(
             build_plan, header.run, suite, header.suite_source, source, header.dataset.file, folder
@@ -165,6 +167,17 @@ class AskingSteps:
         if fault := budget_fault(estimate, terms):
             likely = estimate.total.likely_cost_usd or terms.limit_usd
             raise UserError(f"{fault}. {budget_advice(header.run, likely)}")
+
+    async def _dataset(self, header: RunHeader, suite: Suite, folder: Path) -> Path:
+        """The file with the rows: the dropped one, or what the dropped query gave."""
+        dropped = folder / "dataset"
+        await self._fetch(header, dropped)
+        if not is_query(header.dataset.file):
+            return dropped
+        query = dropped_query(dropped, header.dataset.file, suite.dataset)
+        return await kept_result(
+            self.storage, header, suite, query, self.address_of, self.now(), folder / "query_result"
+        )
 
     async def _fetch(self, header: RunHeader, target: Path) -> None:
         """The dataset as it was when the run began. Raises DatasetError when other bytes lie there now."""

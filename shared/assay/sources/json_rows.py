@@ -26,6 +26,7 @@ class JsonLinesSource:
     """One JSON object per line; each row brings its own keys."""
 
     place = "line"
+    when_empty = "there is not one row; expected one JSON object per line"
 
     def __init__(self, path: Path, file: str, reading: Reading) -> None:
         self._path, self._file, self._reading = path, file, reading
@@ -35,15 +36,17 @@ class JsonLinesSource:
         return None
 
     def rows(self) -> Iterator[Row | BadRow]:
-        when_empty = f"{self._file}: there is not one row; expected one JSON object per line"
         encoding = self._reading.format.encoding
         if encoding == "utf-8":
             with closing(open_bytes(self._path, self._file)) as stream:
-                yield from checked_rows(self._records(stream), self._reading, self._file, when_empty)
+                yield from self._checked(self._records(stream))
             return
         with closing(open_text(self._path, self._file, encoding)) as text:
-            for row in checked_rows(self._recoded(text), self._reading, self._file, when_empty):
+            for row in self._checked(self._recoded(text)):
                 yield in_encoding(row, encoding) if isinstance(row, BadRow) else row
+
+    def _checked(self, records: Iterator[Found]) -> Iterator[Row | BadRow]:
+        return checked_rows(records, self._reading, self._file, f"{self._file}: {self.when_empty}", self.place)
 
     def _records(self, stream: IO[bytes]) -> Iterator[Found]:
         for line, content in enumerate(bounded_lines(stream.readline, self._file), start=1):

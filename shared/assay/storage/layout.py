@@ -35,6 +35,16 @@ def rows(run: str) -> str:
     return f"{RUNS}/{run}/rows.jsonl"
 
 
+def query(run: str) -> str:
+    """Which result of its query a run stands on; written once."""
+    return f"{RUNS}/{run}/query.json"
+
+
+def query_result(run: str, digest: str) -> str:
+    """What the query of a run gave, by the digest of the content."""
+    return f"{RUNS}/{run}/query/{digest}.jsonl"
+
+
 def plan(run: str) -> str:
     return f"{RUNS}/{run}/plan.json"
 
