@@ -4,7 +4,8 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
@@ -102,12 +103,13 @@ class Deployments:
         return ContentSafety(settings.content_safety_endpoint, token=EntraTokens(self._credential()))
 
     async def close(self) -> None:
-        """Gives leases and money back and closes connections; a second call does nothing."""
-        await asyncio.gather(*(route.limiter.drain() for route in self._routes.values()))
-        await asyncio.gather(*(budget.drain() for budget in self._budgets.values()))
-        await asyncio.gather(*(model.close() for model in self._models.values()))
-        if "_secrets" in self.__dict__ and self._secrets is not None:
-            await self._secrets.close()
+        """Gives leases and money back and closes connections, whichever of them fails; a second call does nothing."""
+        async with AsyncExitStack() as ends:  # the last one ends first
+            if "_secrets" in self.__dict__ and self._secrets is not None:
+                ends.push_async_callback(self._secrets.close)
+            ends.push_async_callback(_end_all, [one.close for one in self._models.values()])
+            ends.push_async_callback(_end_all, [one.drain for one in self._budgets.values()])
+            ends.push_async_callback(_end_all, [one.limiter.drain for one in self._routes.values()])
 
     @cached_property
     def _on_exhausted(self) -> Hook:
@@ -232,6 +234,13 @@ class Deployments:
         return BlobLeaseLimiter(
             self._storage, deployment, quota, worker, telemetry=self._telemetry, request_window_seconds=window
         )
+
+
+async def _end_all(ends: list[Callable[[], Awaitable[None]]]) -> None:
+    """Ends all at once; the first error is raised when all have ended."""
+    for ended in await asyncio.gather(*(end() for end in ends), return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
 
 
 def _once(read: Callable[[], Any]) -> Callable[[], Any]:

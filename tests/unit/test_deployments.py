@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assay.deployments import Deployments
-from assay.errors import UserError
+from assay.errors import StorageError, UserError
 from assay.execution.asking import Asker
 from assay.quota.limiter import BlobLeaseLimiter
 from assay.quota.none import NoLimiter
@@ -148,3 +148,26 @@ async def test_a_hook_of_ones_own_hears_of_questions_without_answer() -> None:
 def _with_hook(named: str) -> Deployments:
     settings = Settings.load(ENVIRONMENT | {"ASSAY_ON_EXHAUSTED": named})
     return Deployments(settings, MemoryStorage(), RecordingTelemetry(), "worker-1", no_credential, print)
+
+
+async def test_what_cannot_end_keeps_nothing_else_from_ending(deployments: Deployments) -> None:
+    """A limiter that fails to give back its leases costs neither the budget's money nor connections."""
+    made = await asker(
+        deployments, {"deployment": "chat"}, quota={"chat": QUOTA}, limits={"budget_usd": 1, "limiter": "window"}
+    )
+    ended: list[str] = []
+
+    async def fails() -> None:
+        raise StorageError("no storage")
+
+    async def ends(name: str) -> None:
+        ended.append(name)
+
+    route, budget = made.ladder[0][0], made.budget
+    route.limiter.drain = fails  # type: ignore[method-assign]
+    budget.drain = lambda: ends("budget")  # type: ignore[attr-defined]
+    route.model.close = lambda: ends("model")  # type: ignore[method-assign]
+    with pytest.raises(StorageError):
+        await deployments.close()
+    assert ended == ["budget", "model"]
+    del route.limiter.drain
