@@ -14,14 +14,11 @@ from assay.suite.matrix import expand
 from assay.suite.models import (
     NAME_RULES,
     Criterion,
-    CriterionFile,
-    DefaultsFile,
     Experiment,
-    ExperimentFile,
     ModelSettings,
     Suite,
-    SuiteFile,
 )
+from assay.suite.written import CriterionFile, DefaultsFile, ExperimentFile, SuiteFile
 from assay.suite.yaml_text import Path, SourceMap
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""What a suite says: `SuiteFile` is the YAML as written, `Suite` what it means once defaults are merged.
+"""What a suite means, once its file is read and its defaults are merged.
 
 `Suite` is what a run freezes into its header and what every other room reads.
 """
@@ -7,9 +7,7 @@ from decimal import Decimal
 from math import inf
 from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, ValidationInfo, field_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
@@ -237,152 +235,3 @@ class Suite(Strict):
 
     def experiment(self, name: str) -> Experiment:
         return next(experiment for experiment in self.experiments if experiment.name == name)
-
-
-class ModelFile(Strict):
-    """`model:` as written; what is absent comes from `defaults`."""
-
-    model_config = ConfigDict(populate_by_name=False)
-
-    deployment: DeploymentName | None = Field(None, description="Name of the Azure OpenAI deployment, or name@endpoint")
-    spread: tuple[DeploymentName, ...] | None = Field(
-        None, description="More deployments of the same model, used all at once"
-    )
-    fallbacks: tuple[DeploymentName, ...] | None = Field(
-        None, description="Deployments to ask, in order, when those above fail"
-    )
-    priced_as: str | None = Field(
-        None,
-        min_length=1,
-        description="Model whose price budgets and estimates take; absent: the one that the deployment is named for",
-    )
-    temperature: float | None = Field(None, ge=0, le=2)
-    max_tokens: Whole | None = Field(
-        None, ge=1, description="Longest answer in tokens; the service charges it to the quota"
-    )
-    seed: Whole | None = None
-    json_answer: bool | None = Field(None, alias="json", description="Ask the service for a JSON object")
-    stop: tuple[str, ...] | None = Field(None, max_length=4)
-
-
-class CriterionFile(Strict):
-    """A criterion as written; `system` and `user` may come from above."""
-
-    name: ItemName
-    system: Template | None = None
-    user: Template | None = None
-    examples: tuple[Example, ...] | None = Field(
-        None, description="Questions with answers that go before the prompt, in order"
-    )
-    history: str | None = Field(
-        None, min_length=1, description="Column that holds the conversation before the prompt, a list of messages"
-    )
-    answer_schema: AnswerSchema | None = Field(
-        None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
-    )
-
-
-class DefaultsFile(Strict):
-    """What all experiments share unless they say otherwise."""
-
-    model: ModelFile = ModelFile()
-    system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
-    user: Template | None = Field(None, description="User prompt, a Jinja2 template over the row's columns")
-    examples: tuple[Example, ...] | None = Field(
-        None, description="Questions with answers that go before the prompt, in order"
-    )
-    history: str | None = Field(
-        None, min_length=1, description="Column that holds the conversation before the prompt, a list of messages"
-    )
-    answer_schema: AnswerSchema | None = Field(
-        None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
-    )
-    criteria: tuple[CriterionFile, ...] | None = Field(None, min_length=1)
-
-
-class MatrixModel(ModelFile):
-    """A model of a matrix. In the suite file a deployment alone stands for one without further settings."""
-
-    name: ItemName | None = Field(None, description="Stands in the names of its experiments; absent: the deployment")
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        described = handler.resolve_ref_schema(handler(schema))
-        return {
-            "anyOf": [{"type": "string", "pattern": DEPLOYMENT}, described],
-            "description": described.get("description", ""),
-        }
-
-
-class MatrixPrompt(DefaultsFile):
-    """A prompt of a matrix: what it says goes over what the experiment says."""
-
-    name: ItemName
-
-
-class MatrixParameters(Strict):
-    """Values of model settings, each tried with each."""
-
-    temperature: tuple[Annotated[float, Field(ge=0, le=2)], ...] | None = Field(None, min_length=1)
-    max_tokens: tuple[Annotated[Whole, Field(ge=1)], ...] | None = Field(None, min_length=1)
-    seed: tuple[Whole, ...] | None = Field(None, min_length=1)
-    json_answer: tuple[bool, ...] | None = Field(None, alias="json", min_length=1)
-
-
-class MatrixChoice(Strict):
-    """Which combination of a matrix is the baseline; what has only one value may be left out."""
-
-    model: str | None = Field(None, description="Name of a model, or its deployment where it has no name")
-    prompt: str | None = Field(None, description="Name of a prompt")
-    temperature: float | None = None
-    max_tokens: Whole | None = None
-    seed: Whole | None = None
-    json_answer: bool | None = Field(None, alias="json")
-
-
-class Matrix(Strict):
-    """Models x parameters x prompts: every combination becomes an experiment."""
-
-    models: tuple[MatrixModel, ...] | None = Field(None, min_length=1)
-    parameters: MatrixParameters = MatrixParameters()
-    prompts: tuple[MatrixPrompt, ...] | None = Field(None, min_length=1)
-    baseline: MatrixChoice | None = Field(None, description="The combination that the others are compared with")
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _deployments_or_settings(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        return tuple({"deployment": one} if isinstance(one, str) else one for one in value)
-
-
-class ExperimentFile(DefaultsFile):
-    """An experiment as written."""
-
-    name: ItemName
-    description: str = ""
-    baseline: bool = Field(False, description="The experiment that the others are compared with; exactly one")
-    matrix: Matrix | None = Field(None, description="Makes an experiment of every combination; absent: the suite's")
-
-
-class SuiteFile(Strict):
-    """A suite file as written."""
-
-    version: Literal[1] = Field(description="Version of the file format")
-    name: SuiteName = Field(description="The folder's name")
-    description: str = ""
-    seed: Whole = Field(0, ge=0, description="Seeds every random choice of the evaluation")
-    dataset: DatasetSettings = DatasetSettings()
-    templates: dict[ItemName, Template] = Field(
-        default_factory=dict, description="Jinja2 templates that prompts may extend or include, by name"
-    )
-    defaults: DefaultsFile = DefaultsFile()
-    matrix: Matrix | None = Field(None, description="Expands every experiment that has no matrix of its own")
-    experiments: tuple[ExperimentFile, ...] = Field(min_length=1)
-    scorers: tuple[PluginSettings, ...] = ()
-    middleware: tuple[PluginSettings, ...] = Field((), description="What questions pass on their way to the model")
-    comparison: ComparisonSettings = ComparisonSettings()
-    limits: Limits = Limits()
-    quota: dict[str, QuotaSettings] = Field(
-        default_factory=dict, description="Per deployment; absent: as ASSAY_QUOTA says"
-    )
