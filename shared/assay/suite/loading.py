@@ -18,6 +18,7 @@ from assay.suite.models import (
     ModelSettings,
     Suite,
 )
+from assay.suite.packs import unpacked
 from assay.suite.written import CriterionFile, DefaultsFile, ExperimentFile, SuiteFile
 from assay.suite.yaml_text import Path, SourceMap
 
@@ -63,9 +64,9 @@ def load_node(suite: Node) -> Suite:
 
 
 def expanded(suite: Node) -> Node:
-    """A suite file with its matrices expanded; what comes back is a suite file again. Raises SuiteError."""
+    """A suite file without matrices and packs; what comes back is a suite file again. Raises SuiteError."""
     _validated(suite)
-    return expand(suite)
+    return unpacked(expand(suite))
 
 
 def source_map(text: str, file: str = "suite.yaml") -> SourceMap:
@@ -210,7 +211,7 @@ def _repeated(path: Path, names: list[str], noun: str) -> Iterator[tuple[Path, s
 
 
 def _resolved(written: SuiteFile) -> Suite:
-    shared = written.model_dump(exclude={"version", "defaults", "experiments", "matrix"})
+    shared = written.model_dump(exclude={"version", "defaults", "experiments", "matrix", "packs"})
     return Suite(**shared, experiments=tuple(_experiment(written.defaults, one) for one in written.experiments))
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from assay.suite.yaml_text import Path, Place, SourceMap, read_yaml
 
+_WHOLE = ("schema",)
+"""Keys whose mapping is one value: half of one schema and half of another are none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -83,12 +86,14 @@ def source_of(node: Node) -> SourceMap:
 def merged(below: Node, above: Node) -> Node:
     """What `above` says, over what `below` says. Mappings merge key by key, lists and other values are replaced.
 
-    A key without a value says nothing.
+    A key without a value says nothing, and a schema is one value.
     """
     if not (below.is_mapping and above.is_mapping):
         return below if above.value is None else above
-    both = {key: merged(below.value[key], one) if key in below.value else one for key, one in above.value.items()}
-    return Node({**below.value, **both}, above.place)
+    both = dict(below.value)
+    for key, one in above.value.items():
+        both[key] = merged(both[key], one) if key in both and key not in _WHOLE else one
+    return Node(both, above.place)
 
 
 def _places(node: Node, path: Path) -> Iterator[tuple[Path, Place]]:

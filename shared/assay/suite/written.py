@@ -67,8 +67,8 @@ class CriterionFile(Strict):
     )
 
 
-class DefaultsFile(Strict):
-    """What all experiments share unless they say otherwise."""
+class AskingFile(Strict):
+    """How to ask: what experiments, their defaults and packs may say alike."""
 
     model: ModelFile = ModelFile()
     system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
@@ -83,6 +83,21 @@ class DefaultsFile(Strict):
         None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
     )
     criteria: tuple[CriterionFile, ...] | None = Field(None, min_length=1)
+
+
+class DefaultsFile(AskingFile):
+    """What all experiments share unless they say otherwise."""
+
+    pack: ItemName | None = Field(None, description="The pack of `packs` that stands under what is said here")
+
+
+class PackFile(AskingFile):
+    """Prompts, plugins and limits under a name; experiments take them up with `pack`."""
+
+    scorers: tuple[PluginSettings, ...] = ()
+    middleware: tuple[PluginSettings, ...] = ()
+    limits: Limits = Limits()
+    templates: dict[ItemName, Template] = Field(default_factory=dict)
 
 
 class MatrixModel(ModelFile):
@@ -160,6 +175,9 @@ class SuiteFile(Strict):
     dataset: DatasetSettings = DatasetSettings()
     templates: dict[ItemName, Template] = Field(
         default_factory=dict, description="Jinja2 templates that prompts may extend or include, by name"
+    )
+    packs: dict[ItemName, PackFile] = Field(
+        default_factory=dict, description="Bundles of prompts, criteria, plugins and limits, by name"
     )
     defaults: DefaultsFile = DefaultsFile()
     matrix: Matrix | None = Field(None, description="Expands every experiment that has no matrix of its own")
