@@ -26,11 +26,17 @@ class AccountSpoilt(RunStopped):
 
 
 class Holding(Record):
-    """What one worker may spend in all, what it has spent of that, and the most it had reserved at one time."""
+    """What one worker may spend in all, what it has spent of that, and the most it had reserved at one time.
+
+    `waiting_usd` is what its requests wait for that it could not draw. `turn` grows with each word of a worker that
+    has requests under way, so that others see it live.
+    """
 
     granted_usd: Decimal = NO_COST
     settled_usd: Decimal = NO_COST
     peak_usd: Decimal = NO_COST
+    waiting_usd: Decimal = NO_COST
+    turn: int = 0
 
     @property
     def counted_usd(self) -> Decimal:
@@ -57,19 +63,33 @@ class Account(Record):
         return self.before_usd + sum((one.counted_usd for one in self.holdings.values()), NO_COST)
 
     def sharers(self, worker: str) -> int:
-        """How many workers hold money, `worker` counted in any case."""
-        return 1 + sum(name != worker and one.granted_usd > one.settled_usd for name, one in self.holdings.items())
+        """How many workers hold money or wait for some, `worker` counted in any case."""
+        others = (one for name, one in self.holdings.items() if name != worker)
+        return 1 + sum(one.granted_usd > one.settled_usd or one.waiting_usd > 0 for one in others)
+
+    def held_by_others(self, worker: str) -> dict[str, Holding]:
+        """The holdings whose money may still be spent or given back."""
+        held = ((name, one) for name, one in self.holdings.items() if one.granted_usd > one.settled_usd)
+        return {name: one for name, one in held if name != worker}
+
+    def has_others_waiting(self, worker: str) -> bool:
+        return any(name != worker and one.waiting_usd > 0 for name, one in self.holdings.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a worker says of itself when it draws. `smallest_usd` is of no use when less than that can be granted."""
+    """What a worker says of itself when it draws. Less than `smallest_usd` would be of no use to it.
+
+    `wanted_usd` includes `waiting_usd`, what its requests wait for now.
+    """
 
     settled_usd: Decimal
     reserved_usd: Decimal
     peak_usd: Decimal
     smallest_usd: Decimal = NO_COST
     wanted_usd: Decimal = NO_COST
+    waiting_usd: Decimal = NO_COST
+    turn: int = 0
 
 
 def redrawn(account: Account, worker: str, need: Need) -> Account:
@@ -85,7 +105,13 @@ def redrawn(account: Account, worker: str, need: Need) -> Account:
     if room >= need.smallest_usd:
         tranche = min(need.wanted_usd, room / (SHARED_OUT * account.sharers(worker)))
         free = max(need.smallest_usd, tranche.quantize(_NANO_USD, ROUND_DOWN))
-    after = Holding(granted_usd=used + free, settled_usd=need.settled_usd, peak_usd=need.peak_usd)
+    after = Holding(
+        granted_usd=used + free,
+        settled_usd=need.settled_usd,
+        peak_usd=need.peak_usd,
+        waiting_usd=max(NO_COST, need.waiting_usd - free),
+        turn=need.turn,
+    )
     return account.model_copy(update={"holdings": account.holdings | {worker: after}})
 
 
@@ -99,7 +125,10 @@ def let_go(account: Account, recorded_usd: Decimal, answers_per_trial: int) -> A
         min(one.counted_usd - one.settled_usd, one.peak_usd * answers_per_trial) for one in account.holdings.values()
     )
     spent = max(recorded_usd, min(account.counted_usd, max(account.spent_usd, recorded_usd) + sum(lost, NO_COST)))
-    ended = {name: one.model_copy(update={"granted_usd": one.settled_usd}) for name, one in account.holdings.items()}
+    ended = {
+        name: one.model_copy(update={"granted_usd": one.settled_usd, "waiting_usd": NO_COST})
+        for name, one in account.holdings.items()
+    }
     before = account.before_usd + spent - account.spent_usd
     return account.model_copy(update={"before_usd": max(account.before_usd, before), "holdings": ended})
 

@@ -9,20 +9,39 @@ from contextlib import suppress
 from decimal import Decimal
 
 from assay.errors import BlobMissing, StorageError
-from assay.quota.account import Account, AccountSpoilt, Need, change_account, open_account, redrawn
+from assay.quota.account import (
+    Account,
+    AccountSpoilt,
+    Holding,
+    Need,
+    change_account,
+    open_account,
+    read_account,
+    redrawn,
+)
 from assay.quota.budget import BudgetUsedUp, Reservation
 from assay.records import NO_COST, BudgetMode
 from assay.storage.base import Blobs
 from assay.telemetry import Telemetry
 
-TRANCHE_REQUESTS = 400
+FIRST_REQUESTS, MOST_REQUESTS = 40, 500
+"""A tranche is worth so many requests: few at first, as nobody knows who else comes, and twice as many each time."""
+
 LOW_WATER = 4
 """A tranche is drawn when what is at hand has fallen to a quarter of what it was after the last one."""
 
-IDLE_SECONDS = 10.0
-PATIENCE_SECONDS = 120.0
-"""How long a request waits for money that others hold and neither spend nor give back."""
-POLL_SECONDS = (1.0, 3.0)
+IDLE_SECONDS, SCARCE_IDLE_SECONDS = 10.0, 1.0
+LOOK_SECONDS, SCARCE_LOOK_SECONDS = 60.0, 3.0
+"""Whoever has not drawn for so long looks whether others wait. Scarce: the last draw brought less than half of what
+was wanted."""
+
+TICK_SECONDS = 0.01
+"""Wakes a little after the time to look, so that rounding does not make it look at nothing."""
+
+PATIENCE_SECONDS = 75.0
+"""How long a request waits for money of workers that say nothing; longer than `LOOK_SECONDS`: one that lives speaks."""
+
+POLL_SECONDS = (1.0, 2.0)
 SILENCE_SECONDS = 2.0
 GOODBYE_SECONDS = 5.0
 
@@ -50,8 +69,10 @@ class TrancheBudget:
         self._granted = self._settled = self._reserved = self._peak = self._low = NO_COST
         self._requests, self._reserved_ever = 0, NO_COST
         self._waiting: list[_Waiter] = []
-        self._seen: Account | None = None
-        self._moved_at, self._poll_seconds = clock(), POLL_SECONDS[0]
+        self._tranche_requests, self._is_scarce, self._turn = FIRST_REQUESTS, False, 0
+        self._held_by_others: dict[str, Holding] = {}
+        self._moved_at = self._looked_at = clock()
+        self._poll_seconds = POLL_SECONDS[0]
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -136,6 +157,8 @@ class TrancheBudget:
                 self._wake.clear()
                 if self._waiting or self._is_low:
                     await self._draw()
+                elif self._seconds_to_look() <= 0:
+                    await self._look()
                 elif await self._is_idle():
                     await self._give_back()
                     if not self._waiting:
@@ -146,7 +169,7 @@ class TrancheBudget:
             raise
         except Exception as error:  # whatever it is: who waits for money must not wait for ever
             self._telemetry.problem("budget_failed", run=self._run, reason=str(error))
-            self._refuse(lambda: error)
+            self._refuse(error)
 
     async def _give_back(self) -> None:
         try:
@@ -156,12 +179,29 @@ class TrancheBudget:
 
     async def _is_idle(self) -> bool:
         """Waits until there is something to do; True when nothing was reserved for a while."""
-        requests = self._requests
+        requests, is_busy = self._requests, bool(self._reserved)
+        idle_seconds = SCARCE_IDLE_SECONDS if self._is_scarce else IDLE_SECONDS
         try:
-            await asyncio.wait_for(self._wake.wait(), None if self._reserved else IDLE_SECONDS)
+            await asyncio.wait_for(
+                self._wake.wait(), self._seconds_to_look() + TICK_SECONDS if is_busy else idle_seconds
+            )
         except TimeoutError:
-            return requests == self._requests and not self._reserved and not self._waiting
+            return not is_busy and requests == self._requests and not self._reserved and not self._waiting
         return False
+
+    def _seconds_to_look(self) -> float:
+        seconds = SCARCE_LOOK_SECONDS if self._is_scarce else LOOK_SECONDS
+        return max(0.0, self._looked_at + seconds - self._clock())
+
+    async def _look(self) -> None:
+        """Shares what is at hand with those who wait; they hear at least that we live and still need the rest."""
+        self._looked_at = self._clock()
+        try:
+            account = await read_account(self._blobs, self._run)
+            if account and account.has_others_waiting(self._worker):
+                await self._redraw(wants_more=True)
+        except StorageError as error:
+            self._telemetry.problem("budget_unreachable", run=self._run, reason=str(error))
 
     async def _draw(self) -> None:
         try:
@@ -175,6 +215,11 @@ class TrancheBudget:
             await self._wait_for_others(account)
         else:
             self._poll_seconds = POLL_SECONDS[0]
+            self._grow()
+
+    def _grow(self) -> None:
+        if not self._is_scarce:
+            self._tranche_requests = min(2 * self._tranche_requests, MOST_REQUESTS)
 
     async def _wait_for_others(self, account: Account) -> None:
         """Money may come back, of our own requests or of other workers; if none can, or none does, the run stops."""
@@ -192,23 +237,27 @@ class TrancheBudget:
             f"Budget reached: the next request may cost {smallest.normalize():f} USD, and {account.spent_usd:.4f} of "
             f"{account.limit_usd:.2f} USD is spent"
         )
-        self._refuse(lambda: BudgetUsedUp(message))
+        self._refuse(BudgetUsedUp(message))
 
-    def _refuse(self, error: Callable[[], Exception]) -> None:
+    def _refuse(self, error: Exception) -> None:
         waiting, self._waiting = self._waiting, []
         for _, future in waiting:
             if not future.done():
-                future.set_exception(error())
+                future.set_exception(error)
 
     async def _redraw(self, *, wants_more: bool) -> Account:
         """Reports to the account, and takes what it grants. Raises StorageError, AccountSpoilt."""
 
         def change(account: Account) -> Account:
-            changed = redrawn(account, self._worker, self._need(wants_more=wants_more))
+            need = self._need(wants_more=wants_more)
+            changed = redrawn(account, self._worker, need)
             # What is given back is not spent any more from now on, whether or not the change is known to be made.
-            self._granted = min(self._granted, changed.holdings[self._worker].granted_usd)
+            granted = changed.holdings[self._worker].granted_usd
+            self._granted = min(self._granted, granted)
+            self._is_scarce = 2 * (granted - need.settled_usd - need.reserved_usd) < need.wanted_usd
             return changed
 
+        self._turn += bool(self._reserved)
         try:
             account = await change_account(self._blobs, self._run, change)
         except BlobMissing:
@@ -217,20 +266,23 @@ class TrancheBudget:
         self._granted = account.holdings[self._worker].granted_usd
         self._is_soft = account.mode == "soft"
         self._low = max(self._free, NO_COST) / LOW_WATER
-        if account != self._seen:
-            self._seen, self._moved_at = account, self._clock()
+        self._looked_at = self._clock()
+        if (held := account.held_by_others(self._worker)) != self._held_by_others:
+            self._held_by_others, self._moved_at = held, self._clock()
         return account
 
     def _need(self, *, wants_more: bool) -> Need:
         if not wants_more:
-            return Need(self._settled, self._reserved, self._peak)
+            return Need(self._settled, self._reserved, self._peak, turn=self._turn)
         waiting = [cost for cost, _ in self._waiting]
         return Need(
             self._settled,
             self._reserved,
             self._peak,
             smallest_usd=min(waiting, default=NO_COST),
-            wanted_usd=sum(waiting, TRANCHE_REQUESTS * self._mean_usd()),
+            wanted_usd=sum(waiting, self._tranche_requests * self._mean_usd()),
+            waiting_usd=sum(waiting, NO_COST),
+            turn=self._turn,
         )
 
     def _mean_usd(self) -> Decimal:

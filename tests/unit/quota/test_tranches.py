@@ -11,9 +11,16 @@ import pytest
 from virtual_time import run_virtually
 
 from assay.errors import RunStopped, StorageError
-from assay.quota.account import Account, AccountSpoilt, read_account
+from assay.quota.account import Account, AccountSpoilt, Need, read_account, redrawn
 from assay.quota.budget import BudgetUsedUp
-from assay.quota.tranches import IDLE_SECONDS, PATIENCE_SECONDS, TrancheBudget
+from assay.quota.tranches import (
+    FIRST_REQUESTS,
+    IDLE_SECONDS,
+    LOOK_SECONDS,
+    PATIENCE_SECONDS,
+    POLL_SECONDS,
+    TrancheBudget,
+)
 from assay.records import NO_COST
 from assay.storage import layout
 from assay.storage.base import BlobEntry
@@ -98,6 +105,12 @@ def played(fleet: Fleet, scenario: Callable[[], Awaitable[None]]) -> Fleet:
     return fleet
 
 
+def kill(budget: TrancheBudget) -> None:
+    """Its process is gone: it says nothing more, and gives nothing back."""
+    budget._give_back = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+    budget._keeper.cancel()  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_sixteen_workers_spend_the_budget_and_not_a_cent_more(seed: int) -> None:
     """The bill never exceeds the limit, and less than one request's highest cost is left over."""
@@ -147,8 +160,7 @@ def test_killed_workers_leave_no_more_than_their_tranches_unused() -> None:
         working = asyncio.gather(*(fleet.ask_until_stopped(one) for one in live))
         await asyncio.sleep(3)
         killed.cancel()
-        dead._keeper.cancel()  # type: ignore[union-attr]
-        dead._give_back = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+        kill(dead)
         await working
 
     played(fleet, scenario)
@@ -227,13 +239,72 @@ def test_the_run_stops_when_others_neither_spend_nor_give_back() -> None:
     fleet = Fleet("0.015")
 
     async def scenario() -> None:
-        await fleet.budget("dead").reserve(HIGHEST)
+        dead = fleet.budget("dead")
+        await dead.reserve(HIGHEST)
+        kill(dead)
         began = asyncio.get_running_loop().time()
         with pytest.raises(BudgetUsedUp, match=r"Budget reached.*0\.01 USD.*0\.0000 of 0\.02 USD|Budget reached"):
             await fleet.budget("w2").reserve(HIGHEST)
         assert asyncio.get_running_loop().time() - began <= PATIENCE_SECONDS + 20
 
     played(fleet, scenario)
+
+
+def test_a_request_waits_for_one_that_takes_long_while_its_worker_lives() -> None:
+    """A worker that holds money says so when it looks, so that nobody takes it for dead."""
+    fleet = Fleet("0.015")
+
+    async def scenario() -> None:
+        first, second = fleet.budget("w1"), fleet.budget("w2")
+        held = await first.reserve(HIGHEST)
+        waiting = asyncio.create_task(second.reserve(HIGHEST))
+        await asyncio.sleep(5 * PATIENCE_SECONDS)
+        assert not waiting.done()
+        held.settle(Decimal("0.001"))
+        (await waiting).release()
+
+    played(fleet, scenario)
+
+
+def test_a_slow_worker_shares_what_it_drew_with_those_who_wait() -> None:
+    """It drew when it was alone, needs minutes for it, and gives part of it back when it next looks."""
+    fleet = Fleet("0.5")
+
+    async def scenario() -> None:
+        first, second = fleet.budget("slow"), fleet.budget("fast")
+        await fleet.ask(first)
+        slow = asyncio.create_task(fleet.ask_until_stopped(first, slots=1, requests=60))
+        await fleet.ask_until_stopped(second, slots=16, requests=30)
+        assert fleet.longest_wait <= LOOK_SECONDS + POLL_SECONDS[1]
+        slow.cancel()
+
+    played(fleet, scenario)
+
+
+def test_the_first_tranche_is_small_and_later_ones_grow() -> None:
+    """A worker that is alone at the start leaves most of the budget to those who come."""
+    fleet = Fleet("100")
+
+    async def scenario() -> None:
+        budget = fleet.budget("w1")
+        await fleet.ask(budget)
+        assert (await fleet.account()).counted_usd <= (FIRST_REQUESTS + 1) * HIGHEST
+        await fleet.ask_until_stopped(budget, requests=1_000)
+        assert (await fleet.account()).counted_usd > fleet.billed + FIRST_REQUESTS * HIGHEST
+
+    played(fleet, scenario)
+
+
+def test_whoever_waits_is_counted_among_those_who_share() -> None:
+    """One that could draw nothing is marked as waiting, until it could."""
+    account = redrawn(Account(limit_usd=Decimal(1)), "rich", Need(NO_COST, NO_COST, NO_COST, wanted_usd=Decimal(9)))
+    crowded = account.model_copy(update={"limit_usd": account.counted_usd})
+
+    waits = redrawn(crowded, "poor", Need(NO_COST, NO_COST, NO_COST, HIGHEST, HIGHEST, HIGHEST))
+    served = redrawn(account, "poor", Need(NO_COST, NO_COST, NO_COST, HIGHEST, HIGHEST, HIGHEST))
+
+    assert waits.has_others_waiting("rich") and waits.sharers("rich") == 2
+    assert not served.has_others_waiting("rich")
 
 
 def test_a_run_that_cannot_pay_one_request_stops_at_once() -> None:
