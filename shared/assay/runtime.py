@@ -166,7 +166,7 @@ class Runtime:
         return Trial(
             run_id=run,
             experiment=experiment,
-            prompts=compile_prompts(experiment),
+            prompts=compile_prompts(experiment, suite.templates),
             scorers=scorers_of(suite),
             limits=suite.limits,
             ask=ask,

@@ -33,7 +33,7 @@ class Choosing:
         charge = self._charges.get(route)
         if charge is None:
             request = self._question.request
-            tokens = route.tokens.estimate(request.messages) + request.max_tokens
+            tokens = route.tokens.estimate(request.counted) + request.max_tokens
             charge = self._charges[route] = Charge(tokens, f"{self._question.run}/{self._question.experiment}")
         return charge
 

@@ -135,13 +135,13 @@ class Sending:
     def _highest_cost(self, route: Route, request: ChatRequest) -> Decimal:
         """What the request may cost at most; nothing where the model's price is not known."""
         price = self._price(route.answers_as or self.priced_as(route.reference))
-        return price.highest(route.tokens.highest(request.messages), request.max_tokens) if price else NO_COST
+        return price.highest(route.tokens.highest(request.counted), request.max_tokens) if price else NO_COST
 
     def _learn(self, route: Route, request: ChatRequest, model: str, usage: Usage) -> None:
         if self._price(model):
             route.answers_as = model
         if usage.input_tokens:
-            route.tokens.learn(request.messages, usage.input_tokens)
+            route.tokens.learn(request.counted, usage.input_tokens)
 
     def _cost(self, model: str, usage: Usage) -> Decimal | None:
         price = self._price(model)

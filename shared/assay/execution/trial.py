@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from assay.execution.course import Course, followed
 from assay.execution.trial_clock import trial_clock
 from assay.execution.watchdog import Watchdog
-from assay.llm.base import ChatMessage, ChatRequest
+from assay.llm.base import ChatRequest
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.middleware.base import Ask, Question, Unanswered
 from assay.middleware.redaction import default_redact
-from assay.planning.prompts import Prompt, PromptError
+from assay.planning.prompts import Prompt
+from assay.planning.templates import PromptError
 from assay.records import Failure, Outcome, Response, Row, Score, TrialStatus
 from assay.scoring.base import Scorer
 from assay.suite.models import Experiment, Limits
@@ -60,7 +61,7 @@ class Trial:
         return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))
 
     async def _respond(self, prompt: Prompt, row: Row) -> Response:
-        request = self._request(prompt.render(row.fields))
+        request = self._request(prompt, row)
         reply = await self.ask(Question(self.run_id, self.experiment.name, prompt.criterion, row.row_id, request))
         answer = reply.answer
         return Response(
@@ -83,11 +84,11 @@ class Trial:
             limit_sent=reply.limit_sent,
         )
 
-    def _request(self, messages: tuple[ChatMessage, ...]) -> ChatRequest:
+    def _request(self, prompt: Prompt, row: Row) -> ChatRequest:
         model = self.experiment.model
         return ChatRequest(
             deployment=model.deployment,
-            messages=messages,
+            messages=prompt.render(row.fields),
             max_tokens=model.max_tokens,
             temperature=model.temperature,
             seed=model.seed,
@@ -96,6 +97,7 @@ class Trial:
             timeout_seconds=self.limits.request_timeout_seconds,
             connect_timeout_seconds=self.limits.connect_timeout_seconds,
             read_timeout_seconds=self.limits.read_timeout_seconds,
+            schema=prompt.schema,
         )
 
     def _too_slow(self, course: Course, criterion: str) -> Failure:

@@ -63,7 +63,8 @@ def usable(answer: ChatAnswer, request: ChatRequest) -> ChatAnswer:
         return answer
     if not answer.text.strip():
         raise _unusable(FailureKind.INVALID_ANSWER, "The answer is empty", answer)
-    if request.json and not _is_json_object(answer.text):
+    # Whether it fits a schema is judged by the link `answer_schemas`, which can have it repaired.
+    if request.json and not request.schema and not _is_json_object(answer.text):
         found = repr(answer.text[:_SHOWN_CHARACTERS])
         raise _unusable(FailureKind.INVALID_ANSWER, f"Expected a JSON object; the answer begins with {found}", answer)
     return answer

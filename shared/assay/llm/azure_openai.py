@@ -4,6 +4,7 @@ Chosen by `runtime.py`. The emulator speaks the same protocol, so laptops and te
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import httpx2
 import openai
 
 from assay.llm.answers import read_answer
-from assay.llm.base import ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
+from assay.llm.base import AnswerSchema, ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
 from assay.llm.errors import FailureKind
 from assay.llm.refusals import classify, exhausted_axis, per_minute, retry_after_seconds
 
@@ -214,9 +215,17 @@ def _body(request: ChatRequest, limit: str) -> dict[str, Any]:
         body["seed"] = request.seed
     if request.stop:
         body["stop"] = list(request.stop)
-    if request.json:
+    if request.schema:
+        body["response_format"] = _structured(request.schema)
+    elif request.json:
         body["response_format"] = {"type": "json_object"}
     return body
+
+
+def _structured(schema: AnswerSchema) -> dict[str, Any]:
+    """https://learn.microsoft.com/azure/ai-services/openai/how-to/structured-outputs"""
+    described = {"name": schema.name, "strict": True, "schema": json.loads(schema.text)}
+    return {"type": "json_schema", "json_schema": described}
 
 
 def _request_id(response: httpx2.Response) -> str | None:

@@ -15,9 +15,18 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerSchema:
+    """What an answer must look like: a JSON Schema as JSON text, and the name under which the model is told it."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One request to one deployment. `max_tokens` bounds the answer; `json` asks for a JSON object.
 
+    With a `schema` the service is asked for answers that fit it, and `json` means nothing.
     `timeout_seconds` bounds the whole request, `read_timeout_seconds` the silence of the service within it.
     """
 
@@ -31,6 +40,17 @@ class ChatRequest:
     timeout_seconds: float = 60.0
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float | None = None
+    schema: AnswerSchema | None = None
+
+    @property
+    def counted(self) -> tuple[ChatMessage, ...]:
+        """What counts as prompt when tokens are estimated: the messages, and the schema, which the model reads too."""
+        return counted(self.messages, self.schema)
+
+
+def counted(messages: tuple[ChatMessage, ...], schema: AnswerSchema | None) -> tuple[ChatMessage, ...]:
+    """The messages, and the schema as if it were one more."""
+    return (*messages, ChatMessage("system", schema.text)) if schema else messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def _problems(node: _Schema, place: _Place, root: _Schema) -> Iterator[str]:
     types = node.get("type", [])
     if "array" in types and "items" not in node:
         yield "an array needs 'items'"
-    if types == "object" or "object" in types:
+    if "object" in types:
         yield from _object_problems(node)
     if "pattern" in node:
         yield from _pattern_problems(node["pattern"])

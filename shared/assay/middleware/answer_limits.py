@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from assay.llm.errors import FailureKind
 from assay.middleware.answer_lengths import AnswerLengths, Length
-from assay.middleware.base import Ask, Question, Reply, Spent, Unanswered
-from assay.records import Attempt
+from assay.middleware.base import Ask, Question, Reply, Unanswered
+from assay.middleware.superseded import Superseded
 from assay.telemetry import Telemetry
 
 CAUSED_BY_LOW_LIMITS = frozenset({FailureKind.INVALID_REQUEST})
@@ -71,16 +71,6 @@ class _Criterion:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """A request that came to nothing because of our limit: its attempts, its waiting and its bill."""
-
-    attempts: tuple[Attempt, ...]
-    quota_wait_seconds: float
-    spent: Spent
-    reruns: int = 0
-
-
 class _Asking:
     """One question on its way."""
 
@@ -113,23 +103,23 @@ class _Asking:
         self._criterion.reruns += 1
         self._criterion.tokens_saved -= self._prompt_tokens + longest
         try:
-            joined = _joined(cut, self._seen(await self._ask(self._question)))
+            joined = cut.before(self._seen(await self._ask(self._question)))
         except Unanswered as error:
-            raise _joined_failure(cut, error) from error
-        return replace(joined, limit_sent=self._limit)
+            raise cut.before_failure(error) from error
+        return replace(joined, limit_sent=self._limit, reruns=joined.reruns + 1)
 
-    async def _ask_within_limit(self) -> Reply | _Cut:
+    async def _ask_within_limit(self) -> Reply | Superseded:
         request = replace(self._question.request, max_tokens=self._limit)
         try:
             reply = await self._ask(replace(self._question, request=request))
         except Unanswered as error:
             if error.last.kind not in CAUSED_BY_LOW_LIMITS:
                 raise
-            return _Cut(error.attempts, error.quota_wait_seconds, error.spent)
+            return Superseded.of_failure(error)
         if not reply.answer.truncated:
             return self._seen(reply)
         self._prompt_tokens = reply.answer.usage.input_tokens
-        return _Cut(reply.attempts, reply.quota_wait_seconds, reply.spent, reply.reruns)
+        return Superseded.of(reply)
 
     def _seen(self, reply: Reply) -> Reply:
         """Takes the answer's length in, unless it contradicts what the cut answer told: that one was longer."""
@@ -138,27 +128,3 @@ class _Asking:
         if self._length is None or usage.output_tokens > self._length.tokens:
             self._length = Length(usage.output_tokens, is_cut=reply.answer.truncated)
         return reply
-
-
-def _joined(cut: _Cut, reply: Reply) -> Reply:
-    return replace(
-        reply,
-        attempts=_numbered(cut.attempts + reply.attempts),
-        quota_wait_seconds=cut.quota_wait_seconds + reply.quota_wait_seconds,
-        spent=cut.spent + reply.spent,
-        discarded=cut.spent + reply.discarded,
-        reruns=cut.reruns + reply.reruns + 1,
-    )
-
-
-def _joined_failure(cut: _Cut, error: Unanswered) -> Unanswered:
-    return Unanswered(
-        error.last,
-        _numbered(cut.attempts + error.attempts),
-        cut.quota_wait_seconds + error.quota_wait_seconds,
-        cut.spent + error.spent,
-    )
-
-
-def _numbered(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    return tuple(attempt.model_copy(update={"number": at}) for at, attempt in enumerate(attempts, start=1))

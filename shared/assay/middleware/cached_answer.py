@@ -71,6 +71,8 @@ def cache_key(question: Question) -> str:
     Run, experiment, criterion and row are not part of it: the same question is the same, whoever asks.
     """
     shape: dict[str, Any] = {name: getattr(question.request, name) for name in _SHAPING}
+    if shape["schema"] is None:
+        del shape["schema"]  # so that answers kept before there were schemas are still found
     return sha256(_canonical({"v": FORMAT, "repeat": question.repeat, "request": shape})).hexdigest()
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.errors import ServiceError, UserError
 from assay.middleware.answer_limits import AnswerLimits
+from assay.middleware.answer_schemas import AnswerSchemas
 from assay.middleware.audit import AuditLog, AuditOptions
 from assay.middleware.base import Ask, Middleware, Question, Reply
 from assay.middleware.cache import CacheOptions, ResponseCache
@@ -30,6 +31,8 @@ ORDER = (
     "prompt_shield",
     # Before whatever spends quota or money; its key is the suite's own `max_tokens`, not the one sent below.
     "cache",
+    # Behind the cache: what it keeps is the answer that fits. Before the limits: an answer that they cut is no misfit.
+    "answer_schemas",
     # Innermost: only a question that is really sent teaches how long answers are, and is worth a lower limit.
     "answer_limits",
 )
@@ -62,6 +65,10 @@ def _cache(options: CacheOptions) -> Maker:
     return lambda context: ResponseCache(context.storage, context.telemetry, context.now, options)
 
 
+def _answer_schemas(_: NoOptions) -> Maker:
+    return lambda context: AnswerSchemas(context.telemetry)
+
+
 def _answer_limits(_: NoOptions) -> Maker:
     return lambda context: AnswerLimits(context.telemetry, context.charged)
 
@@ -72,6 +79,7 @@ MIDDLEWARE: Registry[Maker] = Registry(
     Plugin("audit", AuditOptions, _audit),
     Plugin("prompt_shield", PromptShieldOptions, _prompt_shield),
     Plugin("cache", CacheOptions, _cache),
+    Plugin("answer_schemas", NoOptions, _answer_schemas),
     Plugin("answer_limits", NoOptions, _answer_limits),
 )
 
@@ -173,6 +181,6 @@ def by_experiment(asks: Mapping[str, Ask]) -> Ask:
 
 
 def _on(suite: Suite) -> set[str]:
-    """Redaction always, answer limits by their switch, the others when the suite names them."""
-    named = {settings.plugin for settings in suite.middleware} | {"redaction", "answer_limits"}
+    """Redaction and schemas always, answer limits by their switch, the others when the suite names them."""
+    named = {settings.plugin for settings in suite.middleware} | {"redaction", "answer_schemas", "answer_limits"}
     return named if suite.limits.adaptive_max_tokens else named - {"answer_limits"}

@@ -13,7 +13,8 @@ from typing import Literal
 
 from assay.llm.pricing import PriceTable
 from assay.planning.plan import Planned
-from assay.planning.prompts import PromptError, compile_prompts
+from assay.planning.prompts import compile_prompts
+from assay.planning.templates import PromptError
 from assay.quota.estimate import estimate_tokens
 from assay.records import NO_COST, BadRow, Record, Row, Usage
 from assay.settings import QuotaSettings
@@ -139,7 +140,7 @@ def estimate_run(
     Counts are exact when all rows are rendered; else they are scaled up from the first ones, and rounded up.
     """
     assumed = assumptions or Assumptions()
-    samples = [_Sample(one, suite.quota) for one in suite.ordered]
+    samples = [_Sample(one, suite) for one in suite.ordered]
     rendered = 0
     for row in islice(_rows(planned.rows), assumed.rendered_rows):
         rendered += 1
@@ -200,10 +201,10 @@ class _Scale:
 class _Sample:
     """What the rendered rows of one experiment add up to."""
 
-    def __init__(self, experiment: Experiment, quota: Mapping[str, QuotaSettings]) -> None:
+    def __init__(self, experiment: Experiment, suite: Suite) -> None:
         self.experiment = experiment
-        self._prompts = compile_prompts(experiment)
-        self._tokens_per_minute = _most_tokens(experiment, quota)
+        self._prompts = compile_prompts(experiment, suite.templates)
+        self._tokens_per_minute = _most_tokens(experiment, suite.quota)
         self.requests, self.prompt_tokens, self.unrendered, self.above_quota = 0, 0, 0, 0
         self.first_error: str | None = None
         self.largest: LargestRequest | None = None
@@ -212,7 +213,7 @@ class _Sample:
         """As in a run, the criteria before one that cannot be rendered are asked, and those after it are not."""
         try:
             for prompt in self._prompts:
-                self._count(prompt.criterion, row.line, estimate_tokens(prompt.render(row.fields)))
+                self._count(prompt.criterion, row.line, estimate_tokens(prompt.counted(row.fields)))
         except PromptError as error:
             self.unrendered += 1
             self.first_error = self.first_error or f"line {row.line}: {error}"

@@ -7,14 +7,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from assay.errors import SuiteError
+from assay.llm.schemas import schema_problem
 from assay.middleware.chain import MIDDLEWARE
-from assay.planning.prompts import PromptError, check_template, needed_columns
+from assay.middleware.repetition import repeats_in_repeats
+from assay.planning.templates import PromptError, Templates
 from assay.registry import Registry, UnknownName, did_you_mean
 from assay.scoring.base import Scorer
 from assay.scoring.results import CLUSTERED_TESTS
 from assay.scoring.rows import SCORERS
 from assay.suite.loading import load_suite, prompt_path, source_map
-from assay.suite.models import Suite
+from assay.suite.models import Criterion, Suite
 from assay.suite.yaml_text import Path, SourceMap
 
 Complaint = tuple[Path, str]
@@ -27,6 +29,7 @@ def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
     source.refuse(
         [
             *_prompt_complaints(suite, source),
+            *_schema_complaints(suite, source),
             *_scorer_complaints(suite),
             *_primary(suite),
             *_comparison_complaints(suite),
@@ -50,15 +53,13 @@ def check_columns(suite: Suite, text: str, columns: tuple[str, ...], dataset: st
 
 def columns_used(suite: Suite) -> frozenset[str]:
     """Every column that a row must have: named in the dataset section, a prompt or a scorer."""
-    prompts = (
-        needed_columns(text)
-        for experiment in suite.experiments
-        for criterion in experiment.criteria
-        for text in (criterion.system or "", criterion.user)
-    )
+    templates = Templates(suite.templates)
+    criteria = [criterion for experiment in suite.experiments for criterion in experiment.criteria]
+    prompts = (templates.needed_columns(text) for criterion in criteria for _, text in _written(criterion))
+    histories = {criterion.history for criterion in criteria if criterion.history}
     expected = {scorer.expected_column for scorer in scorers_of(suite) if scorer.expected_column}
     group = {suite.comparison.group} if suite.comparison.group else set()
-    return frozenset(suite.dataset.column_names).union(*prompts, expected, group)
+    return frozenset(suite.dataset.column_names).union(*prompts, histories, expected, group)
 
 
 def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
@@ -73,11 +74,35 @@ def primary_score(suite: Suite) -> str | None:
 
 
 def _prompt_complaints(suite: Suite, source: SourceMap) -> Iterator[Complaint]:
-    for path, user, text in _templates(suite, source):
+    templates = Templates(suite.templates)
+    for name in suite.templates:
         try:
-            check_template(text)
+            templates.check_named(name)
+        except PromptError as error:
+            yield ("templates", name), f"line {error.line} of template '{name}': {error}"
+    for path, user, text in _prompts(suite, source):
+        try:
+            templates.check(text)
         except PromptError as error:
             yield path, f"{user}: line {error.line} of the prompt: {error}"
+
+
+def _schema_complaints(suite: Suite, source: SourceMap) -> Iterator[Complaint]:
+    for at, experiment in enumerate(suite.experiments):
+        for index, criterion in enumerate(experiment.criteria):
+            schema = criterion.answer_schema
+            if schema is not None and (problem := schema_problem(schema) or _pattern_problem(schema)):
+                path = prompt_path(source, at, index, "schema")
+                yield path, f"experiment '{experiment.name}', schema of criterion '{criterion.name}': {problem}"
+
+
+def _pattern_problem(schema: Any) -> str | None:
+    """A pattern is put to what models answer, and a bad one would keep a worker from everything else."""
+    parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    pattern = schema.get("pattern") if isinstance(schema, dict) else None
+    if isinstance(pattern, str) and repeats_in_repeats(pattern):
+        return f"the pattern {pattern!r} repeats a group that itself repeats or has alternatives; it may take for ever"
+    return next((problem for part in parts if (problem := _pattern_problem(part))), None)
 
 
 def _scorer_complaints(suite: Suite) -> Iterator[Complaint]:
@@ -201,17 +226,37 @@ def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
         yield ("dataset", "columns", index), user, wanted.name
     if suite.comparison.group:
         yield ("comparison", "group"), "comparison.group", suite.comparison.group
-    for path, user, text in _templates(suite, source):
-        for column in sorted(needed_columns(text)):
+    templates = Templates(suite.templates)
+    for path, user, text in _prompts(suite, source):
+        for column in sorted(templates.needed_columns(text)):
             yield path, user, column
+    yield from _history_uses(suite, source)
     for index, scorer in enumerate(scorers_of(suite)):
         if scorer.expected_column:
             yield ("scorers", index, "expected"), f"scorer '{suite.scorers[index].plugin}'", scorer.expected_column
 
 
-def _templates(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
+def _history_uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
     for at, experiment in enumerate(suite.experiments):
         for index, criterion in enumerate(experiment.criteria):
-            for role, text in (("system", criterion.system), ("user", criterion.user)):
-                if text is not None:
-                    yield prompt_path(source, at, index, role), f"experiment '{experiment.name}'", text
+            if criterion.history:
+                yield prompt_path(source, at, index, "history"), f"experiment '{experiment.name}'", criterion.history
+
+
+def _prompts(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
+    """Every prompt: its path in the suite, whose it is, its text."""
+    for at, experiment in enumerate(suite.experiments):
+        for index, criterion in enumerate(experiment.criteria):
+            for (key, *below), text in _written(criterion):
+                path = (*prompt_path(source, at, index, str(key)), *below)
+                yield path, f"experiment '{experiment.name}'", text
+
+
+def _written(criterion: Criterion) -> Iterator[tuple[Path, str]]:
+    """The texts of a criterion's prompts, each with its path in the criterion."""
+    if criterion.system is not None:
+        yield ("system",), criterion.system
+    for index, example in enumerate(criterion.examples):
+        yield ("examples", index, "user"), example.user
+        yield ("examples", index, "assistant"), example.assistant
+    yield ("user",), criterion.user

@@ -1,122 +1,92 @@
 """Prompts: Jinja2 templates in its sandbox, compiled once per process, rendered per row by the worker."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from jinja2 import TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2 import UndefinedError
 
-from assay.errors import AssayError
-from assay.llm.base import ChatMessage
-from assay.planning.sandbox import PromptSandbox, bounded
-from assay.registry import did_you_mean
+from assay.llm.base import AnswerSchema, ChatMessage, counted
+from assay.planning.history import conversation
+from assay.planning.sandbox import bounded
+from assay.planning.templates import SHOWN_CHARACTERS, PromptError, Templates, said
 from assay.suite.models import Criterion, Experiment
 
-OTHER_FILES: dict[type[nodes.Node], str] = {
-    nodes.Include: "include",
-    nodes.Import: "import",
-    nodes.FromImport: "import",
-    nodes.Extends: "extends",
-}
-SHOWN_CHARACTERS = 200
-
-_ENVIRONMENT = PromptSandbox()
-
-
-class PromptError(AssayError):
-    """A template that cannot be compiled or rendered. `line` counts from 1 within the template."""
-
-    def __init__(self, message: str, line: int = 1) -> None:
-        super().__init__(message)
-        self.line = line
+Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The compiled prompts of one criterion."""
+    """The compiled prompts of one criterion, and what its answers must look like.
+
+    In this order: the system prompt, the examples, the messages of the column `history`, the user prompt.
+    """
 
     criterion: str
-    _templates: tuple[tuple[Any, Any], ...]
+    _opening: tuple[tuple[Role, Any], ...]
+    _user: Any
+    history: str | None = None
+    schema: AnswerSchema | None = None
 
     def render(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
-        """The messages for one row; white space around each is stripped. Raises PromptError."""
+        """The messages for one row; white space around each prompt is stripped. Raises PromptError."""
         with bounded():
-            return tuple(ChatMessage(role, self._text(template, fields)) for role, template in self._templates)
+            opening = [ChatMessage(role, self._text(template, fields)) for role, template in self._opening]
+            return (*opening, *self._conversation(fields), ChatMessage("user", self._text(self._user, fields)))
+
+    def counted(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
+        """What counts as prompt when tokens are estimated. Raises PromptError."""
+        return counted(self.render(fields), self.schema)
 
     def _text(self, template: Any, fields: Mapping[str, Any]) -> str:
         try:
             text: str = template.render(fields).strip()
             text.encode()
         except UndefinedError as error:
-            known = ", ".join(sorted(fields))[:SHOWN_CHARACTERS]
-            raise PromptError(f"criterion '{self.criterion}': {error.message}. The row has: {known}") from error
+            raise PromptError(f"criterion '{self.criterion}': {error.message}. {_known(fields)}") from error
         except Exception as error:  # a template can do whatever an expression can, so it can raise anything
-            raise PromptError(f"criterion '{self.criterion}': {_said(error)}") from error
+            raise PromptError(f"criterion '{self.criterion}': {said(error)}") from error
         return text
 
-
-def compile_prompts(experiment: Experiment) -> tuple[Prompt, ...]:
-    """The prompts of an experiment in the order of its criteria. Raises PromptError."""
-    return tuple(_compile(criterion) for criterion in experiment.criteria)
-
-
-def needed_columns(template: str) -> set[str]:
-    """Columns without which the template cannot be rendered. Raises PromptError for a syntax error.
-
-    A name that is only tested (`is defined`) or has a `default` is optional.
-    """
-    tree = _parsed(template)
-    return meta.find_undeclared_variables(tree) - set(_optional_names(tree))
+    def _conversation(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
+        if self.history is None:
+            return ()
+        if self.history not in fields:
+            raise PromptError(f"criterion '{self.criterion}': there is no '{self.history}'. {_known(fields)}")
+        try:
+            return conversation(fields[self.history])
+        except Exception as error:  # whatever a row holds may be wrong in any way
+            raise PromptError(f"criterion '{self.criterion}': history '{self.history}': {said(error)}") from error
 
 
-def check_template(template: str) -> None:
-    """Raises PromptError for what can be seen to be wrong without a row."""
-    tree = _parsed(template)
-    for statement, name in OTHER_FILES.items():
-        for node in tree.find_all(statement):
-            raise PromptError(f"'{name}' is not possible; a prompt stands by itself", node.lineno)
-    for used in tree.find_all(nodes.Filter):
-        _check_name("filter", used, _ENVIRONMENT.filters)
-    for asked in tree.find_all(nodes.Test):
-        _check_name("test", asked, _ENVIRONMENT.tests)
-    _compiled(template)
+def compile_prompts(experiment: Experiment, templates: Mapping[str, str] | None = None) -> tuple[Prompt, ...]:
+    """The prompts of an experiment in the order of its criteria; `templates` are the suite's. Raises PromptError."""
+    made = Templates(templates)
+    return tuple(_compile(criterion, made) for criterion in experiment.criteria)
 
 
-def _check_name(kind: str, node: nodes.Filter | nodes.Test, known: Iterable[str]) -> None:
-    if node.name not in known:
-        hint = did_you_mean(node.name, [name for name in known if not name.startswith("_")])
-        raise PromptError(f"there is no {kind} '{node.name}'{hint}", node.lineno)
+def answer_schema(criterion: Criterion) -> AnswerSchema | None:
+    """What the criterion's requests say of their answers."""
+    if criterion.answer_schema is None:
+        return None
+    text = json.dumps(criterion.answer_schema, ensure_ascii=False, separators=(",", ":"))
+    return AnswerSchema(criterion.name, text)
 
 
-def _compile(criterion: Criterion) -> Prompt:
-    written = [("system", criterion.system), ("user", criterion.user)]
-    return Prompt(criterion.name, tuple((role, _compiled(text)) for role, text in written if text is not None))
+def _compile(criterion: Criterion, templates: Templates) -> Prompt:
+    opening = tuple((role, templates.compiled(text)) for role, text in _opening(criterion))
+    user = templates.compiled(criterion.user)
+    return Prompt(criterion.name, opening, user, criterion.history, answer_schema(criterion))
 
 
-def _compiled(template: str) -> Any:
-    _parsed(template)
-    try:
-        return _ENVIRONMENT.from_string(template)
-    except (SyntaxError, RecursionError, ValueError) as error:
-        raise PromptError(f"the template is too deep: {_said(error)}") from error
+def _opening(criterion: Criterion) -> Iterator[tuple[Role, str]]:
+    if criterion.system is not None:
+        yield "system", criterion.system
+    for example in criterion.examples:
+        yield "user", example.user
+        yield "assistant", example.assistant
 
 
-def _parsed(template: str) -> nodes.Template:
-    try:
-        return _ENVIRONMENT.parse(template)
-    except TemplateSyntaxError as error:
-        raise PromptError(f"template syntax: {error.message}", error.lineno) from error
-    except RecursionError as error:
-        raise PromptError("the template is too deep: its brackets or its expressions are nested too often") from error
-
-
-def _said(error: Exception) -> str:
-    return str(error)[:SHOWN_CHARACTERS] or type(error).__name__
-
-
-def _optional_names(tree: nodes.Template) -> Iterator[str]:
-    softened = [node for node in tree.find_all(nodes.Filter) if node.name in ("default", "d")]
-    tested = [node for node in tree.find_all(nodes.Test) if node.name in ("defined", "undefined")]
-    for node in (*softened, *tested):
-        if isinstance(node.node, nodes.Name):
-            yield node.node.name
+def _known(fields: Mapping[str, Any]) -> str:
+    return f"The row has: {', '.join(sorted(fields))[:SHOWN_CHARACTERS]}"

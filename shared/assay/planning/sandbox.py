@@ -4,12 +4,12 @@ The bounds turn mistakes into errors. What differs from one rendering to the nex
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateRuntimeError, Undefined, filters, nodes, pass_context
+from jinja2 import DictLoader, StrictUndefined, Template, TemplateRuntimeError, Undefined, filters, nodes, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -70,18 +70,28 @@ def bounded() -> Iterator[None]:
         _budget.reset(token)
 
 
+def count_written(characters: int) -> None:
+    """Counts text that goes into the prompt by another way than a template. Raises TooMuch."""
+    _left().write(characters)
+
+
 def _left() -> Budget:
     return _budget.get() or Budget()
 
 
 class PromptSandbox(ImmutableSandboxedEnvironment):
-    """Where prompts are compiled and rendered."""
+    """Where prompts are compiled and rendered; `templates` are those that they may extend and include, by name."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self) -> None:
+    def __init__(self, templates: Mapping[str, str] | None = None) -> None:
         super().__init__(
-            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False, finalize=_finalized
+            loader=DictLoader(templates or {}),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            finalize=_finalized,
         )
         self.globals["range"] = _range
         del self.globals["lipsum"]
@@ -93,6 +103,11 @@ class PromptSandbox(ImmutableSandboxedEnvironment):
     def concat(pieces: Iterable[str]) -> str:
         """Joins what a template, or a block of it, has written."""
         return "".join(_counted_pieces(pieces))
+
+    def get_template(self, name: Any, parent: str | None = None, globals: Any = None) -> Template:
+        """One that is extended or included; templates that include each other many times do not take for ever."""
+        _left().step()
+        return super().get_template(name, parent, globals)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         OPERATOR_COSTS[operator](left, right)

@@ -1,5 +1,6 @@
 """The key `schema` of a criterion: a JSON Schema as it is, or a short list of fields that becomes one."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, WithJsonSchema, model_validator
@@ -57,7 +58,7 @@ def _is_a(value: Scalar, kind: FieldType) -> bool:
 
 def _as_json_schema(value: Any) -> Any:
     if not isinstance(value, list | tuple):
-        return value
+        return _only_json(value)
     fields = [_field(at, one) for at, one in enumerate(value, start=1)]
     names = [one.name for one in fields]
     if not names:
@@ -70,6 +71,14 @@ def _as_json_schema(value: Any) -> Any:
         "required": names,
         "additionalProperties": False,
     }
+
+
+def _only_json(value: Any) -> Any:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a JSON Schema holds only what JSON can: {error}; put dates in quotes") from None
+    return value
 
 
 def _field(at: int, written: Any) -> AnswerField:

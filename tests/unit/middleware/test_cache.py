@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.errors import StorageError
-from assay.llm.base import ChatAnswer, ChatMessage, ChatRequest, ModelError
+from assay.llm.base import AnswerSchema, ChatAnswer, ChatMessage, ChatRequest, ModelError
 from assay.llm.errors import FailureKind
 from assay.middleware.base import NOTHING_SPENT, Question, Reply, Spent, Unanswered
 from assay.middleware.cache import MOST_WRITES, CacheOptions, ResponseCache
@@ -115,6 +115,7 @@ OTHERS: dict[str, Any] = {
     "seed": 8,
     "json": True,
     "stop": ("\n",),
+    "schema": AnswerSchema("total", "{}"),
 }
 
 

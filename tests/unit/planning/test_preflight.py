@@ -88,7 +88,7 @@ class TestPrompts:
         text = SUITE.replace('"{{ subject }}"', "\"{% include 'rules.md' %}\"")
         assert complaints(text) == [
             "demo/suite.yaml:13: experiment 'plain': line 1 of the prompt: "
-            "'include' is not possible; a prompt stands by itself"
+            "the suite has no template 'rules.md'. It has no 'templates'"
         ]
 
 
@@ -183,7 +183,7 @@ class TestMiddleware:
         text = SUITE + "middleware:\n  - {plugin: audit}\n  - {plugin: promt_shield}\n"
         assert complaints(text) == [
             "demo/suite.yaml:26: unknown middleware 'promt_shield' (did you mean 'prompt_shield'?). "
-            "Known: redaction, audit, prompt_shield, cache, answer_limits"
+            "Known: redaction, audit, prompt_shield, cache, answer_schemas, answer_limits"
         ]
 
     def test_the_same_plugin_twice_is_an_error(self):

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from assay.llm.base import ChatMessage
-from assay.planning.prompts import Prompt, PromptError, check_template, compile_prompts, needed_columns
+from assay.planning.prompts import Prompt, compile_prompts
+from assay.planning.templates import PromptError, Templates
 from assay.suite.models import Experiment
 
 
@@ -43,7 +44,7 @@ class TestNeededColumns:
     )
     def test_are_those_that_the_template_takes_from_the_row(self, template: str, columns: set[str]):
         """Names that the template makes itself, and Jinja2's own, are no columns."""
-        assert needed_columns(template) == columns
+        assert Templates().needed_columns(template) == columns
 
     @pytest.mark.parametrize(
         "template",
@@ -56,7 +57,7 @@ class TestNeededColumns:
     )
     def test_a_column_that_is_tested_or_has_a_default_is_optional(self, template: str):
         """It may be missing, and then renders as the template says."""
-        assert needed_columns(template) == set()
+        assert Templates().needed_columns(template) == set()
         assert rendered(f"-{template}-", note="x") == "-x-"
         assert rendered(f"-{template}-") in ("--", "-none-")
 
@@ -140,10 +141,10 @@ class TestPreflight:
             ("a\n{{ b", 2, "template syntax: unexpected end of template, expected 'end of print statement'."),
             ("{% if %}", 1, "template syntax: Expected an expression, got 'end of statement block'"),
             ("a\n\n{% unknown %}", 3, "template syntax: Encountered unknown tag 'unknown'."),
-            ("{% include 'x.md' %}", 1, "'include' is not possible; a prompt stands by itself"),
-            ("a\n{% import 'x.md' as x %}", 2, "'import' is not possible; a prompt stands by itself"),
-            ("a\n{% from 'x.md' import x %}", 2, "'import' is not possible; a prompt stands by itself"),
-            ("{% extends 'x.md' %}", 1, "'extends' is not possible; a prompt stands by itself"),
+            ("{% include 'x.md' %}", 1, "the suite has no template 'x.md'. It has no 'templates'"),
+            ("a\n{% import 'x.md' as x %}", 2, "'import' is not possible; extend or include a template of the suite"),
+            ("a\n{% from 'x.md' import x %}", 2, "'import' is not possible; extend or include a template of the suite"),
+            ("{% extends 'x.md' %}", 1, "the suite has no template 'x.md'. It has no 'templates'"),
             ("a\n{{ b|uper }}", 2, "there is no filter 'uper' (did you mean 'upper'?)"),
             ("{% if a is defned %}{% endif %}", 1, "there is no test 'defned' (did you mean 'defined'?)"),
             ("{{ [1, 2]|random }}", 1, "there is no filter 'random'"),
@@ -153,7 +154,7 @@ class TestPreflight:
     def test_what_can_be_seen_without_a_row_is_refused_with_its_line(self, template: str, line: int, expected: str):
         """Nothing is spent on a run that cannot succeed."""
         with pytest.raises(PromptError) as caught:
-            check_template(template)
+            Templates().check(template)
         assert (caught.value.line, str(caught.value)) == (line, expected)
 
     @pytest.mark.parametrize(
@@ -168,4 +169,4 @@ class TestPreflight:
     def test_a_template_too_deep_for_the_compiler_is_refused(self, template: str):
         """Neither the interpreter's depth nor its limits on blocks end a worker."""
         with pytest.raises(PromptError, match="the template is too deep: "):
-            check_template(template)
+            Templates().check(template)
