@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from assay.errors import BlobMissing
 from assay.records import Plan, Progress, RunHeader, Stage, Tally, is_run_id
 from assay.storage import layout
@@ -35,13 +37,19 @@ async def count_progress(blobs: Blobs, header: RunHeader, plan: Plan, stage: Sta
 
 
 async def read_progress(blobs: Blobs, run: str) -> Progress | None:
-    """What was last written of a run, or None when there is no such run."""
+    """What was last written of a run, or None when there is no such run.
+
+    What cannot be read counts as failed, so that it can be resumed, and harms no other run's place in a list.
+    """
     if not is_run_id(run):
         return None
+    path = layout.progress(run)
     try:
-        return Progress.model_validate_json(await blobs.read(layout.progress(run)))
+        return Progress.model_validate_json(await blobs.read(path))
     except BlobMissing:
         return None
+    except ValidationError:
+        return Progress(run=run, stage=Stage.FAILED, message=f"{path} cannot be read; assay resume {run} goes on")
 
 
 async def list_progress(blobs: Blobs) -> list[Progress]:
