@@ -4,7 +4,7 @@ All are frozen and JSON-serialisable; blobs and queue messages hold exactly thes
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -267,6 +267,11 @@ class Tally(Record):
     cost_usd: Decimal = NO_COST
     cached: int = 0
     reruns: int = 0
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, str]) -> "Tally":
+        """The tally in a blob's metadata, which may say more than that."""
+        return cls.model_validate({name: value for name, value in metadata.items() if name in cls.model_fields})
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(**{name: getattr(self, name) + getattr(other, name) for name in Tally.model_fields})

@@ -90,4 +90,4 @@ async def _listed(blobs: Blobs, run: str) -> AsyncIterator[tuple[str, Tally]]:
     prefix = layout.outcomes(run)
     async for entry in blobs.list(prefix):
         experiment = entry.path.removeprefix(prefix).split("/")[0]
-        yield experiment, Tally.model_validate(dict(entry.metadata))
+        yield experiment, Tally.of(entry.metadata)

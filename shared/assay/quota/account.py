@@ -188,7 +188,7 @@ async def recorded_usd(blobs: Blobs, run: str) -> Decimal:
     """What the outcomes of a run cost, those of chunks under way included."""
     finished, prefix = {}, layout.outcomes(run)
     async for entry in blobs.list(prefix):
-        finished[entry.path.removeprefix(prefix)] = Tally.model_validate(dict(entry.metadata)).cost_usd
+        finished[entry.path.removeprefix(prefix)] = Tally.of(entry.metadata).cost_usd
     under_way = [entry.path async for entry in blobs.list(layout.checkpoints(run))]
     for path in under_way:
         if (chunk := path.removeprefix(layout.checkpoints(run))) not in finished:
