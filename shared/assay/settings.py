@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 ENV_FILE = ".env"
 KEY_VAULT_PREFIX = "keyvault:"
 
+MOST_PER_MINUTE = 10**12
+"""More is granted by nobody, and would be too large to count with."""
+
 _LONGEST_SHOWN = 80
 _SECRET_VARIABLES = {
     "ASSAY_STORAGE",
@@ -108,8 +111,8 @@ class QuotaSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    requests_per_minute: int = Field(ge=1, strict=True)
-    tokens_per_minute: int = Field(ge=1, strict=True)
+    requests_per_minute: int = Field(ge=1, le=MOST_PER_MINUTE, strict=True)
+    tokens_per_minute: int = Field(ge=1, le=MOST_PER_MINUTE, strict=True)
     accounting: Literal["standard", "settled"] = Field(
         "standard", description="Whether the service keeps its first estimate, or settles by usage (provisioned)"
     )

@@ -21,6 +21,7 @@ from assay.planning.frozen import read_header
 from assay.records import NO_COST, BudgetMode, Progress, Refusal, Stage
 from assay.runtime import Runtime, now
 from assay.storage import layout
+from assay.suite.models import LEAST_BUDGET_USD, MOST_BUDGET_USD
 
 RunArgument = Annotated[str, typer.Argument(help="The run's id, as 'assay ls' shows it", show_default=False)]
 APPEARS_SECONDS = 30.0
@@ -154,8 +155,10 @@ def _amount(written: str) -> Decimal:
         amount = Decimal(written)
     except InvalidOperation:
         amount = NO_COST
-    if not amount.is_finite() or amount <= 0:
-        raise UserError(f"--budget-usd {written}: expected an amount above 0, such as 40 or 2.50")
+    if not amount.is_finite() or not LEAST_BUDGET_USD <= amount <= MOST_BUDGET_USD:
+        raise UserError(
+            f"--budget-usd {written}: expected an amount from {LEAST_BUDGET_USD} to {MOST_BUDGET_USD:,}, such as 40"
+        )
     return amount
 
 

@@ -30,6 +30,9 @@ DeploymentName = Annotated[str, StringConstraints(pattern=DEPLOYMENT)]
 Template = Annotated[str, StringConstraints(min_length=1)]
 Whole = Annotated[int, Field(strict=True)]
 
+LEAST_BUDGET_USD, MOST_BUDGET_USD = Decimal("0.000001"), Decimal(1_000_000_000)
+"""What lies beyond is a slip, and further beyond no amount that can be counted with or shown."""
+
 
 def named_model(deployment: str) -> str:
     """The model that a deployment (`name` or `name@endpoint`) is named for."""
@@ -194,7 +197,9 @@ class Limits(Strict):
         description="Longest time for one trial: all its criteria and retries, but no waits for quota or budget",
     )
     attempts: Whole = Field(6, ge=1, le=20, description="Most tries of one model request")
-    budget_usd: Decimal | None = Field(None, gt=0, description="What the run may cost; absent: no budget")
+    budget_usd: Decimal | None = Field(
+        None, ge=LEAST_BUDGET_USD, le=MOST_BUDGET_USD, description="What the run may cost; absent: no budget"
+    )
     budget: BudgetMode = Field("enforce", description="Whether the budget stops the run or only warns")
     adaptive_max_tokens: bool = Field(
         True, description="Send a lower max_tokens where answers are known to be shorter; a cut answer is asked again"
