@@ -19,7 +19,7 @@ from assay.suite.models import (
     Suite,
 )
 from assay.suite.packs import unpacked
-from assay.suite.written import CriterionFile, DefaultsFile, ExperimentFile, SuiteFile
+from assay.suite.written import VARIABLE, CriterionFile, DefaultsFile, ExperimentFile, SuiteFile
 from assay.suite.yaml_text import Path, SourceMap
 
 T = TypeVar("T")
@@ -40,6 +40,14 @@ EXPECTED = {
     "literal_error": "expected 1, the only version there is",
 }
 """Pydantic's names of common errors, in words for people who write suites; its own words serve for the others."""
+
+NAMED = ("experiments", "criteria", "quota", "packs", "templates", "scorers", "middleware", "test", "margin")
+"""Keys below which things have names of their own."""
+
+WITH_OPTIONS = ("scorers", "middleware", "schema")
+"""Keys below which other keys are for others to know."""
+
+RULES = {**NAME_RULES, VARIABLE: "a name that begins with ASSAY_SUITE_, of capital letters, digits and underscores"}
 
 INHERITED = {
     "system": "system",
@@ -65,8 +73,14 @@ def load_node(suite: Node) -> Suite:
 
 def expanded(suite: Node) -> Node:
     """A suite file without matrices and packs; what comes back is a suite file again. Raises SuiteError."""
-    _validated(suite)
-    return unpacked(expand(suite))
+    valid_as_written(suite)
+    return unpacked(expand(suite.without("profiles", "environment")))
+
+
+def valid_as_written(suite: Node) -> None:
+    """Raises SuiteError with every unknown key and wrong value of a suite file."""
+    written = _validated(suite)
+    source_of(suite).refuse(_unreachable(written))
 
 
 def source_map(text: str, file: str = "suite.yaml") -> SourceMap:
@@ -116,7 +130,7 @@ def _complaint(detail: ErrorDetails) -> tuple[Path, str]:
 
 def _expected(detail: ErrorDetails) -> str:
     if detail["type"] == "string_pattern_mismatch":
-        return f"expected {NAME_RULES[detail['ctx']['pattern']]}"
+        return f"expected {RULES[detail['ctx']['pattern']]}"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     return EXPECTED.get(detail["type"], message)
 
@@ -155,6 +169,20 @@ def _contradictions(written: SuiteFile) -> Iterator[tuple[Path, str]]:
         yield from _unused(written.defaults, experiment, ("experiments", index))
     yield from _idle_quotas(written)
     yield from dataset_complaints(written.dataset)
+
+
+def _unreachable(written: SuiteFile) -> Iterator[tuple[Path, str]]:
+    """Targets of environment variables that are no settings."""
+    for variable, target in written.environment.items():
+        parts = target.split(".")
+        for at, part in enumerate(parts):
+            known = _keys_at(tuple(parts[:at]))
+            if not (at and parts[at - 1] in NAMED) and part not in known:
+                hint = did_you_mean(part, known)
+                yield ("environment", variable), f"'{target}': unknown key '{part}'{hint}. Known: {', '.join(known)}"
+                break
+            if part in WITH_OPTIONS:
+                break
 
 
 def _incomplete(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> Iterator[tuple[Path, str]]:
@@ -211,7 +239,9 @@ def _repeated(path: Path, names: list[str], noun: str) -> Iterator[tuple[Path, s
 
 
 def _resolved(written: SuiteFile) -> Suite:
-    shared = written.model_dump(exclude={"version", "defaults", "experiments", "matrix", "packs"})
+    shared = written.model_dump(
+        exclude={"version", "defaults", "experiments", "matrix", "packs", "profiles", "environment"}
+    )
     return Suite(**shared, experiments=tuple(_experiment(written.defaults, one) for one in written.experiments))
 
 

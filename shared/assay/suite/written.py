@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, field_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, field_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -22,6 +22,10 @@ from assay.suite.models import (
     Whole,
 )
 from assay.suite.strict import Strict
+
+VARIABLE = r"^ASSAY_SUITE_[A-Z0-9_]{1,60}$"
+Variable = Annotated[str, StringConstraints(pattern=VARIABLE)]
+"""Only such variables: a suite must not be able to publish what other variables hold."""
 
 
 class ModelFile(Strict):
@@ -165,6 +169,21 @@ class ExperimentFile(DefaultsFile):
     matrix: Matrix | None = Field(None, description="Makes an experiment of every combination; absent: the suite's")
 
 
+class ProfileFile(Strict):
+    """What a suite says differently under a profile, key by key; lists replace lists."""
+
+    description: str = ""
+    seed: Whole | None = Field(None, ge=0)
+    dataset: DatasetSettings | None = None
+    defaults: DefaultsFile | None = None
+    scorers: tuple[PluginSettings, ...] | None = None
+    middleware: tuple[PluginSettings, ...] | None = None
+    comparison: ComparisonSettings | None = None
+    limits: Limits | None = None
+    quota: dict[str, QuotaSettings] | None = None
+    matrix: Matrix | None = None
+
+
 class SuiteFile(Strict):
     """A suite file as written."""
 
@@ -188,4 +207,11 @@ class SuiteFile(Strict):
     limits: Limits = Limits()
     quota: dict[str, QuotaSettings] = Field(
         default_factory=dict, description="Per deployment; absent: as ASSAY_QUOTA says"
+    )
+    profiles: dict[ItemName, ProfileFile | None] = Field(
+        default_factory=dict, description="What `--profile NAME` changes, by name"
+    )
+    environment: dict[Variable, str] = Field(
+        default_factory=dict,
+        description="Environment variables that replace values at deployment, each with a path such as limits.attempts",
     )
