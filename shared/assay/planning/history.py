@@ -12,7 +12,10 @@ _KEYS = {"role", "content"}
 
 def conversation(cell: Any) -> tuple[ChatMessage, ...]:
     """The messages of a cell, in order; none where it is empty. Raises ValueError, and TooMuch for too much text."""
-    messages = json.loads(cell) if isinstance(cell, str) and cell.strip() else cell or []
+    written = cell.strip() if isinstance(cell, str) else cell
+    if written is None or written == "":
+        return ()
+    messages = json.loads(written) if isinstance(written, str) else written
     if not isinstance(messages, list):
         raise ValueError(f"expected a list of messages, found {_shown(messages)}")
     if len(messages) > MAX_MESSAGES:

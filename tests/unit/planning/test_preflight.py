@@ -211,3 +211,58 @@ class TestMiddleware:
     def test_links_may_stand_in_any_order(self):
         """Their order is not the suite's to say."""
         checked_suite(SUITE + "middleware:\n  - {plugin: cache}\n  - {plugin: redaction}\n  - {plugin: audit}\n")
+
+
+class TestTemplatesAndSchemas:
+    TEMPLATES = SUITE + "templates:\n  base: |\n    Sort {{ kind }}.\n    {% block more %}{% endblock %}\n"
+
+    def test_a_fault_in_a_template_is_told_at_the_template(self):
+        """Once, however many prompts use it."""
+        text = self.TEMPLATES.replace("{% block more %}{% endblock %}", "{{ x|uper }}")
+        (line,) = complaints(text)
+        assert line.startswith("demo/suite.yaml:25: line 2 of template 'base': there is no filter 'uper'")
+
+    def test_columns_of_templates_are_needed(self):
+        """A prompt that includes them could not be rendered without."""
+        text = self.TEMPLATES.replace("You sort {{ kind }}.", "\"{% include 'base' %}\"")
+        assert columns_used(checked_suite(text)) == {"subject", "body", "kind", "label"}
+
+    def test_the_column_of_a_history_is_needed(self):
+        """Told with the line that names it."""
+        text = SUITE.replace("    - name: queue\n", "    - name: queue\n      history: chat\n")
+        assert "chat" in columns_used(checked_suite(text))
+        with pytest.raises(SuiteError) as caught:
+            check_columns(checked_suite(text), text, ("subject", "body", "kind", "label"), "a.csv")
+        assert str(caught.value).splitlines()[0] == (
+            "suite.yaml:10: experiment 'plain' uses column 'chat', which a.csv does not have."
+        )
+
+    def test_a_fault_in_an_example_is_told_at_its_line(self):
+        """Examples are templates too."""
+        text = SUITE.replace(
+            "    - name: queue\n",
+            '    - name: queue\n      examples:\n        - user: a\n          assistant: "{{ b|uper }}"\n',
+        )
+        assert complaints(text)[0].startswith("demo/suite.yaml:12: experiment 'plain': line 1 of the prompt: there is")
+
+    @pytest.mark.parametrize(
+        ("schema", "problem"),
+        [
+            ("{type: array}", "the answer must be an object: give the schema 'type: object' and 'properties'"),
+            (
+                "{type: object, properties: {a: {type: text}}, required: [a], additionalProperties: false}",
+                "at properties.a.type: 'text' is not valid under any of the given schemas",
+            ),
+            (
+                "{type: object, properties: {a: {type: string, pattern: '(a+)+'}}, required: [a], "
+                "additionalProperties: false}",
+                "the pattern '(a+)+' repeats a group that itself repeats or has alternatives; it may take for ever",
+            ),
+        ],
+    )
+    def test_a_schema_that_cannot_be_asked_for_is_told_at_its_line(self, schema: str, problem: str):
+        """The service would refuse every single question."""
+        text = SUITE.replace("    - name: queue\n", f"    - name: queue\n      schema: {schema}\n")
+        assert complaints(text)[0] == (
+            f"demo/suite.yaml:10: experiment 'plain', schema of criterion 'queue': {problem}"
+        )

@@ -1,5 +1,6 @@
 """Prompts: which columns they need, what they render, and what is refused before a run."""
 
+import json
 from typing import Any
 
 import pytest
@@ -170,3 +171,55 @@ class TestPreflight:
         """Neither the interpreter's depth nor its limits on blocks end a worker."""
         with pytest.raises(PromptError, match="the template is too deep: "):
             Templates().check(template)
+
+
+class TestConversations:
+    def made(self, **changes: Any) -> Prompt:
+        criterion = {"name": "answer", "system": "Sort.", "user": "{{ q }}", **changes}
+        (made,) = compile_prompts(Experiment(name="plain", model={"deployment": "m"}, criteria=[criterion]))
+        return made
+
+    def test_examples_and_history_stand_between_system_and_user_prompt(self):
+        """In this order, so that the model sees the question last."""
+        examples = [{"user": "Is {{ kind }} good?", "assistant": "yes"}, {"user": "2", "assistant": "no"}]
+        made = self.made(examples=examples, history="chat")
+        chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+        assert [(one.role, one.content) for one in made.render({"q": "Q", "kind": "mail", "chat": chat})] == [
+            ("system", "Sort."),
+            ("user", "Is mail good?"),
+            ("assistant", "yes"),
+            ("user", "2"),
+            ("assistant", "no"),
+            ("user", "Hi"),
+            ("assistant", "Hello."),
+            ("user", "Q"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("fields", "problem"),
+        [
+            ({"chat": "[{"}, "criterion 'answer': history 'chat': Expecting property name"),
+            ({"chat": ["Hi"]}, "criterion 'answer': history 'chat': message 1: expected a mapping"),
+            ({}, "criterion 'answer': there is no 'chat'. The row has: q"),
+        ],
+    )
+    def test_a_row_without_a_conversation_is_a_prompt_error(self, fields: dict[str, Any], problem: str):
+        """It fails this trial, and no other."""
+        with pytest.raises(PromptError) as caught:
+            self.made(history="chat").render({"q": "Q", **fields})
+        assert str(caught.value).startswith(problem)
+
+    def test_the_schema_is_told_under_the_criterion_s_name_and_counted_as_prompt(self):
+        """The model reads it, and so it is paid for."""
+        made = self.made(schema=["label"])
+        assert made.schema is not None
+        assert made.schema.name == "answer"
+        assert json.loads(made.schema.text)["required"] == ["label"]
+        *messages, counted = made.counted({"q": "Q"})
+        assert tuple(messages) == made.render({"q": "Q"})
+        assert counted.content == made.schema.text
+
+    def test_without_a_schema_the_messages_alone_are_counted(self):
+        """As ever."""
+        made = self.made()
+        assert made.counted({"q": "Q"}) == made.render({"q": "Q"})
