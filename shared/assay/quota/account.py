@@ -14,8 +14,8 @@ from assay.records import NO_COST, BudgetMode, Outcome, Record, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs
 
-SHARED_OUT = 2
-"""Nobody draws more than this part of its even share of what is left, so that the end of a budget is not stranded."""
+SHARED_OUT = 3
+"""Nobody draws more than a third of its even share of what is left, so that the end of a budget is not stranded."""
 
 TRIES = 50
 _NANO_USD = Decimal("1e-9")

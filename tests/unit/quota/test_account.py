@@ -67,11 +67,11 @@ class TestDrawing:
 
     def test_tranches_shrink_as_the_rest_does(self) -> None:
         """Nobody draws more than a part of its even share of what is left."""
-        account = Account(limit_usd=usd("10"), holdings={"w2": holding("2", "1")})
+        account = Account(limit_usd=usd("14"), holdings={"w2": holding("2", "1")})
 
         drawn = redrawn(account, "w1", need(wanted="100"))
 
-        assert drawn.holdings["w1"].granted_usd == usd("8") / 2 / SHARED_OUT
+        assert drawn.holdings["w1"].granted_usd == usd("12") / 2 / SHARED_OUT
 
     def test_the_smallest_need_is_granted_beyond_the_share_and_never_beyond_the_limit(self) -> None:
         """The last request goes out as long as all of it can be paid."""
