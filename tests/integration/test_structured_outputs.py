@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from assay.execution.asking import Asker
 from assay.execution.routes import Route
 from assay.execution.trial import Trial
@@ -24,6 +26,7 @@ from assay.middleware.context import Context
 from assay.middleware.redaction import PatternRedactor
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
+from assay.quota.estimate import estimate_tokens
 from assay.quota.none import NoLimiter
 from assay.records import Outcome, Row, TrialStatus
 from assay.storage.memory import MemoryStorage
@@ -98,6 +101,8 @@ async def test_answers_of_strict_structured_outputs_fit(tmp_path: Path) -> None:
     assert json.loads(answered.text).keys() == {"queue", "sure"}
     assert [one.error for one in answered.attempts] == [None]
     assert answered.discarded.input_tokens == 0
+    prompt = compile_prompts(schema_suite().experiments[0])[0].counted({"ticket_id": "T-0001"})
+    assert answered.usage.input_tokens == pytest.approx(estimate_tokens(prompt), abs=2)
 
 
 async def test_a_misfit_is_repaired_once_and_both_answers_are_billed(tmp_path: Path) -> None:

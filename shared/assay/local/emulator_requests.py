@@ -91,7 +91,7 @@ def read_chat_request(body: Mapping[str, Any], name: str, deployment: Deployment
         deployment=name,
         texts=texts,
         digest=_digest(name, body),
-        prompt_tokens=count_tokens(sum(map(len, texts)), len(texts)),
+        prompt_tokens=_prompt_tokens(texts, response_format),
         max_tokens=_max_tokens(body, deployment),
         response_format=response_format,
         stream=bool(body.get("stream")),
@@ -224,6 +224,13 @@ def _response_format(body: Mapping[str, Any], texts: tuple[str, ...]) -> Mapping
     if kind == "json_schema":
         check_json_schema(wanted.get("json_schema"))
     return wanted
+
+
+def _prompt_tokens(texts: tuple[str, ...], response_format: Mapping[str, Any]) -> int:
+    """A schema counts as one more message: the model reads it."""
+    wanted = response_format.get("json_schema") or {}
+    schema = json.dumps(wanted["schema"], ensure_ascii=False, separators=(",", ":")) if "schema" in wanted else ""
+    return count_tokens(sum(map(len, texts)) + len(schema), len(texts) + bool(schema))
 
 
 def _include_usage(body: Mapping[str, Any]) -> bool:
