@@ -1,17 +1,19 @@
 """Runs the benchmarks named on the command line, or the quick ones: `python -m tests.bench [imports] [run]`.
 
-`python -m tests.bench quota ...` measures how well a quota is used, and has options of its own; `statistics` how often
-intervals and tests err (five minutes), `evaluation` how long judging 1,000,000 rows takes (one minute).
+`python -m tests.bench quota ...` measures how well a quota is used, and has options of its own; `rows` how much memory
+datasets of 1,000,000 rows take (ten minutes), `statistics` how often intervals and tests err (five minutes), `evaluation`
+how long judging 1,000,000 rows takes (one minute).
 """
 
 import sys
 
-from tests.bench import evaluation, imports, statistics_simulation, throughput, whole_run
+from tests.bench import evaluation, imports, rows_in, statistics_simulation, throughput, whole_run
 
 BENCHMARKS = {
     "imports": imports.measure,
     "throughput": throughput.measure,
     "run": whole_run.measure,
+    "rows": rows_in.measure,
     "statistics": statistics_simulation.measure,
     "evaluation": evaluation.measure,
 }

@@ -6,11 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import typer
+
+from assay.cli.shown import print_facts, print_table
 from assay.errors import UserError
 from assay.planning.datasets import dropped_query, freeze_query, is_readable, open_dataset
 from assay.planning.plan import Planned, build_plan
 from assay.planning.preflight import check_columns
 from assay.planning.queries import is_query
+from assay.planning.row_report import ColumnReport, RowReport
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.sources.tabular import READERS
@@ -60,3 +64,22 @@ def _address_of(connection: str) -> str:
             await runtime.close()
 
     return asyncio.run(asked())
+
+
+def print_report(report: RowReport) -> None:
+    """What a run would find in a dataset."""
+    typer.echo(f"\n{report.file}: {report.rows:,} rows, {report.bad_rows:,} bad")
+    print_table(
+        ("column", "filled", "empty", "longest", "kind", "values"),
+        [
+            (one.name, f"{one.filled:,}", f"{one.empty:,}", f"{one.longest:,}", ", ".join(one.kinds), _values(one))
+            for one in report.columns
+        ],
+    )
+    for reason in report.reasons:
+        more = ", ..." if reason.rows > len(reason.lines) else ""
+        print_facts({f"{reason.rows:,} bad": f"{reason.reason} (line {', '.join(map(str, reason.lines))}{more})"})
+
+
+def _values(column: ColumnReport) -> str:
+    return ", ".join(f"{value} ({count:,})" for value, count in (column.values or {}).items())

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from assay.cli.connection import with_runtime
-from assay.cli.datasets import datasets_beside, planned_locally
+from assay.cli.datasets import datasets_beside, planned_locally, print_report
 from assay.cli.shown import JsonFlag, print_facts, print_json
 from assay.errors import UserError
 from assay.orchestration.drops import read_suite, upload_suite
 from assay.planning.preflight import columns_used, primary_score
+from assay.planning.row_report import RowReport, report_rows
 from assay.suite.loading import schema
 from assay.suite.models import Suite
 
@@ -30,12 +31,14 @@ def validate(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
     """Check a suite and the datasets beside it, without asking a model. Exit code 2 when something is wrong."""
     folder = suite if suite.is_dir() else suite.parent
     checked, text = read_suite(folder)
-    datasets = datasets_beside(folder)
-    facts = _facts(checked, [_examined(checked, text, path) for path in datasets])
+    datasets = [_examined(checked, text, path) for path in datasets_beside(folder)]
+    facts = _facts(checked, [f"{one.file} ({one.rows:,} rows, {one.bad_rows:,} bad)" for one in datasets])
     if as_json:
-        print_json({"ok": True, **facts})
+        print_json({"ok": True, **facts, "preflight": [one.model_dump(mode="json") for one in datasets]})
         return
     print_facts({key: ", ".join(value) if isinstance(value, list) else value for key, value in facts.items()})
+    for report in datasets:
+        print_report(report)
     typer.echo("The suite is fine." if datasets else "The suite is fine; there is no dataset beside it to check.")
 
 
@@ -65,10 +68,10 @@ def show_schema(
         raise UserError(f"{to}: cannot be written: {error.strerror}") from None
 
 
-def _examined(suite: Suite, text: str, path: Path) -> str:
+def _examined(suite: Suite, text: str, path: Path) -> RowReport:
     """What a run would find in a dataset. Raises UserError when it could not start."""
     with planned_locally(suite, text, str(path.parent / "suite.yaml"), path) as planned:
-        return f"{path.name} ({planned.plan.rows:,} rows, {planned.plan.bad_rows:,} bad)"
+        return report_rows(planned, path.name)
 
 
 def _facts(suite: Suite, datasets: list[str]) -> dict[str, object]:

@@ -42,11 +42,8 @@ class DelimitedSource:
             if self._reading.format.header is True:
                 next(records)
             when_empty = f"{self._file}: there is a header but not one row; expected at least one"
-            rows = checked_rows(map(self._fields, records), self._reading, self._file, when_empty)
-            if self._encoding == "utf-8":
-                yield from rows
-            else:
-                yield from (in_encoding(row, self._encoding) if isinstance(row, BadRow) else row for row in rows)
+            for row in checked_rows(map(self._fields, records), self._reading, self._file, when_empty):
+                yield in_encoding(row, self._encoding)
 
     def _open(self) -> TextIOWrapper:
         return open_text(self._path, self._file, self._encoding)

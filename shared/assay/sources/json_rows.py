@@ -43,7 +43,7 @@ class JsonLinesSource:
             return
         with closing(open_text(self._path, self._file, encoding)) as text:
             for row in self._checked(self._recoded(text)):
-                yield in_encoding(row, encoding) if isinstance(row, BadRow) else row
+                yield in_encoding(row, encoding)
 
     def _checked(self, records: Iterator[Found]) -> Iterator[Row | BadRow]:
         return checked_rows(records, self._reading, self._file, f"{self._file}: {self.when_empty}", self.place)
@@ -81,7 +81,7 @@ class JsonArraySource:
             elements = _Elements(text, self._file)
             elements.begin()
             for row in checked_rows(elements.found(), self._reading, self._file, when_empty, self.place):
-                yield in_encoding(row, encoding) if isinstance(row, BadRow) else row
+                yield in_encoding(row, encoding)
 
     def _open(self) -> TextIOWrapper:
         return open_text(self._path, self._file, self._reading.format.encoding)
@@ -115,13 +115,12 @@ class _Elements:
             self._number += 1
             yield self._number, self._element()
             sign = self._sign()
-            self._at += 1
             if sign == "]":
-                self._at -= 1
                 self._end()
                 return
             if sign != ",":
                 raise self._broken("expected ',' or ']'")
+            self._at += 1
 
     def _element(self) -> dict[str, Any] | BadRow:
         self._sign()

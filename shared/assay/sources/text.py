@@ -4,7 +4,7 @@ import codecs
 from io import TextIOWrapper
 from pathlib import Path
 
-from assay.records import BadRow
+from assay.records import BadRow, Row
 from assay.sources.unpacking import open_bytes
 
 CODECS = {"utf-8": "utf-8-sig"}
@@ -32,6 +32,8 @@ def open_text(path: Path, file: str, encoding: str) -> TextIOWrapper:
     return TextIOWrapper(open_bytes(path, file), encoding=CODECS.get(encoding, encoding), errors=errors, newline="")
 
 
-def in_encoding(row: BadRow, encoding: str) -> BadRow:
-    """A bad row whose reason names the encoding in which the file was read."""
+def in_encoding(row: Row | BadRow, encoding: str) -> Row | BadRow:
+    """The row; the reason of a bad one names the encoding in which the file was read."""
+    if encoding == "utf-8" or isinstance(row, Row):
+        return row
     return row.model_copy(update={"reason": row.reason.replace("valid UTF-8", f"valid {encoding}")})

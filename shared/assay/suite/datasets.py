@@ -21,6 +21,12 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _also_one(described: dict[str, Any]) -> None:
+    """Tells editors that one name needs no list."""
+    names = {"type": described.pop("type"), "items": described.pop("items")}
+    described["anyOf"] = [{"type": "string", "minLength": 1}, names]
+
+
 class Column(Strict):
     """A column that must be there. In the suite file a name alone stands for one without further wishes."""
 
@@ -28,6 +34,7 @@ class Column(Strict):
     taken_from: Annotated[tuple[ColumnName, ...], BeforeValidator(_listed)] = Field(
         (),
         alias="from",
+        json_schema_extra=_also_one,
         description="Names that the column may have in the file; the first that is there counts. Absent: its own name",
     )
     type: ColumnType | None = Field(None, description="What values become; absent: as the file has them")
