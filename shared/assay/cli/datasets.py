@@ -18,6 +18,7 @@ from assay.planning.row_report import ColumnReport, RowReport
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.sources.tabular import READERS
+from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite
 
 
@@ -39,7 +40,7 @@ def only_dataset(folder: Path) -> Path:
 
 
 @contextmanager
-def planned_locally(suite: Suite, text: str, suite_file: str, dataset: Path) -> Iterator[Planned]:
+def planned_locally(suite: Suite, text: SuiteSource, suite_file: str, dataset: Path) -> Iterator[Planned]:
     """The plan of a run of the dataset, its files there while the block runs. Raises UserError as planning does.
 
     A query is run, with the connection of this environment.

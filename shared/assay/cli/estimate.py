@@ -9,11 +9,11 @@ import typer
 
 from assay.cli.datasets import only_dataset, planned_locally
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console
-from assay.cli.suites import SuiteArgument
+from assay.cli.suites import ProfileOption, SuiteArgument, folder_of
 from assay.errors import EXIT_USER, SuiteError, UserError
 from assay.llm.pricing import PriceTable, load_prices
 from assay.orchestration.budgets import Terms, budget_fault, price_fault, terms_of
-from assay.orchestration.drops import read_suite
+from assay.orchestration.drops import open_suite
 from assay.planning.estimate import (
     MAX_RENDERED_ROWS,
     Assumptions,
@@ -26,6 +26,7 @@ from assay.planning.estimate import (
 )
 from assay.registry import did_you_mean
 from assay.settings import Settings
+from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite
 
 COLUMNS = ("experiment", "trials", "requests", "prompt tokens", "charged tokens", "likely USD", "highest USD")
@@ -78,11 +79,13 @@ def estimate(
     rows: RowsOption = None,
     answer_tokens: AnswerTokensOption = None,
     model: ModelOption = None,
+    profile: ProfileOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a run would take: requests, tokens, cost and time. Asks no model. Exit code 2 when it could not run."""
-    folder = suite if suite.is_dir() else suite.parent
-    written, text = read_suite(folder)
+    folder = folder_of(suite)
+    resolved = open_suite(folder, profile)
+    written, text = resolved.suite, resolved.source
     settings = Settings.load()
     checked = written.model_copy(update={"quota": {**settings.quota, **written.quota}})
     models = _models(model or [], checked)
@@ -111,7 +114,9 @@ def _refusals(made: Estimate, suite: Suite, prices: PriceTable, terms: Terms | N
     return [f"A run would be refused: {fault}." for fault in faults if fault]
 
 
-def _estimated(suite: Suite, text: str, written: str, file: Path, prices: PriceTable, assumed: Assumptions) -> Estimate:
+def _estimated(
+    suite: Suite, text: SuiteSource, written: str, file: Path, prices: PriceTable, assumed: Assumptions
+) -> Estimate:
     with (
         progress_console().status(f"Reading {file.name}"),
         planned_locally(suite, text, written, file) as planned,

@@ -9,14 +9,17 @@ from assay.cli.connection import with_runtime
 from assay.cli.datasets import datasets_beside, planned_locally, print_report
 from assay.cli.shown import JsonFlag, print_facts, print_json
 from assay.errors import UserError
-from assay.orchestration.drops import read_suite, upload_suite
+from assay.orchestration.drops import open_suite, upload_suite
 from assay.planning.preflight import columns_used, primary_score
 from assay.planning.row_report import RowReport, report_rows
-from assay.suite.loading import schema
+from assay.suite.loading import SuiteSource, schema
 from assay.suite.models import Suite
 
 SuiteArgument = Annotated[
     Path, typer.Argument(help="A suite folder, or its suite.yaml", exists=True, show_default=False)
+]
+ProfileOption = Annotated[
+    str, typer.Option("--profile", metavar="NAME", help="A profile of the suite, put over the rest", show_default=False)
 ]
 
 
@@ -27,10 +30,16 @@ def register(app: typer.Typer) -> None:
     app.command(name="schema")(show_schema)
 
 
-def validate(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
+def folder_of(suite: Path) -> Path:
+    """The folder of a suite that is named by its folder or its file."""
+    return suite if suite.is_dir() else suite.parent
+
+
+def validate(suite: SuiteArgument, profile: ProfileOption = "", as_json: JsonFlag = False) -> None:
     """Check a suite and the datasets beside it, without asking a model. Exit code 2 when something is wrong."""
-    folder = suite if suite.is_dir() else suite.parent
-    checked, text = read_suite(folder)
+    folder = folder_of(suite)
+    resolved = open_suite(folder, profile)
+    checked, text = resolved.suite, resolved.source
     datasets = [_examined(checked, text, path) for path in datasets_beside(folder)]
     facts = _facts(checked, [f"{one.file} ({one.rows:,} rows, {one.bad_rows:,} bad)" for one in datasets])
     if as_json:
@@ -42,10 +51,10 @@ def validate(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
     typer.echo("The suite is fine." if datasets else "The suite is fine; there is no dataset beside it to check.")
 
 
-def deploy(suite: SuiteArgument, as_json: JsonFlag = False) -> None:
+def deploy(suite: SuiteArgument, profile: ProfileOption = "", as_json: JsonFlag = False) -> None:
     """Check a suite and put it where runs find it; files dropped from then on use it."""
-    folder = suite if suite.is_dir() else suite.parent
-    name = with_runtime(lambda runtime: upload_suite(runtime.storage, folder))
+    folder = folder_of(suite)
+    name = with_runtime(lambda runtime: upload_suite(runtime.storage, folder, profile))
     if as_json:
         print_json({"suite": name})
     else:
@@ -68,7 +77,7 @@ def show_schema(
         raise UserError(f"{to}: cannot be written: {error.strerror}") from None
 
 
-def _examined(suite: Suite, text: str, path: Path) -> RowReport:
+def _examined(suite: Suite, text: SuiteSource, path: Path) -> RowReport:
     """What a run would find in a dataset. Raises UserError when it could not start."""
     with planned_locally(suite, text, str(path.parent / "suite.yaml"), path) as planned:
         return report_rows(planned, path.name)

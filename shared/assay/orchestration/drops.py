@@ -1,6 +1,7 @@
 """Dropping a file from here, and finding out what became of it. The command line calls this; no trigger does."""
 
 import asyncio
+import os
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ from assay.orchestration.ingest import (
     suite_text,
 )
 from assay.orchestration.progress import read_progress, take_up
-from assay.planning.preflight import checked_suite
+from assay.planning.preflight import check_suite, checked_suite
 from assay.provenance.manifest import SEAL_NAMES, path_fault
 from assay.records import Refusal, Stage
 from assay.storage import layout
 from assay.storage.base import Storage
+from assay.suite.folders import read_suite_folder
 from assay.suite.models import Suite
+from assay.suite.resolution import ResolvedSuite
 
 
 @dataclass(frozen=True)
@@ -35,23 +38,24 @@ class Drop:
     is_known: bool = False
 
 
+def open_suite(folder: Path, profile: str = "") -> ResolvedSuite:
+    """The suite of a local folder with a profile and this environment, checked. Raises UserError."""
+    resolved = read_suite_folder(folder).resolve(profile, os.environ)
+    check_suite(resolved.suite, resolved.source)
+    return resolved
+
+
 def read_suite(folder: Path) -> tuple[Suite, str]:
-    """The suite of a local folder, checked, and its text. Raises UserError."""
-    file = folder / "suite.yaml"
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not valid UTF-8 at byte {error.start + 1}") from None
-    return checked_suite(text, str(file)), text
+    """The suite of a local folder, checked, and the text that is deployed for it. Raises UserError."""
+    resolved = open_suite(folder)
+    return resolved.suite, resolved.text
 
 
-async def upload_suite(storage: Storage, folder: Path) -> str:
-    """Checks a suite folder and puts its suite file where runs find it; gives its name. Raises UserError."""
-    suite, text = read_suite(folder)
-    await storage.write(layout.suite_file(suite.name), text.encode(), overwrite=True)
-    return suite.name
+async def upload_suite(storage: Storage, folder: Path, profile: str = "") -> str:
+    """Checks a suite folder and puts one file of all of it where runs find it; gives its name. Raises UserError."""
+    resolved = open_suite(folder, profile)
+    await storage.write(layout.suite_file(resolved.suite.name), resolved.text.encode(), overwrite=True)
+    return resolved.suite.name
 
 
 async def drop_file(storage: Storage, suite: str, file: Path, again: str = "", *, over_budget: bool = False) -> Drop:

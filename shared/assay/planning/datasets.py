@@ -11,6 +11,7 @@ from assay.sources.shaping import ColumnRule, Shape
 from assay.sources.sql import Query, QueryResult, freeze_result
 from assay.sources.tabular import is_dataset, open_source
 from assay.suite.datasets import Column, DatasetSettings
+from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite
 
 MAX_QUERY_BYTES = 100_000
@@ -40,7 +41,7 @@ def dropped_query(path: Path, file: str, settings: DatasetSettings) -> Query:
     return read_query(path.read_bytes(), file, settings)
 
 
-def freeze_query(query: Query, suite: Suite, text: str, url: str, target: Path) -> None:
+def freeze_query(query: Query, suite: Suite, text: SuiteSource, url: str, target: Path) -> None:
     """Runs the query once, in the database at `url`, and keeps its result at `target`.
 
     Raises what `freeze_result` raises, and SuiteError when it lacks columns that the suite uses.

@@ -18,7 +18,7 @@ from assay.planning.templates import PromptError
 from assay.quota.estimate import estimate_tokens
 from assay.records import NO_COST, BadRow, Record, Row, Usage
 from assay.settings import QuotaSettings
-from assay.suite.loading import source_map
+from assay.suite.loading import SuiteSource, source_map
 from assay.suite.models import Experiment, Suite
 
 MAX_RENDERED_ROWS = 200_000
@@ -172,7 +172,7 @@ def unpriced_deployments(suite: Suite, prices: PriceTable) -> list[str]:
     return sorted({name for name, model in asked if prices.price(model) is None})
 
 
-def quota_complaints(estimate: Estimate, suite: Suite, text: str, file: str = "suite.yaml") -> list[str]:
+def quota_complaints(estimate: Estimate, suite: Suite, text: SuiteSource, file: str = "suite.yaml") -> list[str]:
     """A complaint as `file:line: ...` for each experiment with a request that its deployment's quota can never grant.
 
     `text` is the suite's, as `file` holds it; the line is that of the quota.

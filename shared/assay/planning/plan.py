@@ -11,6 +11,7 @@ from assay.errors import DatasetError
 from assay.planning.preflight import check_columns, columns_used
 from assay.records import BadRow, Plan, Row, RowRange
 from assay.sources.base import Source
+from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite
 
 MAX_ROWS_PER_MESSAGE = 500
@@ -25,7 +26,9 @@ class Planned:
     bad_rows: Path
 
 
-def build_plan(run: str, suite: Suite, suite_source: str, source: Source, dataset: str, folder: Path) -> Planned:
+def build_plan(
+    run: str, suite: Suite, suite_source: SuiteSource, source: Source, dataset: str, folder: Path
+) -> Planned:
     """Plans a run into `folder`; the same inputs give the same bytes.
 
     Raises SuiteError when the suite needs columns that the dataset lacks, DatasetError when there is no good row or

@@ -15,7 +15,7 @@ from assay.registry import Registry, UnknownName, did_you_mean
 from assay.scoring.base import Scorer
 from assay.scoring.results import CLUSTERED_TESTS
 from assay.scoring.rows import SCORERS
-from assay.suite.loading import load_suite, prompt_path, source_map
+from assay.suite.loading import SuiteSource, load_suite, prompt_path, source_map
 from assay.suite.models import Criterion, Suite
 from assay.suite.yaml_text import Path, SourceMap
 
@@ -25,7 +25,12 @@ Complaint = tuple[Path, str]
 def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
     """The suite of a YAML text, with its prompts and plugins checked too. Raises SuiteError with every complaint."""
     suite = load_suite(text, file)
-    source = source_map(text, file)
+    check_suite(suite, source_map(text, file))
+    return suite
+
+
+def check_suite(suite: Suite, source: SourceMap) -> None:
+    """Raises SuiteError with every complaint about the prompts and plugins of a suite."""
     source.refuse(
         [
             *_prompt_complaints(suite, source),
@@ -36,10 +41,11 @@ def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
             *_middleware_complaints(suite),
         ]
     )
-    return suite
 
 
-def check_columns(suite: Suite, text: str, columns: tuple[str, ...], dataset: str, file: str = "suite.yaml") -> None:
+def check_columns(
+    suite: Suite, text: SuiteSource, columns: tuple[str, ...], dataset: str, file: str = "suite.yaml"
+) -> None:
     """Raises SuiteError when the suite uses columns that the dataset does not have; names the line of each use."""
     source = source_map(text, file)
     complaints = source.listed(

@@ -24,6 +24,9 @@ from assay.suite.yaml_text import Path, SourceMap
 
 T = TypeVar("T")
 
+SuiteSource = str | SourceMap
+"""The text of a suite, or where everything in it was written."""
+
 EXPECTED = {
     "model_type": "expected a mapping of keys to values",
     "dict_type": "expected a mapping of keys to values",
@@ -83,8 +86,10 @@ def valid_as_written(suite: Node) -> None:
     source_of(suite).refuse(_unreachable(written))
 
 
-def source_map(text: str, file: str = "suite.yaml") -> SourceMap:
-    """Where everything stands of a suite text that has been loaded before; the experiments are the expanded ones."""
+def source_map(text: SuiteSource, file: str = "suite.yaml") -> SourceMap:
+    """Where everything stands of a suite that has been loaded before; the experiments are the expanded ones."""
+    if isinstance(text, SourceMap):
+        return text
     return source_of(expanded(read_node(text, file)))
 
 

@@ -74,7 +74,8 @@ def _flat(value: Any, key: str = "", path: Path = ()) -> Iterator[tuple[str, Pat
             yield from _flat(below, f"{key}.{name}" if key else str(name), (*path, name))
     elif isinstance(value, list) and value and all(_name(one) for one in value):
         for index, one in enumerate(value):
-            yield from _flat(one, f"{key}.{_name(one)}", (*path, index))
+            rest = {name: below for name, below in one.items() if name != "name"}  # the name is in the key
+            yield from _flat(rest, f"{key}.{_name(one)}", (*path, index))
     else:
         yield key, path, value
 
