@@ -76,7 +76,7 @@ def compare(
         n_higher=int(np.sum(signs > 0)),
         n_lower=int(np.sum(signs < 0)),
         n_equal=int(np.sum(signs == 0)),
-        n_clusters=None if pairs.groups is None else len(np.unique(pairs.groups)),
+        n_clusters=judgement.n_clusters,
         n_repeats=scores.repeats,
     )
 

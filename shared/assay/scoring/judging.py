@@ -20,6 +20,7 @@ from assay.scoring.results import (
     Significance,
     TestName,
 )
+from assay.scoring.statistics.arrays import Codes
 from assay.scoring.statistics.binary import (
     cohens_g,
     count_pairs,
@@ -29,9 +30,9 @@ from assay.scoring.statistics.binary import (
     probability_better,
 )
 from assay.scoring.statistics.choice import LARGE_SAMPLE, choose_clustered_test, choose_test, demanded_test
-from assay.scoring.statistics.clusters import clustered_mean, clustered_mean_interval, clustered_t
+from assay.scoring.statistics.clusters import clustered_mean
 from assay.scoring.statistics.effect_sizes import cliffs_delta, cohens_d, cohens_dz, hedges_g, rank_biserial
-from assay.scoring.statistics.equivalence import binary_equivalence, clustered_tost, tost
+from assay.scoring.statistics.equivalence import binary_equivalence, clustered_equivalence, tost
 from assay.scoring.statistics.intervals import bootstrap_mean_interval, mean_interval, standard_deviation
 from assay.scoring.statistics.paired_tests import paired_t, permutation_test, sign_test, wilcoxon
 from assay.scoring.statistics.power import (
@@ -54,6 +55,7 @@ class Judgement:
     sensitivity: Sensitivity
     odds_ratio: Interval | None = None
     probability_higher: float | None = None
+    n_clusters: int | None = None
 
     @property
     def effect(self) -> Effect:
@@ -64,34 +66,37 @@ class Judgement:
 def judge(pairs: PairedScores, kind: ScoreKind, method: Method) -> Judgement:
     """The judgement of complete pairs, one score per row and side. Raises ValueError for a test that cannot be used."""
     if pairs.groups is not None:
-        return _judge_clustered(pairs, method)
+        return _judge_clustered(pairs, pairs.groups, method)
     if kind == "binary":
         return _judge_binary(pairs, method)
     return _judge_numeric(pairs, method)
 
 
-def _judge_clustered(pairs: PairedScores, method: Method) -> Judgement:
-    assert pairs.groups is not None
-    clusters = len(np.unique(pairs.groups))
-    test = method.test or "clustered_t"
-    if test not in CLUSTERED_TESTS:
-        raise ValueError(
-            f"test {test} takes rows for independent, but they share groups: {' or '.join(CLUSTERED_TESTS)}"
-        )
-    chosen = demanded_test(test, clusters) if method.test else choose_clustered_test(clusters)
-    if chosen.name == "paired_t":
-        chosen = replace(chosen, name="clustered_t")
-    found = clustered_mean(pairs.differences, pairs.groups)
-    spread = None if found.standard_error is None else found.standard_error * clusters**0.5
+def _judge_clustered(pairs: PairedScores, groups: Codes, method: Method) -> Judgement:
+    found = clustered_mean(pairs.differences, groups)
+    chosen = _clustered_test(found.clusters, method)
+    spread = None if found.standard_error is None else found.standard_error * found.clusters**0.5
+    permuted = chosen.name == "permutation"
     return Judgement(
         chosen,
-        _significance(chosen.name, pairs, method),
-        clustered_mean_interval(pairs.differences, pairs.groups, method.level),
+        _significance(chosen.name, pairs, method) if permuted else found.t_test(),
+        found.interval(method.level),
         # Their intervals take rows for independent, which these are not.
         tuple(replace(effect, interval=None) for effect in _numeric_effects(pairs, method)),
-        None if method.margin is None else clustered_tost(pairs.differences, pairs.groups, method.margin, method.alpha),
-        paired_sensitivity(spread, clusters, _family_alpha(method), method.power, CLUSTERED_POWER),
+        None if method.margin is None else clustered_equivalence(found, method.margin, method.alpha),
+        paired_sensitivity(spread, found.clusters, _family_alpha(method), method.power, CLUSTERED_POWER),
+        n_clusters=found.clusters,
     )
+
+
+def _clustered_test(clusters: int, method: Method) -> ChosenTest:
+    if method.test is None:
+        return choose_clustered_test(clusters)
+    if method.test not in CLUSTERED_TESTS:
+        allowed = " or ".join(CLUSTERED_TESTS)
+        raise ValueError(f"test {method.test} takes rows for independent; with groups use {allowed}")
+    chosen = demanded_test(method.test, clusters)
+    return replace(chosen, name="clustered_t") if chosen.name == "paired_t" else chosen
 
 
 def _judge_binary(pairs: PairedScores, method: Method) -> Judgement:
@@ -176,6 +181,4 @@ def _significance(test: TestName, pairs: PairedScores, method: Method) -> Signif
         case "permutation":
             return permutation_test(differences, method.seed, method.resamples, pairs.groups)
         case "clustered_t":
-            if pairs.groups is None:
-                raise ValueError("test clustered_t needs groups: name a group column in the suite")
-            return clustered_t(differences, pairs.groups)
+            raise ValueError("test clustered_t needs groups: name a group column in the suite")

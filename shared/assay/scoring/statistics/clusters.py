@@ -20,8 +20,9 @@ CLUSTERED_INTERVAL, CLUSTERED_WILSON = "clustered t", "Wilson, effective sample 
 
 @dataclass(frozen=True, slots=True)
 class ClusteredMean:
-    """A mean and its cluster-robust standard error, which is None below two clusters."""
+    """The mean of `n` values and its cluster-robust standard error, which is None below two clusters."""
 
+    n: int
     mean: float | None
     standard_error: float | None
     clusters: int
@@ -30,6 +31,22 @@ class ClusteredMean:
     @property
     def degrees_of_freedom(self) -> int:
         return self.clusters - 1
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """The t interval, as `clustered_mean_interval` says."""
+        if self.mean is None or self.standard_error is None:
+            return Interval(self.mean, None, None, level, CLUSTERED_INTERVAL, self.reason)
+        reach = float(stats.t.isf((1 - level) / 2, self.degrees_of_freedom)) * self.standard_error
+        return Interval(self.mean, self.mean - reach, self.mean + reach, level, CLUSTERED_INTERVAL, self.reason)
+
+    def t_test(self) -> Significance:
+        """The test that the mean is zero, as `clustered_t` says."""
+        method = "t distribution, clusters less one degrees of freedom"
+        if self.mean is None or not self.standard_error:
+            reason = self.reason or "all clusters agree: t is undefined"
+            return Significance(CLUSTERED_T, self.n, None, None, method, reason)
+        t = self.mean / self.standard_error
+        return Significance(CLUSTERED_T, self.n, t, float(2 * stats.t.sf(abs(t), self.degrees_of_freedom)), method)
 
 
 def group_codes(groups: Iterable[Any]) -> Codes:
@@ -54,10 +71,12 @@ def clustered_mean(values: npt.ArrayLike, clusters: Sequence[int] | Codes) -> Cl
     count = int(codes.max()) + 1 if len(codes) else 0
     mean = float(array.mean() * scale) if len(array) else None
     if count < 2:
-        return ClusteredMean(mean, None, count, "one cluster has no spread" if count else "there are no values")
+        return ClusteredMean(
+            len(array), mean, None, count, "one cluster has no spread" if count else "there are no values"
+        )
     if is_constant(array):
-        return ClusteredMean(mean, 0.0, count, "all values are equal")
-    return ClusteredMean(mean, _standard_error(array, codes) * scale, count)
+        return ClusteredMean(len(array), mean, 0.0, count, "all values are equal")
+    return ClusteredMean(len(array), mean, _standard_error(array, codes) * scale, count)
 
 
 def clustered_mean_interval(values: npt.ArrayLike, clusters: Sequence[int] | Codes, level: float = 0.95) -> Interval:
@@ -65,22 +84,12 @@ def clustered_mean_interval(values: npt.ArrayLike, clusters: Sequence[int] | Cod
 
     Source: as `clustered_mean`; the degrees of freedom are Cameron and Miller's (2015), VI.D.
     """
-    found = clustered_mean(values, clusters)
-    if found.mean is None or found.standard_error is None:
-        return Interval(found.mean, None, None, level, CLUSTERED_INTERVAL, found.reason)
-    reach = float(stats.t.isf((1 - level) / 2, found.degrees_of_freedom)) * found.standard_error
-    return Interval(found.mean, found.mean - reach, found.mean + reach, level, CLUSTERED_INTERVAL, found.reason)
+    return clustered_mean(values, clusters).interval(level)
 
 
 def clustered_t(differences: npt.ArrayLike, clusters: Sequence[int] | Codes) -> Significance:
     """t-test that the mean difference is zero by its cluster-robust standard error, two-sided; sources as above."""
-    found = clustered_mean(differences, clusters)
-    n, method = len(np.asarray(differences)), "t distribution, clusters less one degrees of freedom"
-    if found.mean is None or not found.standard_error:
-        reason = found.reason or "all clusters agree: t is undefined"
-        return Significance(CLUSTERED_T, n, None, None, method, reason)
-    t = found.mean / found.standard_error
-    return Significance(CLUSTERED_T, n, t, float(2 * stats.t.sf(abs(t), found.degrees_of_freedom)), method)
+    return clustered_mean(differences, clusters).t_test()
 
 
 def clustered_wilson_interval(values: npt.ArrayLike, clusters: Sequence[int] | Codes, level: float = 0.95) -> Interval:
