@@ -13,7 +13,6 @@ from assay.scoring.results import Effect, Interval
 from assay.scoring.statistics.binary import count_pairs, mcnemar_exact, newcombe_interval
 from assay.scoring.statistics.choice import choose_test
 from assay.scoring.statistics.clusters import clustered_mean_interval, clustered_t, clustered_wilson_interval
-from assay.scoring.statistics.corrections import holm
 from assay.scoring.statistics.effect_sizes import cliffs_delta, cohens_d, cohens_dz
 from assay.scoring.statistics.equivalence import tost
 from assay.scoring.statistics.intervals import bootstrap_mean_interval, mean_interval, wilson_interval
@@ -207,8 +206,9 @@ def _mcnemar(random: Random) -> float | None:
 def _five_variants(random: Random) -> float | None:
     row, baseline = random.normal(0, 1, (2, NULL_SIZE))
     variants = [row + random.normal(0, 1, NULL_SIZE) for _ in range(5)]
-    p_values = holm([paired_t(variant - row - baseline).p_value for variant in variants])
-    return min(p for p in p_values if p is not None)
+    p_values = [paired_t(variant - row - baseline).p_value for variant in variants]
+    # Holm's smallest adjusted p-value; `holm` itself collects garbage in each of 10,000 calls, which takes minutes.
+    return len(p_values) * min(p for p in p_values if p is not None)
 
 
 def _at_the_margin(random: Random) -> float | None:
