@@ -17,7 +17,7 @@ import httpx2
 import openai
 
 from assay.llm.answers import read_answer
-from assay.llm.base import AnswerSchema, ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
+from assay.llm.base import AnswerSchema, ChatAnswer, ChatMessage, ChatRequest, ModelError, RateLimitHeaders
 from assay.llm.errors import FailureKind
 from assay.llm.refusals import classify, exhausted_axis, per_minute, retry_after_seconds
 
@@ -206,7 +206,7 @@ def _translated(provider: TokenProvider) -> TokenProvider:
 def _body(request: ChatRequest, limit: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": request.deployment,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "messages": [{"role": message.role, "content": _content(message)} for message in request.messages],
         limit: request.max_tokens,
     }
     if request.temperature is not None:
@@ -220,6 +220,13 @@ def _body(request: ChatRequest, limit: str) -> dict[str, Any]:
     elif request.json:
         body["response_format"] = {"type": "json_object"}
     return body
+
+
+def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
+    if not message.images:
+        return message.content
+    images = [{"type": "image_url", "image_url": {"url": one.url, "detail": one.detail}} for one in message.images]
+    return [{"type": "text", "text": message.content}, *images]
 
 
 def _structured(schema: AnswerSchema) -> dict[str, Any]:

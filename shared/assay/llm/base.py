@@ -7,11 +7,29 @@ from assay.errors import ServiceError
 from assay.llm.errors import FailureKind
 from assay.records import Usage
 
+BLOB = "blob://"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatImage:
+    """An image by its address: https, `blob://container/name` until it is read, then data. `tokens` is an estimate."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] = "auto"
+    tokens: int = 85
+
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
+    """What one side says. Only users show images."""
+
     role: Literal["system", "user", "assistant"]
     content: str
+    images: tuple[ChatImage, ...] = ()
+
+
+# Counts as one token by its characters, and in the encodings of the models too.
+_WORD = " the"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +62,16 @@ class ChatRequest:
 
     @property
     def counted(self) -> tuple[ChatMessage, ...]:
-        """What counts as prompt when tokens are estimated: the messages, and the schema, which the model reads too."""
+        """What counts as prompt when tokens are estimated: messages, images and schema, as the model reads all."""
         return counted(self.messages, self.schema)
 
 
 def counted(messages: tuple[ChatMessage, ...], schema: AnswerSchema | None) -> tuple[ChatMessage, ...]:
-    """The messages, and the schema as if it were one more."""
-    return (*messages, ChatMessage("system", schema.text)) if schema else messages
+    """The messages, and images and schema as if they were some more of text."""
+    if schema:
+        messages = (*messages, ChatMessage("system", schema.text))
+    tokens = sum(image.tokens for message in messages for image in message.images)
+    return (*messages, ChatMessage("user", _WORD * tokens)) if tokens else messages
 
 
 @dataclass(frozen=True, slots=True)

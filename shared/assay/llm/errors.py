@@ -38,6 +38,7 @@ class FailureKind(StrEnum):
     TRIAL_TIMEOUT = "trial_timeout"
     PROMPT_SHIELDED = "prompt_shielded"
     SHIELD_FAILED = "shield_failed"
+    IMAGE_UNUSABLE = "image_unusable"
     AUDIT_FAILED = "audit_failed"
 
 
@@ -105,6 +106,7 @@ TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.TRIAL_TIMEOUT: Rule(_NEVER),
     FailureKind.PROMPT_SHIELDED: Rule(_NEVER, charged=False, outcome=_BLOCKED),
     FailureKind.SHIELD_FAILED: Rule(_NEVER, charged=False),
+    FailureKind.IMAGE_UNUSABLE: Rule(_NEVER, charged=False),
     FailureKind.AUDIT_FAILED: Rule(_NEVER, charged=False),
 }
 

@@ -204,4 +204,8 @@ def _looked_at(done: asyncio.Future[None]) -> None:
 
 
 def _written(messages: tuple[ChatMessage, ...]) -> str:
-    return "\n".join(f"{one.role}: {one.content}" for one in messages)
+    return "\n".join(line for one in messages for line in _lines_of(one))
+
+
+def _lines_of(message: ChatMessage) -> list[str]:
+    return [f"{message.role}: {message.content}", *(f"image: {one.url}" for one in message.images)]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, ValidationError
 
-from assay.llm.base import ChatAnswer, ChatRequest
+from assay.llm.base import ChatAnswer, ChatMessage, ChatRequest
 from assay.middleware.base import Question, Reply
 from assay.records import Record, Usage
 
@@ -119,5 +119,15 @@ def _plain(entry: CachedAnswer) -> dict[str, Any]:
     return {**entry.model_dump(), "stored_at": entry.stored_at.isoformat()}
 
 
+def _fields(part: Any) -> dict[str, Any]:
+    """A part of a request; what an image is taken to count as does not shape the answer."""
+    found = asdict(part)
+    if isinstance(part, ChatMessage):
+        found["images"] = [[one.url, one.detail] for one in part.images]
+        if not part.images:
+            del found["images"]  # as it was before there were images
+    return found
+
+
 def _canonical(content: Any) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False, default=asdict).encode("ascii")
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_fields).encode("ascii")

@@ -17,6 +17,7 @@ from assay.middleware.cache import CacheOptions, ResponseCache
 from assay.middleware.context import Context
 from assay.middleware.error_texts import ErrorTexts, RedactionOptions
 from assay.middleware.extended import extended
+from assay.middleware.images import BlobImages
 from assay.middleware.prompt_shield import PromptShieldOptions, prompt_shield
 from assay.registry import Plugin, Registry
 from assay.suite.models import Suite
@@ -29,6 +30,8 @@ ORDER = (
     "audit",
     # Before the cache: a question that is refused today is not answered from a time when it was not.
     "prompt_shield",
+    # Behind the audit, which records addresses, and before the cache, whose key must hold what the model sees.
+    "images",
     # Before whatever spends quota or money; its key is the suite's own `max_tokens`, not the one sent below.
     "cache",
     # Behind the cache: what it keeps is the answer that fits. Before the limits: an answer that they cut is no misfit.
@@ -61,6 +64,10 @@ def _prompt_shield(options: PromptShieldOptions) -> Maker:
     return partial(prompt_shield, options)
 
 
+def _images(_: NoOptions) -> Maker:
+    return lambda context: BlobImages(context.storage)
+
+
 def _cache(options: CacheOptions) -> Maker:
     return lambda context: ResponseCache(context.storage, context.telemetry, context.now, options)
 
@@ -80,6 +87,7 @@ MIDDLEWARE: Registry[Maker] = Registry(
     Plugin("redaction", RedactionOptions, _redaction),
     Plugin("audit", AuditOptions, _audit),
     Plugin("prompt_shield", PromptShieldOptions, _prompt_shield),
+    Plugin("images", NoOptions, _images),
     Plugin("cache", CacheOptions, _cache),
     Plugin("answer_schemas", NoOptions, _answer_schemas),
     Plugin("answer_limits", NoOptions, _answer_limits),
@@ -183,6 +191,11 @@ def by_experiment(asks: Mapping[str, Ask]) -> Ask:
 
 
 def _on(suite: Suite) -> set[str]:
-    """Redaction and schemas always, answer limits by their switch, the others when the suite names them."""
-    named = {settings.plugin for settings in suite.middleware} | {"redaction", "answer_schemas", "answer_limits"}
+    """Redaction, images and schemas always, answer limits by their switch, the others when the suite names them."""
+    named = {settings.plugin for settings in suite.middleware} | {
+        "redaction",
+        "images",
+        "answer_schemas",
+        "answer_limits",
+    }
     return named if suite.limits.adaptive_max_tokens else named - {"answer_limits"}

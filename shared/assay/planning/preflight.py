@@ -266,3 +266,5 @@ def _written(criterion: Criterion) -> Iterator[tuple[Path, str]]:
         yield ("examples", index, "user"), example.user
         yield ("examples", index, "assistant"), example.assistant
     yield ("user",), criterion.user
+    for index, image in enumerate(criterion.images):
+        yield ("images", index, "url"), image.url

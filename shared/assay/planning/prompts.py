@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from jinja2 import UndefinedError
 
-from assay.llm.base import AnswerSchema, ChatMessage, counted
+from assay.llm.base import AnswerSchema, ChatImage, ChatMessage, counted
 from assay.planning.history import conversation
+from assay.planning.images import image
 from assay.planning.sandbox import bounded
 from assay.planning.templates import SHOWN_CHARACTERS, PromptError, Templates, said
+from assay.suite.images import ImageSettings
 from assay.suite.models import Criterion, Experiment
 
 Role = Literal["system", "user", "assistant"]
@@ -28,12 +30,14 @@ class Prompt:
     _user: Any
     history: str | None = None
     schema: AnswerSchema | None = None
+    _images: tuple[tuple[Any, ImageSettings], ...] = ()
 
     def render(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
         """The messages for one row; white space around each prompt is stripped. Raises PromptError."""
         with bounded():
             opening = [ChatMessage(role, self._text(template, fields)) for role, template in self._opening]
-            return (*opening, *self._conversation(fields), ChatMessage("user", self._text(self._user, fields)))
+            user = ChatMessage("user", self._text(self._user, fields), tuple(self._shown(fields)))
+            return (*opening, *self._conversation(fields), user)
 
     def counted(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
         """What counts as prompt when tokens are estimated. Raises PromptError."""
@@ -48,6 +52,15 @@ class Prompt:
         except Exception as error:  # a template can do whatever an expression can, so it can raise anything
             raise PromptError(f"criterion '{self.criterion}': {said(error)}") from error
         return text
+
+    def _shown(self, fields: Mapping[str, Any]) -> Iterator[ChatImage]:
+        for template, settings in self._images:
+            try:
+                found = image(self._text(template, fields), settings)
+            except ValueError as error:
+                raise PromptError(f"criterion '{self.criterion}': {error}") from error
+            if found is not None:
+                yield found
 
     def _conversation(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
         if self.history is None:
@@ -77,7 +90,8 @@ def answer_schema(criterion: Criterion) -> AnswerSchema | None:
 def _compile(criterion: Criterion, templates: Templates) -> Prompt:
     opening = tuple((role, templates.compiled(text)) for role, text in _opening(criterion))
     user = templates.compiled(criterion.user)
-    return Prompt(criterion.name, opening, user, criterion.history, answer_schema(criterion))
+    images = tuple((templates.compiled(one.url), one) for one in criterion.images)
+    return Prompt(criterion.name, opening, user, criterion.history, answer_schema(criterion), images)
 
 
 def _opening(criterion: Criterion) -> Iterator[tuple[Role, str]]:

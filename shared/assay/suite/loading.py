@@ -57,6 +57,7 @@ INHERITED = {
     "user": "user",
     "examples": "examples",
     "history": "history",
+    "images": "images",
     "schema": "answer_schema",
 }
 """What criteria take from their experiment, and it from the defaults: its key, and the field that holds it."""
@@ -265,6 +266,7 @@ def _experiment(defaults: DefaultsFile, written: ExperimentFile) -> Experiment:
                 user=_first(criterion.user, written.user, defaults.user) or "",
                 examples=_first(criterion.examples, written.examples, defaults.examples) or (),
                 history=_first(criterion.history, written.history, defaults.history),
+                images=_first(criterion.images, written.images, defaults.images) or (),
                 answer_schema=_first(criterion.answer_schema, written.answer_schema, defaults.answer_schema),
             )
             for criterion in criteria

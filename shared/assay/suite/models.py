@@ -13,6 +13,7 @@ from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
+from assay.suite.images import Images
 from assay.suite.strict import Strict
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
@@ -85,6 +86,7 @@ class Criterion(Strict):
     user: Template = Field(description="User prompt, a Jinja2 template over the row's columns")
     examples: tuple[Example, ...] = Field((), description="Questions with answers that go before the prompt")
     history: str | None = Field(None, min_length=1, description="Column that holds the conversation before the prompt")
+    images: Images = Field((), description="Images that the model sees beside the user prompt")
     answer_schema: AnswerSchema | None = Field(None, alias="schema", description="What every answer must look like")
 
 

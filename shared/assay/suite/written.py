@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema
 from assay.settings import QuotaSettings
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
+from assay.suite.images import Images
 from assay.suite.models import (
     DEPLOYMENT,
     ComparisonSettings,
@@ -66,6 +67,7 @@ class CriterionFile(Strict):
     history: str | None = Field(
         None, min_length=1, description="Column that holds the conversation before the prompt, a list of messages"
     )
+    images: Images | None = Field(None, description="Images that the model sees beside the user prompt")
     answer_schema: AnswerSchema | None = Field(
         None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
     )
@@ -83,6 +85,7 @@ class AskingFile(Strict):
     history: str | None = Field(
         None, min_length=1, description="Column that holds the conversation before the prompt, a list of messages"
     )
+    images: Images | None = Field(None, description="Images that the model sees beside the user prompt")
     answer_schema: AnswerSchema | None = Field(
         None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
     )

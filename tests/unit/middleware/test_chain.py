@@ -44,17 +44,17 @@ def chain_of(*links: Noted, telemetry: RecordingTelemetry | None = None) -> Chai
 
 def test_the_order_is_this_one() -> None:
     """Each neighbour has its reason in `chain.py`; whoever changes the order changes what is promised."""
-    assert ORDER == ("redaction", "audit", "prompt_shield", "cache", "answer_schemas", "answer_limits")
+    assert ORDER == ("redaction", "audit", "prompt_shield", "images", "cache", "answer_schemas", "answer_limits")
     assert sorted(MIDDLEWARE.names) == sorted(ORDER)
 
 
 @pytest.mark.parametrize(
     ("middleware", "adaptive", "links"),
     [
-        ([], True, ("redaction", "answer_schemas", "answer_limits")),
-        ([], False, ("redaction", "answer_schemas")),
-        (["answer_limits"], False, ("redaction", "answer_schemas")),
-        (["cache", "audit"], True, ("redaction", "audit", "cache", "answer_schemas", "answer_limits")),
+        ([], True, ("redaction", "images", "answer_schemas", "answer_limits")),
+        ([], False, ("redaction", "images", "answer_schemas")),
+        (["answer_limits"], False, ("redaction", "images", "answer_schemas")),
+        (["cache", "audit"], True, ("redaction", "audit", "images", "cache", "answer_schemas", "answer_limits")),
         (["answer_limits", "cache", "prompt_shield", "audit", "redaction"], True, ORDER),
     ],
 )

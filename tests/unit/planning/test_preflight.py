@@ -183,7 +183,7 @@ class TestMiddleware:
         text = SUITE + "middleware:\n  - {plugin: audit}\n  - {plugin: promt_shield}\n"
         assert complaints(text) == [
             "demo/suite.yaml:26: unknown middleware 'promt_shield' (did you mean 'prompt_shield'?). "
-            "Known: redaction, audit, prompt_shield, cache, answer_schemas, answer_limits"
+            "Known: redaction, audit, prompt_shield, images, cache, answer_schemas, answer_limits"
         ]
 
     def test_the_same_plugin_twice_is_an_error(self):
