@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from assay.llm.azure_openai import AzureOpenAIChat
-from assay.llm.base import ChatMessage, ChatRequest, ModelError
+from assay.llm.base import AnswerSchema, ChatImage, ChatMessage, ChatRequest, ModelError
 from assay.llm.errors import FailureKind
 
 REQUEST = ChatRequest("chat", (ChatMessage("system", "Be brief."), ChatMessage("user", "Hello?")), max_tokens=20)
@@ -146,6 +146,26 @@ async def test_given_parameters_are_sent(service: Service, model: AzureOpenAICha
     sent = service.bodies[0]
     assert (sent["temperature"], sent["seed"], sent["stop"]) == (0.0, 0, ["END"])
     assert sent["response_format"] == {"type": "json_object"}
+
+
+async def test_a_schema_and_images_are_sent_in_the_service_s_words(service: Service, model: AzureOpenAIChat) -> None:
+    """A strict `json_schema` in place of `json_object`, and the parts of a message that shows something."""
+    service.answer = service.reply(completion(content="{}"))
+    schema = AnswerSchema("queue", '{"type":"object","properties":{}}')
+    seen = ChatMessage("user", "What is this?", (ChatImage("https://x.org/1", "low"),))
+    await model.complete(ChatRequest("chat", (seen,), max_tokens=5, json=True, schema=schema))
+    sent = service.bodies[0]
+    described = {"name": "queue", "strict": True, "schema": {"type": "object", "properties": {}}}
+    assert sent["response_format"] == {"type": "json_schema", "json_schema": described}
+    assert sent["messages"] == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": "https://x.org/1", "detail": "low"}},
+            ],
+        }
+    ]
 
 
 async def test_a_token_is_asked_for_before_every_request(service: Service) -> None:

@@ -63,7 +63,7 @@ def schema_suite(**criterion: Any) -> Suite:
 
 
 @asynccontextmanager
-async def asked(config: EmulatorConfig, of: Suite) -> AsyncIterator[Trial]:
+async def asked(config: EmulatorConfig, of: Suite, storage: MemoryStorage | None = None) -> AsyncIterator[Trial]:
     """The trial of the suite's only experiment, behind the chain that every run has."""
     async with running_emulator(config, EmulatorSettings()) as address:
         model, telemetry = AzureOpenAIChat(address, "2024-10-21", api_key="any"), RecordingTelemetry()
@@ -73,7 +73,7 @@ async def asked(config: EmulatorConfig, of: Suite) -> AsyncIterator[Trial]:
         context = Context(
             run=RUN,
             worker="host-7",
-            storage=MemoryStorage(),
+            storage=storage or MemoryStorage(),
             telemetry=telemetry,
             redactor=PatternRedactor(),
             clock=time.monotonic,
@@ -153,3 +153,17 @@ async def test_examples_and_history_reach_the_model_before_the_question(tmp_path
     broken = await outcome_of(config, of, row(ticket_id="T-0001", chat="[{}]"))
     assert broken.failure is not None
     assert (broken.failure.kind, broken.failure.attempts) == ("prompt", ())
+
+
+async def test_an_image_from_storage_is_sent_and_one_that_is_none_fails_its_trial_alone(tmp_path: Path) -> None:
+    """The emulator takes the parts of a message as the service does."""
+    of = schema_suite(images=[{"url": "blob://photos/{{ photo }}", "containers": ["photos"]}])
+    storage = MemoryStorage()
+    await storage.write("photos/1.png", b"\x89PNG\r\n\x1a\n")
+    await storage.write("photos/2.png", b"ticket_id,queue")
+    config = emulator_config(tmp_path, {"name": "fits", "easy": 1.0})
+    async with asked(config, of, storage) as trial:
+        good, bad = [await trial.run(row(ticket_id="T-0001", photo=name)) for name in ("1.png", "2.png")]
+    assert good.responses[0].text == '{"queue": "billing", "sure": true}'
+    assert bad.failure is not None
+    assert (bad.failure.kind, bad.failure.cost_usd) == ("image_unusable", 0)

@@ -183,7 +183,10 @@ class AuditLog:
 
 
 def digest(run: str, text: str) -> str:
-    """The digest of a text in the audit records of a run; a prompt's text is one line `role: content` per message."""
+    """The digest of a text in the audit records of a run.
+
+    A prompt's text is one line `role: content` per message, and one line `image: address` per image after it.
+    """
     return hashlib.sha256(f"{run}\x00{text}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
