@@ -19,7 +19,7 @@ SLOTS = 16
 KILLED = WORKERS // 8
 BUDGET_USD = Decimal("0.60")
 BUDGET_BASELINES = ("litellm-budget-whole", "litellm-budget-share")
-# Nobody waits longer than 75 seconds for money of workers that say nothing.
+# Nobody waits longer than two minutes for money that others hold and do not spend.
 LONGEST_SECONDS = 420.0
 KILL_SECONDS = 20.0
 SETTLE_SECONDS = 3.0

@@ -15,15 +15,13 @@ import time
 from collections import Counter
 from contextvars import ContextVar
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from assay.execution.course import followed
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import ChatMessage, ChatRequest
-from assay.middleware.answer_limits import AnswerLimits, Others
-from assay.middleware.base import Ask, Question, Reply, Unanswered
+from assay.middleware.base import Ask, Question, Unanswered
 from assay.quota.adaptive import AdaptiveLimiter
 from assay.quota.base import Charge, Limiter, Permit, Quota, QuotaElsewhere
 from assay.quota.budget import BudgetUsedUp, NoBudget
@@ -35,7 +33,7 @@ from assay.storage.azure import AzureStorage
 
 from .journal import Journal, read_orders
 from .loads import API_VERSION, DEPLOYMENT, LOADS, QUOTAS, Prompt, Prompts, content_digest
-from .questions import EXPERIMENT, Chunks, answer_limits, make_asker
+from .questions import make_asker, with_answer_limits
 
 DRAIN_SECONDS = 25.0
 RUN = "bench"
@@ -120,7 +118,6 @@ class Worker:
         error = options["estimate_error"]
         self._limiter = NotingLimiter(self._make_limiter(), self._journal, error, self._noise)
         self._budget = self._make_budget()
-        self._limits: AnswerLimits | None = None
         self._ask = self._make_ask()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unhandled = 0
@@ -133,8 +130,6 @@ class Worker:
         loop.set_exception_handler(lambda _, context: self._note_unhandled(str(context.get("exception") or context)))
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         orders = asyncio.create_task(read_orders(self._obey, self._stopping))
-        if self._limits:
-            await self._limits.begin()
         print("ready", flush=True)
         await self._stopping.wait()
         await self._finish()
@@ -191,7 +186,7 @@ class Worker:
         outcome = "answered"
         with followed() as course:
             try:
-                await self._ask(Question(RUN, flow or EXPERIMENT, "answer", "row", request))
+                await self._ask(Question(RUN, flow, "answer", "row", request))
             except (Unanswered, LimiterDrained) as error:
                 outcome = type(error).__name__
             except BudgetUsedUp:
@@ -205,11 +200,7 @@ class Worker:
 
     def _make_ask(self) -> Ask:
         ask = make_asker(self._model, self._limiter, self._telemetry, self._budget or NoBudget())
-        if not self._options["adaptive_max_tokens"]:
-            return ask
-        self._limits = answer_limits(self._telemetry, Others(self._storage, RUN, asyncio.sleep))
-        chunks = Chunks(self._storage, RUN, self._options["worker"])
-        return partial(_asked_in_chunks, ask=partial(self._limits.answer, ask=ask), chunks=chunks)
+        return with_answer_limits(ask, self._telemetry) if self._options["adaptive_max_tokens"] else ask
 
     def _make_budget(self) -> TrancheBudget | None:
         limit = self._options["budget_usd"]
@@ -250,8 +241,6 @@ class Worker:
         await self._limiter.drain()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
-        if self._limits:
-            await self._limits.end()
         if self._budget is not None:
             await self._budget.drain()
         await self._model.close()
@@ -268,15 +257,6 @@ class Worker:
     def _note_unhandled(self, text: str) -> None:
         self._unhandled += 1
         self._journal.write("unhandled", error=text[:300])
-
-
-async def _asked_in_chunks(question: Question, ask: Ask, chunks: Chunks) -> Reply:
-    chunk, reply = chunks.take_up(), None
-    try:
-        reply = await ask(question)
-    finally:
-        await chunks.done(chunk, question, reply)
-    return reply
 
 
 def main() -> None:
