@@ -12,7 +12,6 @@ from decimal import Decimal
 from time import monotonic
 
 from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
-from assay.middleware.shared_lengths import lengths_metadata
 from assay.records import ChunkMessage, Outcome, Tally, TrialStatus
 from assay.storage import layout
 from assay.storage.base import Storage
@@ -122,9 +121,7 @@ class Ledger:
         ordered = [known[number] for number in sorted(known)]
         name = layout.outcome(self._message.run, self._message.experiment, self._message.chunk)
         with suppress(BlobExists):
-            await self._storage.write(
-                name, _lines(ordered), metadata=metadata_of(tally(ordered)) | lengths_metadata(ordered)
-            )
+            await self._storage.write(name, _lines(ordered), metadata=metadata_of(tally(ordered)))
 
     @property
     def _checkpoint(self) -> str:

@@ -3,7 +3,7 @@
 The distribution is Kaplan and Meier's (1958), as an answer that was cut is only known to be longer than its limit.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -103,32 +103,12 @@ class AnswerLengths:
         if cohort.answered == COHORT:
             self._take_in(cohort)
 
-    @property
-    def is_learned(self) -> bool:
-        """Whether as many lengths are known as are remembered, so that others can teach nothing."""
-        return len(self._lengths) == REMEMBERED
-
-    def learn(self, counts: Counter[int], prompt_tokens: int) -> None:
-        """Takes over what all workers have seen, where that is more than is known here; `counts` is by length."""
-        if counts.total() <= len(self._lengths):
-            return
-        ordered = sorted(counts.elements())
-        kept = min(len(ordered), REMEMBERED)
-        evenly = (ordered[(2 * at + 1) * len(ordered) // (2 * kept)] for at in range(kept))
-        self._lengths = deque(map(Length, evenly), maxlen=REMEMBERED)
-        if not self._prompts:
-            self._prompts, self._prompt_tokens = len(ordered), prompt_tokens
-        self._set_limit()
-
     def _take_in(self, cohort: "Cohort") -> None:
         self._lengths.extend(cohort.lengths)
         self._fresh += len(cohort.lengths)
         if self._fresh > FRESH_SHARE * len(self._lengths):
-            self._set_limit()
-
-    def _set_limit(self) -> None:
-        self._fresh = 0
-        self.limit = best_limit(self._lengths, self._prompt_tokens / self._prompts, self.longest)
+            self._fresh = 0
+            self.limit = best_limit(self._lengths, self._prompt_tokens / self._prompts, self.longest)
 
 
 class Cohort:

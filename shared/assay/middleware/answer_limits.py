@@ -3,44 +3,33 @@
 A standard deployment charges prompt + `max_tokens` and never corrects. It stands behind the cache, before the asking.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from assay.llm.errors import FailureKind
 from assay.middleware.answer_lengths import AnswerLengths, Length
 from assay.middleware.base import Ask, Question, Reply, Unanswered
-from assay.middleware.shared_lengths import Known, read_lengths
 from assay.middleware.superseded import Superseded
-from assay.storage.base import Blobs
 from assay.telemetry import Telemetry
 
 CAUSED_BY_LOW_LIMITS = frozenset({FailureKind.INVALID_REQUEST})
 """Reasoning models refuse a request whose limit they reach before they begin to answer."""
-
-FIRST_LOOK_SECONDS = 15.0
 
 
 class AnswerLimits:
     """Learns how long answers are, by experiment and criterion, and lowers `max_tokens` where that saves quota.
 
     `charged` are the deployments that keep the charge of arrival (accounting standard, with a quota); questions for
-    others pass unchanged. `others` are the run's other workers, to learn from. Leave the link out when
-    `limits.adaptive_max_tokens` is false.
+    others pass unchanged. Leave the link out when `limits.adaptive_max_tokens` is false.
     """
 
-    def __init__(self, telemetry: Telemetry, charged: Collection[str], others: "Others | None" = None) -> None:
+    def __init__(self, telemetry: Telemetry, charged: Collection[str]) -> None:
         self._telemetry = telemetry
         self._charged = frozenset(charged)
-        self._others = others
-        self._known: Known = {}
         self._criteria: dict[tuple[str, str, str], _Criterion] = {}
-        self._following: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        """Begins to learn from the other workers of the run, in the background."""
-        if self._others and self._charged:
-            self._following = asyncio.create_task(self._follow(self._others))
+        """Nothing to prepare."""
 
     async def answer(self, question: Question, ask: Ask) -> Reply:
         """The reply under the limit in force. One that this limit cut is asked for again at the suite's own.
@@ -52,55 +41,14 @@ class AnswerLimits:
             return await ask(question)
         key = (question.run, question.experiment, question.criterion)
         longest = question.request.max_tokens
-        if key not in self._criteria:
-            self._criteria[key] = _Criterion(AnswerLengths(longest))
-            self._teach()
-        return await _Asking(self._criteria[key], question, ask).reply()
+        criterion = self._criteria.setdefault(key, _Criterion(AnswerLengths(longest)))
+        return await _Asking(criterion, question, ask).reply()
 
     async def end(self) -> None:
         """Reports what the limits saved; a second call does nothing."""
         for (_, experiment, criterion), one in self._criteria.items():
             self._telemetry.event("answer_limit", experiment=experiment, criterion=criterion, **one.fields())
         self._criteria.clear()
-        if self._following:
-            self._following.cancel()
-            await asyncio.wait({self._following})
-
-    async def _follow(self, others: "Others") -> None:
-        """Until as much is known of every criterion as is remembered."""
-        for seconds in _pauses_seconds():
-            await others.sleep(seconds)
-            if self._criteria and all(one.lengths.is_learned for one in self._criteria.values()):
-                return
-            try:
-                self._known = await read_lengths(others.blobs, others.run)
-            except Exception as error:  # nobody has to learn from others
-                self._telemetry.problem("answer_lengths_unread", reason=str(error))
-            self._teach()
-
-    def _teach(self) -> None:
-        for (_, experiment, criterion), one in self._criteria.items():
-            if shared := self._known.get((experiment, criterion)):
-                one.lengths.learn(shared.counts, shared.prompt_tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Others:
-    """Where the other workers of a run say how long its answers are; `sleep` is in seconds."""
-
-    blobs: Blobs
-    run: str
-    sleep: Callable[[float], Awaitable[None]]
-
-
-def _pauses_seconds() -> Iterator[float]:
-    """Looks after 0, 15, 30, 60, 120 ... seconds."""
-    yield 0.0
-    yield FIRST_LOOK_SECONDS
-    pause = FIRST_LOOK_SECONDS
-    while True:
-        yield pause
-        pause *= 2
 
 
 @dataclass

@@ -9,7 +9,7 @@ from functools import partial
 from pydantic import BaseModel, ConfigDict
 
 from assay.errors import ServiceError, UserError
-from assay.middleware.answer_limits import AnswerLimits, Others
+from assay.middleware.answer_limits import AnswerLimits
 from assay.middleware.answer_schemas import AnswerSchemas
 from assay.middleware.audit import AuditLog, AuditOptions
 from assay.middleware.base import Ask, Middleware, Question, Reply
@@ -77,9 +77,7 @@ def _answer_schemas(_: NoOptions) -> Maker:
 
 
 def _answer_limits(_: NoOptions) -> Maker:
-    return lambda context: AnswerLimits(
-        context.telemetry, context.charged, Others(context.storage, context.run, context.sleep)
-    )
+    return lambda context: AnswerLimits(context.telemetry, context.charged)
 
 
 MIDDLEWARE: Registry[Maker] = Registry(

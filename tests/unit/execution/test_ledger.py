@@ -71,7 +71,7 @@ async def test_the_last_outcome_ends_the_chunk_with_a_tally_as_metadata() -> Non
 
     entry = await storage.find(layout.outcome(RUN, "plain", 0))
     assert entry is not None
-    assert Tally.of(entry.metadata) == tally(outcomes)
+    assert Tally.model_validate(dict(entry.metadata)) == tally(outcomes)
     assert entry.metadata["succeeded"] == entry.metadata["failed"] == entry.metadata["blocked"] == "1"
     assert await storage.find(checkpoint(message)) is None
 
