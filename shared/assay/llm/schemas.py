@@ -113,8 +113,8 @@ def _problems(node: _Schema, place: _Place, root: _Schema) -> Iterator[str]:
         yield "an array needs 'items'"
     if "object" in types:
         yield from _object_problems(node)
-    if sum(step in ("properties", "items") for step in place) > MAX_LEVELS:
-        yield f"nested more than {MAX_LEVELS} levels deep"
+        if sum(step in ("properties", "items") for step in place) >= MAX_LEVELS:
+            yield f"objects are nested more than {MAX_LEVELS} levels deep"
 
 
 def _object_problems(node: _Schema) -> Iterator[str]:

@@ -14,7 +14,7 @@ from worker_bench import turns
 
 from assay.errors import RunStopped
 from assay.execution.retry import decide_retry
-from assay.llm.base import ChatAnswer, ChatRequest, ModelError, RateLimitHeaders
+from assay.llm.base import AnswerSchema, ChatAnswer, ChatImage, ChatMessage, ChatRequest, ModelError, RateLimitHeaders
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.llm.scripted import scripted_answer
 from assay.middleware.base import Question, Unanswered
@@ -165,6 +165,25 @@ async def test_a_charge_above_the_limit_is_a_failed_attempt_without_a_request() 
         await bench.ask()
     assert caught.value.last.kind is FailureKind.TOO_LARGE
     assert (bench.model.requests, bench.permits) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema": AnswerSchema("a", " " * 40)},
+        {"messages": (ChatMessage("user", "Hello?", (ChatImage("https://x.org/1", tokens=10),)),)},
+    ],
+)
+async def test_schemas_and_images_are_charged_as_prompt(changes: dict[str, Any]) -> None:
+    """The model reads them too, and what is not charged ends in refusals."""
+    larger = replace(QUESTION, request=replace(QUESTION.request, **changes))
+    bench = Bench("Hello.", "{}")
+    bench.limiter.largest = 16
+    await bench.asker()(QUESTION)
+    with pytest.raises(Unanswered, match="too_large"):
+        await bench.asker()(larger)
+    bench.limiter.largest = 30
+    await bench.asker()(larger)
 
 
 async def test_an_error_that_is_no_model_error_passes_untouched() -> None:

@@ -31,8 +31,8 @@ TREE = an_object(
 )
 
 
-def nested(levels: int) -> dict[str, Any]:
-    return TEXT if levels == 0 else an_object({"a": nested(levels - 1)})
+def nested(levels: int, innermost: dict[str, Any] = TEXT) -> dict[str, Any]:
+    return innermost if levels == 0 else an_object({"a": nested(levels - 1, innermost)})
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,7 @@ def nested(levels: int) -> dict[str, Any]:
         an_object({"when": {"type": ["string", "null"], "format": "date", "description": "day"}}),
         an_object({"code": {"type": "string", "pattern": "^[A-Z]{3}$"}}),
         nested(5),
+        nested(5, {"type": "array", "items": TEXT}),
     ],
 )
 def test_a_schema_that_the_service_takes_is_accepted(schema: dict[str, Any]) -> None:
@@ -71,7 +72,7 @@ def test_a_schema_that_the_service_takes_is_accepted(schema: dict[str, Any]) -> 
         (an_object({"a": {"$ref": "https://example.com/s.json"}}), "points to no schema"),
         (an_object({"a": {"$ref": "#/$defs/a"}}, **{"$defs": {"a": {"$ref": "#/$defs/a"}}}), "leads back to itself"),
         (an_object({"a": {"type": "string", "pattern": "("}}), "at properties.a.pattern: '(' is not a 'regex'"),
-        (nested(7), "nested more than 5 levels deep"),
+        (nested(6), "objects are nested more than 5 levels deep"),
         (an_object({f"p{n}": TEXT for n in range(MAX_PROPERTIES + 1)}), "101 properties; at most 100 are allowed"),
     ],
 )

@@ -237,3 +237,13 @@ def test_an_estimate_survives_json(estimated: Estimating) -> None:
     document = made.model_dump(mode="json")
     assert document["total"]["highest_cost_usd"] == "0.005480000"
     assert Estimate.model_validate(document) == made
+
+
+def test_schemas_and_images_count_as_prompt(estimated: Estimating) -> None:
+    """The model reads them too, and both are billed."""
+    schema, image = "    schema: [a]\n", "    images: [{url: 'https://x.org/1', tokens: 50}]\n"
+    more = SUITE.replace("  - name: two\n", "  - name: two\n" + schema + image)
+    plain, two = estimated(more).experiments
+    assert plain.prompt_tokens == 12
+    told = '{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
+    assert two.prompt_tokens - 36 == 4 * (50 + 4) + 4 * (-(-len(told) // 4) + 4)
