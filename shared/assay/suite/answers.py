@@ -1,14 +1,15 @@
 """The key `schema` of a criterion: a JSON Schema as it is, or a short list of fields that becomes one."""
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from assay.suite.strict import Strict
 
 FieldType = Literal["text", "integer", "number", "boolean"]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 Scalar = str | bool | int | float
 
 _JSON_TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
@@ -18,7 +19,7 @@ _OF_NUMBERS = ("integer", "number")
 class AnswerField(Strict):
     """One field of an answer. In the suite file a name alone stands for a text."""
 
-    name: FieldName = Field(description="The field's name in the answer, letters, digits, dashes and underscores")
+    name: str = Field(description="The field's name in the answer: letters, digits, dashes and underscores")
     type: FieldType = Field("text", description="What its value is")
     description: str | None = Field(None, min_length=1, description="What the model is told about it")
     values: tuple[Scalar, ...] = Field((), description="The only values it may have")
@@ -29,6 +30,8 @@ class AnswerField(Strict):
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> "AnswerField":
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no field's name; expected up to 64 letters, digits, - and _")
         if (self.minimum is not None or self.maximum is not None) and self.type not in _OF_NUMBERS:
             raise ValueError(f"'{self.name}' is of the type '{self.type}'; only numbers have a minimum or a maximum")
         wrong = [one for one in self.values if not _is_a(one, self.type)]

@@ -1,5 +1,6 @@
 """The key `images` of a criterion: pictures that the model sees beside the user prompt."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, field_validator
@@ -7,7 +8,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, 
 from assay.storage import layout
 from assay.suite.strict import Strict
 
-ContainerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:-?[a-z0-9]){2,62}$")]
+_CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
 OWN_CONTAINERS = (
     *(layout.INBOX, layout.SUITES, layout.RUNS, layout.QUARANTINE, layout.BUNDLES, layout.QUOTA),
     *(layout.AUDIT, layout.CACHE),
@@ -21,7 +22,7 @@ class ImageSettings(Strict):
     url: Annotated[str, StringConstraints(min_length=1)] = Field(
         description="A template that gives https://... or blob://container/name, or nothing where a row has no image"
     )
-    containers: tuple[ContainerName, ...] = Field((), description="Containers that blob:// may name")
+    containers: tuple[str, ...] = Field((), description="Containers that blob:// may name")
     detail: Literal["auto", "low", "high"] = Field("auto", description="How closely the model looks")
     tokens: int | None = Field(
         None, ge=1, le=100_000, strict=True, description="What it counts as in estimates; absent: as GPT-4o counts"
@@ -29,8 +30,10 @@ class ImageSettings(Strict):
 
     @field_validator("containers")
     @classmethod
-    def _not_ours(cls, containers: tuple[str, ...]) -> tuple[str, ...]:
+    def _named_and_not_ours(cls, containers: tuple[str, ...]) -> tuple[str, ...]:
         for name in containers:
+            if not _CONTAINER.fullmatch(name):
+                raise ValueError(f"{name!r} is no container; expected 3 to 63 lower-case letters, digits and dashes")
             if name in OWN_CONTAINERS:
                 raise ValueError(f"'{name}' is one of Assay's own containers; put images into one of yours")
         return containers

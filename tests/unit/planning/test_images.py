@@ -114,3 +114,24 @@ def test_the_columns_of_an_image_s_address_are_needed():
     assert columns_used(checked_suite(SUITE + "    images: ['{{ photo }}']\n")) == {"photo"}
     with pytest.raises(SuiteError, match=r"suite\.yaml:10: experiment 'plain': line 1 of the prompt"):
         checked_suite(SUITE + "    images:\n      - url: '{{ photo|uper }}'\n")
+
+
+@pytest.mark.parametrize(
+    ("images", "problem"),
+    [
+        ("{a: 1}", "experiments.0.images: found a mapping; expected a list"),
+        ("[{url: x, contaners: [a]}]", "unknown key 'contaners' (did you mean 'containers'?)"),
+        (
+            "[{url: x, containers: [A_B]}]",
+            "'A_B' is no container; expected 3 to 63 lower-case letters, digits and dashes",
+        ),
+        ("[{detail: low}]", "'url' is missing in experiments.0.images.0"),
+        ("[a, a, a, a, a, a, a, a, a, a, a]", "experiments.0.images: found a list of 11"),
+    ],
+)
+def test_what_is_no_list_of_images_is_told_with_its_line(images: str, problem: str):
+    """In the words of the suite."""
+    with pytest.raises(SuiteError) as caught:
+        checked_suite(SUITE + f"    images: {images}\n")
+    assert str(caught.value).startswith("suite.yaml:9: ")
+    assert problem in str(caught.value)

@@ -76,6 +76,7 @@ def test_a_field_says_what_its_value_is(field: dict[str, Any], expected: dict[st
         ("[a, a]", "field 'a' stands twice"),
         ("[{name: a, valuess: [x]}]", "field 1: valuess: unknown key; known here: name, type"),
         ("[a, {name: b, type: texts}]", "field 2: type: expected 'text', 'integer', 'number' or 'boolean'"),
+        ("[a b]", "field 1: 'a b' is no field's name; expected up to 64 letters"),
         ("[{name: a, minimum: 3}]", "only numbers have a minimum or a maximum"),
         ("[{name: a, type: integer, values: [x]}]", "'x' of 'values' of 'a' is not of the type 'integer'"),
         ("[{name: a, values: [yes]}]", "True of 'values' of 'a' is not of the type 'text'"),
