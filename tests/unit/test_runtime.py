@@ -9,7 +9,7 @@ from assay.settings import Settings
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
-from builders import plan, run_header, suite
+from builders import RUN, plan, run_header, suite
 
 ENVIRONMENT = {"AZURE_OPENAI_ENDPOINT": "https://home.example", "AZURE_OPENAI_API_KEY": "a-key"}
 
@@ -26,6 +26,31 @@ async def test_a_process_that_has_worked_ends_what_it_began() -> None:
     await runtime.close()
     assert set(job.trials) == set(planned.experiments)
     assert runtime._chains._chains == {}
+
+
+async def test_a_run_as_it_is_frozen_keeps_its_templates_examples_images_and_schemas() -> None:
+    """Its header is JSON, and what a worker makes of it is what the suite says."""
+    criterion = {
+        "name": "queue",
+        "user": "{% extends 'base' %}",
+        "examples": [{"user": "a", "assistant": "b"}],
+        "images": ["https://x.org/1"],
+        "schema": ["label"],
+    }
+    one = {"name": "plain", "baseline": True, "model": {"deployment": "m"}, "criteria": [criterion]}
+    of, storage = suite([one], scorers=[], templates={"base": "Hello {{ name }}"}), MemoryStorage()
+    await storage.write(layout.header(RUN), run_header(of).model_dump_json(by_alias=True).encode())
+    await storage.write(layout.plan(RUN), plan(of).model_dump_json().encode())
+    runtime = Runtime(Settings.load(ENVIRONMENT), RecordingTelemetry())
+    vars(runtime)["storage"] = storage
+    job = await runtime.worker.jobs.of(next(plan(of).messages(0, 1)))
+    await runtime.close()
+
+    (prompt,) = job.trials["plain"].prompts
+    *examples, last = prompt.render({"name": "Ann"})
+    assert [one.content for one in (*examples, last)] == ["a", "b", "Hello Ann"]
+    assert [one.url for one in last.images] == ["https://x.org/1"]
+    assert prompt.schema and '"required":["label"]' in prompt.schema.text
 
 
 async def test_one_that_did_nothing_has_nothing_to_end() -> None:
