@@ -105,6 +105,7 @@ def plan(of: Suite | None = None, rows: int = 320, rows_per_range: int = ROWS_PE
         rows=rows,
         bad_rows=bad_rows,
         experiments=tuple(one.name for one in (of or suite()).ordered),
+        repeats=tuple(one.repeats for one in of.ordered) if of and of.is_repeated else (),
         ranges=tuple(ranges),
     )
 

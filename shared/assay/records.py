@@ -50,12 +50,16 @@ class BadRow(Record):
 
 
 class ChunkMessage(Record):
-    """A queue message: which rows of a run's `rows.jsonl` to put to which experiment. References only."""
+    """A queue message: which rows of a run's `rows.jsonl` to put to which experiment. References only.
+
+    `repeat` counts from 0 how often these rows have been put to the experiment before, where a suite says `repeats`.
+    """
 
     v: Literal[1] = 1
     run: str
     experiment: str
     chunk: int
+    repeat: int = 0
     first_row: int
     rows: int
     offset: int
@@ -162,6 +166,7 @@ class Outcome(Record):
     row_id: str
     row_number: int
     experiment: str
+    repeat: int = 0
     status: TrialStatus
     responses: tuple[Response, ...] = ()
     scores: tuple[Score, ...] = ()
@@ -217,29 +222,59 @@ class RowRange(Record):
 
 
 class Plan(Record):
-    """Every chunk of a run, in order: by row range, and within a range by experiment with the baseline first."""
+    """Every chunk of a run, in order: by row range, and within a range by repeat and experiment, the baseline first.
+
+    `repeats` has how often each experiment is asked; empty: once each. An experiment's chunks are numbered repeat by
+    repeat: the row range `at` of the repeat `r` is chunk `r * len(ranges) + at`.
+    """
 
     run: str
     rows: int
     bad_rows: int
     experiments: tuple[str, ...]
     ranges: tuple[RowRange, ...]
+    repeats: tuple[int, ...] = ()
+
+    def repeats_of(self, experiment: str) -> int:
+        """How often every row is put to an experiment. Raises ValueError for one that the plan does not have."""
+        at = self.experiments.index(experiment)
+        return self.repeats[at] if self.repeats else 1
+
+    @property
+    def rounds(self) -> tuple[tuple[str, int], ...]:
+        """Experiment and repeat of every chunk of a row range, in order."""
+        most = max(self.repeats, default=1)
+        return tuple(
+            (name, repeat) for repeat in range(most) for name in self.experiments if repeat < self.repeats_of(name)
+        )
 
     @property
     def chunks(self) -> int:
-        return len(self.ranges) * len(self.experiments)
+        return len(self.ranges) * len(self.rounds)
 
     @property
     def trials(self) -> int:
-        return self.rows * len(self.experiments)
+        return self.rows * len(self.rounds)
+
+    def chunk(self, at: int, repeat: int) -> int:
+        """The number of the chunk that puts the row range `at` to an experiment for the repeat."""
+        return repeat * len(self.ranges) + at
 
     def messages(self, first: int, last: int) -> Iterator[ChunkMessage]:
         """The messages of chunks `first` up to but not including `last`, in the plan's order."""
+        rounds = self.rounds
         for index in range(first, min(last, self.chunks)):
-            at, experiment = divmod(index, len(self.experiments))
-            yield ChunkMessage(
-                run=self.run, experiment=self.experiments[experiment], chunk=at, **self.ranges[at].model_dump()
-            )
+            at, place = divmod(index, len(rounds))
+            yield self.message(rounds[place][0], self.chunk(at, rounds[place][1]))
+
+    def message(self, experiment: str, chunk: int) -> ChunkMessage:
+        """The message of an experiment's chunk. Raises IndexError for one that the plan does not have."""
+        repeat, at = divmod(chunk, len(self.ranges))
+        if not 0 <= repeat < self.repeats_of(experiment):
+            raise IndexError(f"experiment '{experiment}' has no chunk {chunk}")
+        return ChunkMessage(
+            run=self.run, experiment=experiment, chunk=chunk, repeat=repeat, **self.ranges[at].model_dump()
+        )
 
 
 class Stage(StrEnum):

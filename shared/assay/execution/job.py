@@ -31,7 +31,7 @@ class Job:
 
     def is_last(self, message: ChunkMessage) -> bool:
         """Whether the message is the plan's last; when it ends, the run is probably over."""
-        return (message.chunk, message.experiment) == (len(self.plan.ranges) - 1, self.plan.experiments[-1])
+        return message == next(self.plan.messages(self.plan.chunks - 1, self.plan.chunks))
 
 
 class Jobs:
@@ -117,6 +117,11 @@ def _check(message: ChunkMessage, plan: Plan) -> None:
     if message.experiment not in plan.experiments:
         known = ", ".join(plan.experiments)
         raise MessageRefused(f"run '{message.run}' has no experiment '{message.experiment}'. It has: {known}")
-    expected = plan.ranges[message.chunk].model_dump() if 0 <= message.chunk < len(plan.ranges) else None
-    if expected != message.model_dump(include={"first_row", "rows", "offset", "length"}):
-        raise MessageRefused(f"chunk {message.chunk} of run '{message.run}' is not what the plan says: {expected}")
+    fault = f"chunk {message.chunk} of run '{message.run}' is not what the plan says"
+    try:
+        expected = plan.message(message.experiment, message.chunk)
+    except IndexError as error:
+        raise MessageRefused(f"{fault}: {error}") from None
+    if expected != message:
+        said = expected.model_dump(include={"repeat", "first_row", "rows", "offset", "length"})
+        raise MessageRefused(f"{fault}: {said}")

@@ -1,7 +1,7 @@
 """One trial: a row is put to every criterion of an experiment, the answers are scored, an outcome comes back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from assay.execution.course import Course, followed
 from assay.execution.trial_clock import trial_clock
@@ -30,6 +30,11 @@ class Trial:
     ask: Ask
     watchdog: Watchdog
     redact: Redact = field(default_factory=default_redact)
+    repeat: int = 0
+
+    def of_repeat(self, repeat: int) -> "Trial":
+        """The same for another repeat of the rows, counted from 0."""
+        return replace(self, repeat=repeat)
 
     async def run(self, row: Row) -> Outcome:
         """The row's outcome. Never raises for a bad row, a model that fails or an answer that takes too long: then the
@@ -62,7 +67,9 @@ class Trial:
 
     async def _respond(self, prompt: Prompt, row: Row) -> Response:
         request = self._request(prompt, row)
-        reply = await self.ask(Question(self.run_id, self.experiment.name, prompt.criterion, row.row_id, request))
+        reply = await self.ask(
+            Question(self.run_id, self.experiment.name, prompt.criterion, row.row_id, request, self.repeat)
+        )
         answer = reply.answer
         return Response(
             criterion=prompt.criterion,
@@ -133,6 +140,7 @@ class Trial:
             row_id=row.row_id,
             row_number=row.number,
             experiment=self.experiment.name,
+            repeat=self.repeat,
             status=status,
             responses=tuple(responses),
             scores=scores,

@@ -102,7 +102,7 @@ class Worker:
                 return Handled(message.run)
             try:
                 async with self.working(), claimed(self.storage, message, self.linger_seconds) as ledger:
-                    await self._work(message, job.trials[message.experiment], ledger)
+                    await self._work(message, job.trials[message.experiment].of_repeat(message.repeat), ledger)
             except ChunkDone:
                 self.telemetry.event("chunk_done_already")
             except RowsLeft:
@@ -233,6 +233,7 @@ def _poisoned(message: ChunkMessage, row: Row, reason: str) -> Outcome:
         row_id=row.row_id,
         row_number=row.number,
         experiment=message.experiment,
+        repeat=message.repeat,
         status=TrialStatus.FAILED,
         failure=Failure(kind="poisoned", message=reason),
     )

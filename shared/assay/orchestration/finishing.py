@@ -136,7 +136,7 @@ class FinishingSteps:
 
     async def _fetch_outcomes(self, plan: Plan, folder: Path) -> "FetchedOutcomes":
         fetched = FetchedOutcomes(plan, folder)
-        names = [(experiment, chunk) for chunk in range(len(plan.ranges)) for experiment in plan.experiments]
+        names = [one for at in range(len(plan.ranges)) for one in fetched.chunks(at)]
         for first in range(0, len(names), FETCH_AT_ONCE):
             batch = names[first : first + FETCH_AT_ONCE]
             blobs = [layout.outcome(plan.run, experiment, chunk) for experiment, chunk in batch]
@@ -179,10 +179,15 @@ class FetchedOutcomes:
         # By number: a disk may take names that differ in case only for one.
         return self.folder / f"{self.plan.experiments.index(experiment)}-{chunk:06d}.jsonl"
 
+    def chunks(self, at: int) -> list[tuple[str, int]]:
+        """Experiment and number of every chunk of a row range, an experiment's repeats one after the other."""
+        plan = self.plan
+        return [(name, plan.chunk(at, one)) for name in plan.experiments for one in range(plan.repeats_of(name))]
+
     def by_range(self) -> Iterator[list[Outcome]]:
         """Per row range the outcomes of all its rows and experiments."""
-        for chunk in range(len(self.plan.ranges)):
-            yield [outcome for experiment in self.plan.experiments for outcome in self._read(experiment, chunk)]
+        for at in range(len(self.plan.ranges)):
+            yield [outcome for experiment, chunk in self.chunks(at) for outcome in self._read(experiment, chunk)]
 
     def each(self) -> Iterator[Outcome]:
         """All outcomes, range by range."""

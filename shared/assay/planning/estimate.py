@@ -146,8 +146,10 @@ def estimate_run(
         rendered += 1
         for sample in samples:
             sample.add(row)
-    scale = _Scale(planned.plan.rows, rendered)
-    experiments = [_experiment_estimate(sample, scale, prices, assumed) for sample in samples]
+    rows = planned.plan.rows
+    experiments = [
+        _experiment_estimate(one, _Scale(rows * one.experiment.repeats, rendered), prices, assumed) for one in samples
+    ]
     times = _times(suite, experiments)
     return Estimate(
         suite=suite.name,
@@ -189,7 +191,7 @@ def quota_complaints(estimate: Estimate, suite: Suite, text: SuiteSource, file: 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """From the rendered rows to all of them."""
+    """From the rendered rows to all of them, as often as they are asked."""
 
     rows: int
     rendered: int

@@ -46,6 +46,7 @@ def build_plan(
         rows=len(lengths),
         bad_rows=bad_count,
         experiments=tuple(experiment.name for experiment in suite.ordered),
+        repeats=tuple(experiment.repeats for experiment in suite.ordered) if suite.is_repeated else (),
         ranges=tuple(_ranges(lengths, size)),
     )
     return Planned(plan, planned_rows, bad_rows)

@@ -195,7 +195,9 @@ def _comparison_complaints(suite: Suite) -> Iterator[Complaint]:
             yield where, "test 'clustered_t' needs groups: name their column with comparison.group"
         if comparison.group is not None and test not in CLUSTERED_TESTS:
             yield where, f"test '{test}' takes rows for independent; with a group: {' or '.join(CLUSTERED_TESTS)}"
-        if kind == "numeric" and test == "mcnemar_exact":
+        if suite.is_repeated and test == "mcnemar_exact":
+            yield where, "test 'mcnemar_exact' is for pass or fail, and with repeats a row's score is a mean"
+        elif kind == "numeric" and test == "mcnemar_exact":
             yield (
                 where,
                 f"test 'mcnemar_exact' is for scores of pass or fail, and '{name}' is numeric; give a test by score",

@@ -24,7 +24,7 @@ _NO_OUTCOME = -1
 
 @dataclass
 class ExperimentColumns:
-    """One experiment's trials. A slot without a score or an answer is NaN."""
+    """One experiment's trials: a slot per row, or one per repeat of each. Without a score or an answer it is NaN."""
 
     statuses: npt.NDArray[np.int8]
     latencies_seconds: Floats
@@ -35,18 +35,23 @@ class ExperimentColumns:
     deployments: Counter[str] = field(default_factory=Counter)
     unpriced_models: set[str] = field(default_factory=set)
     shortcuts: ShortcutCounts = field(default_factory=ShortcutCounts)
+    repeats: int = 1
 
     @classmethod
-    def empty(cls, rows: int, scores: Sequence[str]) -> "ExperimentColumns":
+    def empty(cls, rows: int, scores: Sequence[str], repeats: int = 1) -> "ExperimentColumns":
+        slots = rows * repeats
         return cls(
-            statuses=np.full(rows, _NO_OUTCOME, dtype=np.int8),
-            latencies_seconds=np.full(rows, np.nan),
-            scores={name: np.full(rows, np.nan) for name in scores},
+            statuses=np.full(slots, _NO_OUTCOME, dtype=np.int8),
+            latencies_seconds=np.full(slots, np.nan),
+            scores={name: np.full(slots, np.nan) for name in scores},
+            repeats=repeats,
         )
 
     def add(self, outcome: Outcome) -> bool:
-        """Takes a trial in; False, and no change, when this row's outcome is already known."""
-        slot = outcome.row_number - 1
+        """Takes a trial in; False, and no change, when this row's outcome of this repeat is already known."""
+        if outcome.repeat >= self.repeats:
+            raise LookupError(f"{outcome.experiment}: row {outcome.row_number} has no repeat {outcome.repeat}")
+        slot = (outcome.row_number - 1) * self.repeats + outcome.repeat
         if self.statuses[slot] != _NO_OUTCOME:
             return False
         self.statuses[slot] = _CODES[outcome.status]
@@ -58,6 +63,18 @@ class ExperimentColumns:
         if outcome.responses:
             self._add_responses(outcome, slot)
         return True
+
+    def lines(self, score: str) -> Floats:
+        """The scores, one slot per row, or with repeats a line of slots per row."""
+        column = self.scores[score]
+        return column.reshape(-1, self.repeats) if self.repeats > 1 else column
+
+    def clusters(self, groups: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
+        """A number per trial, the same for those that are not independent; None when all are. `groups`: per row."""
+        if self.repeats == 1:
+            return groups
+        rows = len(self.statuses) // self.repeats
+        return np.repeat(np.arange(rows, dtype=np.int64) if groups is None else groups, self.repeats)
 
     def count(self, status: TrialStatus) -> int:
         return int(np.count_nonzero(self.statuses == _CODES[status]))

@@ -236,7 +236,9 @@ class _Gathered:
 
     def __init__(self, plan: Plan, scorers: Sequence[Scorer], primary: str | None) -> None:
         names = [scorer.name for scorer in scorers]
-        self.columns = {name: ExperimentColumns.empty(plan.rows, names) for name in plan.experiments}
+        self.columns = {
+            name: ExperimentColumns.empty(plan.rows, names, plan.repeats_of(name)) for name in plan.experiments
+        }
         self.disagreements = DisagreementSampler(plan.experiments[0], plan.experiments[1:], primary)
         self.failures = TroubleSampler(plan.experiments)
         self.blocked = TroubleSampler(plan.experiments)
@@ -259,9 +261,10 @@ class _Gathered:
 def _metrics(
     columns: ExperimentColumns, scorers: Sequence[Scorer], alpha: float, groups: Codes | None
 ) -> dict[str, Metric]:
+    clusters = columns.clusters(groups)
     return {
         scorer.name: summarise(
-            columns.scores[scorer.name], scorer.kind, columns.missing(scorer.name), 1 - alpha, groups
+            columns.scores[scorer.name], scorer.kind, columns.missing(scorer.name), 1 - alpha, clusters
         )
         for scorer in scorers
     }
@@ -281,7 +284,7 @@ def _compare_all(
             compare(
                 _paired(gathered, baseline, variant, scorer.name, groups),
                 kind=scorer.kind,
-                value_range=scorer.value_range,
+                value_range=(0.0, 1.0) if scorer.kind == "binary" else scorer.value_range,
                 method=methods[scorer.name],
             )
             for scorer, variant in pairs
@@ -289,28 +292,25 @@ def _compare_all(
         suite.comparison.correction,
     )
     return tuple(
-        _compared(gathered, baseline, variant, scorer.name, scorer.name == primary, result, len(pairs))
+        _compared(baseline, variant, scorer.name, scorer.name == primary, result, len(pairs))
         for (scorer, variant), result in zip(pairs, results, strict=True)
     )
 
 
 def _paired(gathered: _Gathered, baseline: str, variant: str, score: str, groups: Codes | None) -> PairedScores:
-    before, after = gathered.columns[baseline].scores[score], gathered.columns[variant].scores[score]
+    before, after = gathered.columns[baseline].lines(score), gathered.columns[variant].lines(score)
     return PairedScores.of(before, after, groups)
 
 
-def _compared(
-    gathered: _Gathered, baseline: str, variant: str, score: str, primary: bool, result: Comparison, family: int
-) -> ComparedScore:
-    before, after = gathered.columns[baseline].scores[score], gathered.columns[variant].scores[score]
+def _compared(baseline: str, variant: str, score: str, primary: bool, result: Comparison, family: int) -> ComparedScore:
     return ComparedScore(
         variant=variant,
         score=score,
         primary=primary,
         sentence=verdict_sentence(variant, baseline, score, result, family),
         missing_sentence=missing_sentence(variant, baseline, result),
-        higher=int((after > before).sum()),  # a missing score is NaN, and never higher or lower
-        lower=int((after < before).sum()),
+        higher=result.n_higher,
+        lower=result.n_lower,
         result=result,
     )
 

@@ -45,6 +45,7 @@ class TroubleSample(Record):
     row_id: str
     row_number: int
     experiment: str
+    repeat: int = 0
     message: str
     request_id: str | None = None
 
@@ -71,7 +72,8 @@ class _Seen(NamedTuple):
 class DisagreementSampler:
     """Keeps the first rows on which each variant differs from the baseline: in the score, or without one in the answer.
 
-    Holds a row's answers only until all its trials are seen, or until it can no longer be among the first.
+    The first repeat stands for all. Holds a row's answers only until all its trials are seen, or until it can no
+    longer be among the first.
     """
 
     def __init__(self, baseline: str, variants: Sequence[str], score: str | None) -> None:
@@ -80,6 +82,8 @@ class DisagreementSampler:
         self._waiting: dict[int, dict[str, _Seen]] = {}
 
     def add(self, outcome: Outcome) -> None:
+        if outcome.repeat:
+            return
         if not any(self._has_room(variant, outcome.row_number) for variant in self._kept):
             self._waiting.pop(outcome.row_number, None)
             return
@@ -155,12 +159,14 @@ class TroubleSampler:
         counts = self._counts.setdefault(kind, {})
         counts[outcome.experiment] = counts.get(outcome.experiment, 0) + 1
         kept = self._kept.setdefault(kind, [])
-        if len(kept) == MOST_SAMPLES and self._place(kept[-1]) < (outcome.row_number, self._ranks[outcome.experiment]):
+        place = (outcome.row_number, self._ranks[outcome.experiment], outcome.repeat)
+        if len(kept) == MOST_SAMPLES and self._place(kept[-1]) < place:
             return
         sample = TroubleSample(
             row_id=outcome.row_id,
             row_number=outcome.row_number,
             experiment=outcome.experiment,
+            repeat=outcome.repeat,
             message=cut(message, 500),
             request_id=request_id,
         )
@@ -181,5 +187,5 @@ class TroubleSampler:
             samples=tuple(self._kept[kind]),
         )
 
-    def _place(self, sample: TroubleSample) -> tuple[int, int]:
-        return sample.row_number, self._ranks[sample.experiment]
+    def _place(self, sample: TroubleSample) -> tuple[int, int, int]:
+        return sample.row_number, self._ranks[sample.experiment], sample.repeat

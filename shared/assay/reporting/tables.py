@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 def write_results_csv(groups: Groups, suite: Suite, path: Path, prices: PriceTable | None = None) -> None:
-    """Writes one line per trial, by row and then by experiment, baseline first; replaces the file.
+    """Writes one line per trial, by row, experiment (the baseline first) and repeat; replaces the file.
 
     Says only what the same answers always give: no times, attempts, request ids or messages, and the tokens and the
     price of the answers themselves, whether they came from the cache or after others that were paid for and thrown
@@ -37,9 +37,9 @@ def write_results_csv(groups: Groups, suite: Suite, path: Path, prices: PriceTab
     scores = score_names(suite)
     known = prices or load_prices()
     with path.open("w", encoding="utf-8", newline="") as file:
-        _append(file, [_header(criteria, scores)])
+        _append(file, [_header(criteria, scores, suite)])
         for group in groups:
-            _append(file, [_cells(one, criteria, scores, known) for one in in_order([group])])
+            _append(file, [_cells(one, criteria, scores, known, suite) for one in in_order([group])])
 
 
 def write_results_jsonl(groups: Groups, path: Path) -> None:
@@ -72,21 +72,25 @@ def cell_text(text: str) -> str:
     return f"'{clean}" if clean.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(clean) else clean
 
 
-def _header(criteria: tuple[str, ...], scores: tuple[str, ...]) -> list[str]:
+def _header(criteria: tuple[str, ...], scores: tuple[str, ...], suite: Suite) -> list[str]:
     return [
-        *("row_id", "row", "experiment", "status"),
+        *("row_id", "row", "experiment", *(["repeat"] if suite.is_repeated else []), "status"),
         *(f"answer.{criterion}" for criterion in criteria),
         *(f"score.{score}" for score in scores),
         *("input_tokens", "output_tokens", "cost_usd", "model", "deployment", "finish_reason", "failure"),
     ]
 
 
-def _cells(one: Outcome, criteria: tuple[str, ...], scores: tuple[str, ...], prices: PriceTable) -> list[str]:
+def _cells(
+    one: Outcome, criteria: tuple[str, ...], scores: tuple[str, ...], prices: PriceTable, suite: Suite
+) -> list[str]:
     answers = {response.criterion: response.text for response in one.responses}
     values = {score.name: score.value for score in one.scores}
     usage = sum((response.usage for response in one.responses), Usage())
     return [
-        *(cell_text(one.row_id), str(one.row_number), cell_text(one.experiment), one.status.value),
+        *(cell_text(one.row_id), str(one.row_number), cell_text(one.experiment)),
+        *([str(one.repeat + 1)] if suite.is_repeated else []),
+        one.status.value,
         *(cell_text(answers.get(criterion, "")) for criterion in criteria),
         *(_number(values.get(score)) for score in scores),
         *(str(usage.input_tokens), str(usage.output_tokens), _cost(one.responses, prices)),

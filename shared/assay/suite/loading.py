@@ -245,19 +245,19 @@ def _repeated(path: Path, names: list[str], noun: str) -> Iterator[tuple[Path, s
 
 
 def _resolved(written: SuiteFile) -> Suite:
-    shared = written.model_dump(
-        exclude={"version", "defaults", "experiments", "matrix", "packs", "profiles", "environment"}
-    )
-    return Suite(**shared, experiments=tuple(_experiment(written.defaults, one) for one in written.experiments))
+    shared = written.model_dump(include={name for name in Suite.model_fields if name != "experiments"})
+    return Suite(**shared, experiments=tuple(_experiment(written, one) for one in written.experiments))
 
 
-def _experiment(defaults: DefaultsFile, written: ExperimentFile) -> Experiment:
+def _experiment(suite: SuiteFile, written: ExperimentFile) -> Experiment:
+    defaults = suite.defaults
     model = {**_given(defaults.model), **_given(written.model)}
     criteria = _criteria(defaults, written) or (CriterionFile(name="answer"),)
     return Experiment(
         name=written.name,
         description=written.description,
         baseline=written.baseline,
+        repeats=written.repeats or suite.repeats,
         model=ModelSettings(**model),
         criteria=tuple(
             Criterion(

@@ -98,6 +98,7 @@ class Experiment(Strict):
     baseline: bool = False
     model: ModelSettings
     criteria: tuple[Criterion, ...] = Field(min_length=1)
+    repeats: Whole = Field(1, ge=1, le=100, description="How often every row is asked")
 
 
 class PluginSettings(Strict):
@@ -234,6 +235,11 @@ class Suite(Strict):
     @property
     def baseline(self) -> Experiment:
         return next(experiment for experiment in self.experiments if experiment.baseline)
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether some experiment asks every row more than once."""
+        return any(experiment.repeats > 1 for experiment in self.experiments)
 
     @property
     def ordered(self) -> tuple[Experiment, ...]:

@@ -90,7 +90,7 @@ def _places(source: SourceMap, experiment: int, path: Path) -> list[Path]:
     """Where a setting of an experiment may be written, the nearest first."""
     own: Path = ("experiments", experiment)
     if path[0] != "criteria":
-        return [(*own, *path), ("defaults", *path)]
+        return [(*own, *path), ("defaults", *path), *([path] if path == ("repeats",) else [])]
     criteria = (*own, "criteria") if source.knows((*own, "criteria")) else ("defaults", "criteria")
     inherited = path[2:]
     return [(*criteria, *path[1:]), (*own, *inherited), ("defaults", *inherited)]

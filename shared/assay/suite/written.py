@@ -169,6 +169,7 @@ class ExperimentFile(DefaultsFile):
     name: ItemName
     description: str = ""
     baseline: bool = Field(False, description="The experiment that the others are compared with; exactly one")
+    repeats: Whole | None = Field(None, ge=1, le=100, description="How often every row is asked; absent: as the suite")
     matrix: Matrix | None = Field(None, description="Makes an experiment of every combination; absent: the suite's")
 
 
@@ -185,6 +186,7 @@ class ProfileFile(Strict):
     limits: Limits | None = None
     quota: dict[str, QuotaSettings] | None = None
     matrix: Matrix | None = None
+    repeats: Whole | None = Field(None, ge=1, le=100)
 
 
 class SuiteFile(Strict):
@@ -202,6 +204,7 @@ class SuiteFile(Strict):
         default_factory=dict, description="Bundles of prompts, criteria, plugins and limits, by name"
     )
     defaults: DefaultsFile = DefaultsFile()
+    repeats: Whole = Field(1, ge=1, le=100, description="How often every row is asked, by every experiment")
     matrix: Matrix | None = Field(None, description="Expands every experiment that has no matrix of its own")
     experiments: tuple[ExperimentFile, ...] = Field(min_length=1)
     scorers: tuple[PluginSettings, ...] = ()

@@ -85,7 +85,9 @@ def _fields(number: int) -> dict[str, Any]:
     return {"ticket_id": row_id(number), "subject": f"Größe {number}", "queue": "billing"}
 
 
-async def begin_run(storage: Storage, rows: int = 4, rows_per_chunk: int = 4, run: str = RUN) -> Plan:
+async def begin_run(
+    storage: Storage, rows: int = 4, rows_per_chunk: int = 4, run: str = RUN, repeats: tuple[int, ...] = ()
+) -> Plan:
     """Writes header, rows and plan of a run."""
     lines = [one.model_dump_json().encode() + b"\n" for one in chunk_rows(rows)]
     ranges, offset = [], 0
@@ -93,7 +95,7 @@ async def begin_run(storage: Storage, rows: int = 4, rows_per_chunk: int = 4, ru
         part = lines[first : first + rows_per_chunk]
         ranges.append(RowRange(first_row=first + 1, rows=len(part), offset=offset, length=sum(map(len, part))))
         offset += ranges[-1].length
-    plan = Plan(run=run, rows=rows, bad_rows=0, experiments=EXPERIMENTS, ranges=tuple(ranges))
+    plan = Plan(run=run, rows=rows, bad_rows=0, experiments=EXPERIMENTS, ranges=tuple(ranges), repeats=repeats)
     header = run_header(suite(EXPERIMENTS), run=run)
     await storage.write(layout.header(run), header.model_dump_json(by_alias=True).encode())
     await storage.write(layout.rows(run), b"".join(lines))

@@ -254,7 +254,8 @@ async def test_messages_hold_references_only() -> None:
     await asking(storage).dispatch(await planned(storage), 0, 0, False)
 
     for text in storage.messages(layout.TRIALS_QUEUE):
-        assert set(json.loads(text)) == {"v", "run", "experiment", "chunk", "first_row", "rows", "offset", "length"}
+        references = {"v", "run", "experiment", "chunk", "repeat", "first_row", "rows", "offset", "length"}
+        assert set(json.loads(text)) == references
         assert len(text) < 300
 
 

@@ -231,6 +231,16 @@ def test_a_row_whose_prompt_cannot_be_rendered_is_not_asked_further(estimated: E
     assert two.first_prompt_error.startswith("line 3: criterion 'second': ")
 
 
+def test_repeats_are_asked_for_and_paid(estimated: Estimating) -> None:
+    """Every figure of an experiment counts as often as its rows are asked."""
+    once, often = estimated(), estimated(SUITE.replace("{name: plain,", "{name: plain, repeats: 3,"))
+
+    assert (often.rows, [one.trials for one in often.experiments]) == (2, [6, 2])
+    assert often.experiments[0].requests == 3 * once.experiments[0].requests
+    assert often.experiments[0].highest_cost_usd == 3 * once.experiments[0].highest_cost_usd
+    assert often.experiments[1] == once.experiments[1]
+
+
 def test_an_estimate_survives_json(estimated: Estimating) -> None:
     """Money as text, so that no reader makes a float of it."""
     made = estimated(with_quota(60, 49))
