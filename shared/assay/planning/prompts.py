@@ -48,7 +48,7 @@ class Prompt:
             text: str = template.render(fields).strip()
             text.encode()
         except UndefinedError as error:
-            raise PromptError(f"criterion '{self.criterion}': {error.message}. {_known(fields)}") from error
+            raise PromptError(f"criterion '{self.criterion}': {str(error).rstrip('.')}. {_known(fields)}") from error
         except Exception as error:  # a template can do whatever an expression can, so it can raise anything
             raise PromptError(f"criterion '{self.criterion}': {said(error)}") from error
         return text

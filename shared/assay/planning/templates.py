@@ -50,6 +50,8 @@ class Templates:
             raise PromptError(message, statement.lineno)
         for node, name in _references(tree):
             self._check_reference(node, name)
+            if getattr(node, "with_context", True) is False:
+                raise PromptError("an included template needs the row: take 'without context' away", node.lineno)
         for used in tree.find_all(nodes.Filter):
             _check_name("filter", used, self._sandbox.filters)
         for asked in tree.find_all(nodes.Test):
@@ -73,12 +75,21 @@ class Templates:
         for block in list(tree.find_all(nodes.Block)):
             if block.name in overridden:
                 block.body = []
-        needed = meta.find_undeclared_variables(tree) - set(_optional_names(tree))
-        made = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
+        needed = meta.find_undeclared_variables(tree) - set(_optional_names(tree)) - self._around_blocks(tree)
+        made = _names_made(tree)
         for node, name in _references(tree):
             blocks = overridden | set(_own_blocks(tree)) if isinstance(node, nodes.Extends) else frozenset[str]()
             needed |= self._columns(self._parsed(self._named[name]), blocks) - made
         return needed
+
+    def _around_blocks(self, tree: nodes.Template) -> set[str]:
+        """Names that a template, or one that it extends, makes around a `scoped` block: blocks see these."""
+        has_scoped = any(block.scoped for block in tree.find_all(nodes.Block))
+        names = _names_made(tree) if has_scoped else set()
+        for node, name in _references(tree):
+            if isinstance(node, nodes.Extends):
+                names |= self._around_blocks(self._parsed(self._named[name]))
+        return names
 
     def _check_reference(self, node: nodes.Node, name: str) -> None:
         if name not in self._named:
@@ -119,6 +130,10 @@ def _references(tree: nodes.Template) -> Iterator[tuple[nodes.Node, str]]:
             kind = type(node).__name__.lower()
             raise PromptError(f"'{kind}' takes the name of a template in quotes, and nothing else", node.lineno)
         yield node, name
+
+
+def _names_made(tree: nodes.Template) -> set[str]:
+    return {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
 
 
 def _own_blocks(tree: nodes.Template) -> Iterator[str]:

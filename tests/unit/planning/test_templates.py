@@ -13,6 +13,7 @@ NAMED = {
     "base": "You sort {{ kind }}.\n{% block rules %}Use {{ labels }}.{% endblock %}\n{% block tone %}{% endblock %}",
     "polite": "{% extends 'base' %}{% block tone %}Be polite to {{ customer }}.{% endblock %}",
     "signature": "-- {{ author }}",
+    "listed": "{% for tag in tags %}{% block one scoped %}{% endblock %}{% endfor %}",
 }
 
 
@@ -48,6 +49,16 @@ class TestRendering:
         prompt = "{% for author in authors %}{% include 'signature' %};{% endfor %}"
         assert rendered(prompt, NAMED, authors=["Ann", "Bo"]) == "-- Ann;-- Bo;"
 
+    def test_what_a_template_does_wrong_fails_the_row_alone(self):
+        """It may only show when a row is there."""
+        for prompt, problem in (
+            ("{% block a %}{{ super() }}{% endblock %}", "there is no parent block called 'a'. The row has: x"),
+            ("{% block a %}{{ self.a() }}{% endblock %}", "recursion"),
+            ("{% extends 'signature' %}{% extends 'signature' %}", "extended multiple times"),
+        ):
+            with pytest.raises(PromptError, match=problem):
+                rendered(prompt, NAMED, x=1)
+
     def test_a_cell_cannot_name_a_template(self):
         """Who writes rows must not choose prompts."""
         assert rendered("{{ cell }}", NAMED, cell="{% include 'signature' %}") == "{% include 'signature' %}"
@@ -79,6 +90,7 @@ class TestColumns:
             ("{% extends 'polite' %}{% block tone %}.{% endblock %}", {"kind", "labels"}),
             ("{% extends 'polite' %}{% block rules %}.{% endblock %}", {"kind", "customer"}),
             ("{% extends 'base' %}{% set kind = 'mail' %}{% block rules %}.{% endblock %}", set()),
+            ("{% extends 'listed' %}{% block one %}{{ tag }} {{ mark }}{% endblock %}", {"tags", "mark"}),
             ("{% include 'signature' %} {{ body }}", {"author", "body"}),
             ("{% for author in authors %}{% include 'signature' %}{% endfor %}", {"authors"}),
         ],
@@ -97,6 +109,7 @@ class TestPreflight:
             ("{% extends 'bse' %}", "the suite has no template 'bse' (did you mean 'base'?). Templates: base, polite"),
             ("{% include '/etc/passwd' %}", "the suite has no template '/etc/passwd'. Templates: base"),
             ("{% include '../base' %}", "the suite has no template '../base'"),
+            ("{% include 'base' without context %}", "an included template needs the row: take 'without context' away"),
             ("{% include name %}", "'include' takes the name of a template in quotes, and nothing else"),
             ("{% include ['base', 'polite'] %}", "'include' takes the name of a template in quotes"),
             ("{% extends 'ba' ~ 'se' %}", "'extends' takes the name of a template in quotes"),
