@@ -13,6 +13,7 @@ MAX_ID_CHARACTERS = 200
 MAX_DEPTH = 50
 MAX_COLUMNS = 5_000
 MAX_ROWS = 10_000_000
+MAX_BAD_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

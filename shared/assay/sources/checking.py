@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
-from assay.sources.base import MAX_CELL_CHARACTERS, MAX_DEPTH, MAX_ID_CHARACTERS, MAX_ROWS, Reading
+from assay.sources.base import MAX_BAD_ROWS, MAX_CELL_CHARACTERS, MAX_DEPTH, MAX_ID_CHARACTERS, MAX_ROWS, Reading
 from assay.sources.first_lines import FirstLines
 from assay.sources.shaping import Misshapen, Shape
 
@@ -31,6 +31,8 @@ def checked_rows(
         found = fields if isinstance(fields, BadRow) else _shaped(line, fields, reading.shape)
         row = found if isinstance(found, BadRow) else _checked(line, number + 1, found, ids)
         number += isinstance(row, Row)
+        if seen - number > MAX_BAD_ROWS:
+            raise DatasetError(f"{file}: there are more than {MAX_BAD_ROWS:,} bad rows; is this the right file?")
         yield row
     if not seen:
         raise DatasetError(when_empty)

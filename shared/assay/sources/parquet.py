@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData, ParquetFile
 
 BUFFER_BYTES = 256 * 1024
-BATCH_BYTES = 4 * 1024**2
-MOST_ROWS_A_BATCH = 256
+ROWS_A_BATCH = 16
+"""Few: equal texts are stored once and read as often as they are there, so that any row can be a large one."""
 
 
 class ParquetSource:
@@ -44,7 +44,7 @@ class ParquetSource:
     def _found(self) -> Iterator[Found]:
         number = 0
         with self._opened() as parquet:
-            for batch in parquet.iter_batches(_batch_rows(parquet.metadata), use_threads=False):
+            for batch in parquet.iter_batches(ROWS_A_BATCH, use_threads=False):
                 for fields in _rows_of(batch):
                     number += 1
                     yield number, _plain(number, fields)
@@ -67,12 +67,6 @@ class ParquetSource:
             raise DatasetError(f"{self._file}: there are more than {MAX_ROWS:,} rows; split the file")
         groups = (metadata.row_group(at) for at in range(metadata.num_row_groups))
         refuse_bomb(self._file, self._path.stat().st_size, sum(group.total_byte_size for group in groups))
-
-
-def _batch_rows(metadata: "FileMetaData") -> int:
-    groups = (metadata.row_group(at) for at in range(metadata.num_row_groups))
-    row_bytes = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
-    return max(1, min(MOST_ROWS_A_BATCH, BATCH_BYTES // max(1, row_bytes)))
 
 
 def _rows_of(batch: "RecordBatch") -> list[dict[str, Any] | Exception]:

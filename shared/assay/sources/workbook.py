@@ -111,7 +111,10 @@ class WorkbookSource:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> DatasetError:
-        said = f"{type(error).__name__}: {error}"[:300]
+        cause = error
+        while cause.__cause__ is not None and isinstance(cause.__cause__, Exception):
+            cause = cause.__cause__  # openpyxl's own words are longer, and name our copy of the file
+        said = f"{type(cause).__name__}: {cause}"[:300]
         return DatasetError(
             f"{self._file}: the workbook cannot be read ({said}); open and save it again, or save it as CSV"
         )

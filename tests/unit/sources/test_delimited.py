@@ -7,7 +7,7 @@ import pytest
 
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
-from assay.sources import unpacking
+from assay.sources import checking, unpacking
 from assay.sources.base import Format, Reading
 from assay.sources.tabular import open_source
 
@@ -160,6 +160,22 @@ class TestGzip:
         monkeypatch.setattr(unpacking, "MAX_UNPACKED_BYTES", 1_000)
         with pytest.raises(DatasetError, match="more than 1,000 bytes unpacked; split the file"):
             read(gzip.compress(b"id,text\n" + b"".join(b"%d,abc\n" % at for at in range(500))), "d.csv.gz")
+
+
+@pytest.mark.parametrize(
+    ("bound", "problem"),
+    [
+        ("MAX_ROWS", "there are more than 3 rows; split the file"),
+        ("MAX_BAD_ROWS", "there are more than 3 bad rows; is this the right file?"),
+    ],
+)
+def test_a_file_of_endless_rows_is_refused_on_the_way(read, monkeypatch: pytest.MonkeyPatch, bound: str, problem: str):
+    """Before what is set aside fills the disk."""
+    monkeypatch.setattr(checking, bound, 3)
+    assert len(read("id,text\n1,a\n" + "1,a\n" * 2)) == 3
+    with pytest.raises(DatasetError) as caught:
+        read("id,text\n1,a\n" + "1,a\n" * 4)
+    assert str(caught.value) == f"d.csv: {problem}"
 
 
 def test_what_looks_like_a_formula_stays_text(read):

@@ -194,6 +194,16 @@ class TestRefusals:
         path = rewritten(write(tmp_path / "d", rows=[HEADER]), SHEET, sheet_of(" " * 20_000_000))
         assert "unpack to more than 200 times as many" in refusal(path)
 
+    @pytest.mark.parametrize("shared", [None, "<si><t>" + "x" * 200_000 + "</t></si>"], ids=["row", "text"])
+    def test_a_row_or_text_that_no_sheet_has_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str | None
+    ):
+        """As a tree it would fill the memory."""
+        monkeypatch.setattr("assay.sources.workbook_file.MAX_LINE_BYTES", 100_000)
+        cells = "<c r='A1' t='inlineStr'><is><t>id</t></is></c>" * (1 if shared else 20_000)
+        path = rewritten(write(tmp_path / "d", rows=[HEADER]), SHEET, sheet_of(f"<row r='1'>{cells}</row>"), shared)
+        assert "a row or text of more than 100,000 bytes" in refusal(path)
+
     @pytest.mark.parametrize("row", [2_000_000, 10**12])
     def test_a_row_far_beyond_excel_is_refused(self, tmp_path: Path, row: int):
         """The rows before it would be made up one by one."""
