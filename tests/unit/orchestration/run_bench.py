@@ -131,6 +131,7 @@ def _outcome(message: ChunkMessage, number: int) -> Outcome:
         row_id=f"T-{number}",
         row_number=number,
         experiment=message.experiment,
+        repeat=message.repeat,
         status=TrialStatus.FAILED if failed else TrialStatus.SUCCEEDED,
         responses=() if failed else (answered,),
         scores=() if failed else (score,),

@@ -178,6 +178,21 @@ async def test_results_hold_every_trial_once(signer: LocalKeySigner) -> None:
     assert bundle["suite.yaml"].decode() == SUITE
 
 
+async def test_results_hold_every_repeat_once(signer: LocalKeySigner) -> None:
+    """By row, experiment and repeat, over all ranges; the summary knows how many rows there are."""
+    storage = await with_suite(SUITE.replace("{name: plain,", "{name: plain, repeats: 3,"))
+    run = await answered(storage)
+    await take(steps(storage, signer), run, *STEPS)
+    bundle = await bundle_of(storage, run)
+
+    lines = [json.loads(line) for line in bundle["results.jsonl"].splitlines()]
+    wanted = [("plain", 0), ("plain", 1), ("plain", 2), ("short", 0)]
+    expected = [(f"T-{number}", name, repeat) for number in range(1, 8) for name, repeat in wanted]
+    assert [(one["row_id"], one["experiment"], one["repeat"]) for one in lines] == expected
+    facts = json.loads(bundle["summary.json"])["run"]
+    assert (facts["rows"], facts["trials"]) == (7, 28)
+
+
 async def test_evaluating_before_all_outcomes_are_there_fails(signer: LocalKeySigner) -> None:
     """A report over half a run would be wrong without looking so."""
     storage = await with_suite()
