@@ -91,9 +91,9 @@ class WorkbookSource:
     @contextmanager
     def _sheet(self) -> Iterator[Any]:
         """The sheet. Raises DatasetError when it, or a part that is read in the block, cannot be read."""
-        from assay.sources.workbook_file import opened_workbook
-
         try:
+            from assay.sources.workbook_file import opened_workbook
+
             with opened_workbook(self._path) as workbook:
                 yield self._chosen(workbook)
         except (DatasetError, GeneratorExit):

@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -131,3 +133,20 @@ class TestHeader:
         """Each row brings its own keys, so there are no columns to check before."""
         (tmp_path / "dropped").write_text('{"id": 1}\n')
         assert open_source(tmp_path / "dropped", "a.ndjson", "id").columns is None
+
+
+def test_what_reads_one_format_is_not_loaded_for_another():
+    """A worker that reads CSV pays for neither PyArrow nor openpyxl nor SQLAlchemy."""
+    code = "import sys, assay.sources.tabular, assay.sources.sql; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"pyarrow", "openpyxl", "sqlalchemy"} & set(loaded) == set()
+
+
+def test_a_workbook_without_its_package_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Excel is an extra."""
+    monkeypatch.delitem(sys.modules, "assay.sources.workbook_file", raising=False)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    assert refusal(tmp_path, workbook(), "a.xlsx") == (
+        "a.xlsx: Excel workbooks need the package 'openpyxl': install assay-batch[xlsx],"
+        " or save the sheet as CSV (UTF-8)"
+    )
