@@ -15,6 +15,8 @@ from assay.suite.profiles import variables_set, with_environment, with_profile
 from assay.suite.yaml_text import SourceMap
 
 WIDTH = 120
+_OTHER_BREAKS = frozenset("\r\x85\u2028\u2029")
+"""Line ends that YAML reads back as plain ones, unless they are escaped."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+    plain_style = "|" if "\n" in value else None
+    style = '"' if _OTHER_BREAKS.intersection(value) else plain_style
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)

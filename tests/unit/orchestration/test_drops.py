@@ -11,6 +11,7 @@ from run_bench import CSV, SUITE, admitted, ingest, progress_of, with_suite
 from assay.errors import NameRefused, SuiteError, UserError
 from assay.orchestration.drops import drop_file, fetch_bundle, find_refusal, read_suite, run_of, upload_suite
 from assay.orchestration.progress import write_progress
+from assay.planning.preflight import checked_suite
 from assay.records import Stage
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
@@ -100,6 +101,20 @@ async def test_a_suite_is_uploaded_only_when_it_is_right(tmp_path: Path) -> None
     with pytest.raises(SuiteError):
         await upload_suite(storage, suite_folder(tmp_path, b"version: 1\n"))
     assert (await storage.read(layout.suite_file("triage"))).decode() == SUITE
+
+
+async def test_a_folder_of_prompts_is_uploaded_as_one_file_with_its_profile(tmp_path: Path) -> None:
+    """Runs find a suite that needs nothing else."""
+    storage = MemoryStorage()
+    folder = suite_folder(tmp_path, (SUITE + "profiles: {quick: {limits: {attempts: 2}}}\n").encode())
+    (folder / "experiments" / "long").mkdir(parents=True)
+    (folder / "experiments" / "long" / "user.md").write_text("Sort at length: {{ text }}\n", encoding="utf-8")
+
+    assert await upload_suite(storage, folder, "quick") == "triage"
+
+    stored = checked_suite((await storage.read(layout.suite_file("triage"))).decode())
+    assert stored.experiment("long").criteria[0].user == "Sort at length: {{ text }}"
+    assert stored.limits.attempts == 2
 
 
 @pytest.mark.parametrize("content", [None, "Größe".encode("latin-1")])

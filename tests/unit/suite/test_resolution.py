@@ -1,5 +1,7 @@
 """Profiles and environment variables go over the file; what is deployed means the same as what was written."""
 
+import json
+
 import pytest
 
 from assay.errors import SuiteError
@@ -127,6 +129,14 @@ class TestText:
             "# Resolved by Assay, profile quick, ASSAY_SUITE_ATTEMPTS. Change the source instead.\n"
         )
         assert not any(word in found.text for word in ("matrix:", "profiles:", "environment:"))
+
+    @pytest.mark.parametrize(
+        "text", ["a\r\nb", "a\x85b", "a\u2028\nb", "a \nb", "\ta\n", "yes", "1e3", "---", "a: b # c", "'"]
+    )
+    def test_texts_come_back_as_they_were(self, text: str):
+        """YAML takes several signs for the end of a line, and some words for something else."""
+        suite = SUITE.replace('"{{ text }}"', json.dumps(text))
+        assert load_suite(resolved(suite, profile="quick").text).baseline.criteria[0].user == text
 
     def test_prompts_of_several_lines_stay_readable(self):
         """As blocks."""
