@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import postgres_folder, postgres_server, server_user
 
 from assay.errors import DatasetError, ServiceError
 from assay.records import BadRow, Row
 from assay.sources.base import Reading
 from assay.sources.sql import Query, QueryResult, freeze_result
-from postgres_server import postgres_folder, postgres_server, server_user
 
 sqlalchemy = pytest.importorskip("sqlalchemy")
 pytest.importorskip("psycopg")
