@@ -47,6 +47,8 @@ def _with_each(suite: Node, folder: Path, named: str, kind: str) -> Node:
     own = suite.get(folder.name)
     if kind == "mapping":
         return suite.having(**{folder.name: _said_once(own, Node(found, Place(str(folder))))})
+    if own is not None and not isinstance(own.value, list):
+        refuse([(own.place, f"{folder.name}: expected a list")])
     listed = [_named(node, name) for name, node in found.items()]
     return suite.having(**{folder.name: Node([*(own.items if own else []), *listed], Place(str(folder)))})
 

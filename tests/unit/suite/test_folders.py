@@ -129,6 +129,7 @@ class TestComplaints:
                 "experiments/two/experiment.yaml:1: the folder's name is the name, 'two'; take 'name' away",
             ),
             ("experiments/two/experiment.yaml", "- 1\n", "experiments/two/experiment.yaml:1: expected a mapping"),
+            ("suite.yaml", SUITE + "experiments: {a: 1}\n", "suite.yaml:4: experiments: expected a list"),
             ("suite.yaml", SUITE + "defaults: 1\n", "suite.yaml:4: key 'defaults' stands twice"),
         ],
     )
