@@ -25,6 +25,8 @@ DEVELOPMENT_LOCK = Path("requirements-dev.lock")
 IMAGE_REQUIREMENTS = Path("function_app/requirements.txt")
 REMEDY = "Run `make lock` and commit what it writes."
 
+# What people drop must be readable where it is dropped, so the image has these; a laptop may do without.
+IMAGE_EXTRAS = ("sql", "xlsx")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 _DIRECT = "(pyproject.toml"
 _TOOLS = ("uv", "build", "node")
@@ -65,7 +67,8 @@ def write_locks(options: list[str]) -> int:
         print("Locking needs uv: run `make setup`, which installs it, or install uv yourself.", file=sys.stderr)
         return 1
     try:
-        compile_lock(uv, RUNTIME_LOCK, ["pyproject.toml", *options])
+        extras = [option for extra in IMAGE_EXTRAS for option in ("--extra", extra)]
+        compile_lock(uv, RUNTIME_LOCK, ["pyproject.toml", *extras, *options])
         compile_lock(uv, DEVELOPMENT_LOCK, ["pyproject.toml", "--group", "dev", "-c", str(RUNTIME_LOCK), *options])
         for tool in _TOOLS:
             source, lock = (str((LOCKS / f"{tool}{suffix}").relative_to(ROOT)) for suffix in (".in", ".txt"))
@@ -87,7 +90,9 @@ def compile_lock(uv: Path, lock: Path, sources: list[str]) -> None:
 def find_drift(root: Path) -> list[str]:
     """Return one sentence for every place where the locks under `root` do not fit pyproject.toml; none is good."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    runtime = [Requirement(text) for text in project["project"]["dependencies"]]
+    optional = project["project"].get("optional-dependencies", {})
+    texts = [*project["project"]["dependencies"], *(text for extra in IMAGE_EXTRAS for text in optional.get(extra, []))]
+    runtime = [Requirement(text) for text in texts]
     development = runtime + [Requirement(text) for text in project["dependency-groups"]["dev"]]
     drift = [
         *_differences(RUNTIME_LOCK, read_pins(root / RUNTIME_LOCK), runtime),

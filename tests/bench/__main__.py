@@ -1,8 +1,8 @@
 """Runs the benchmarks named on the command line, or the quick ones: `python -m tests.bench [imports] [run]`.
 
 `python -m tests.bench quota ...` measures how well a quota is used, and has options of its own; `rows` how much memory
-datasets of 1,000,000 rows take (ten minutes), `statistics` how often intervals and tests err (five minutes), `evaluation`
-how long judging 1,000,000 rows takes (one minute).
+datasets of 1,000,000 rows take (ten minutes), `statistics` how often intervals and tests err (five minutes),
+`evaluation` how long judging 1,000,000 rows takes (one minute).
 """
 
 import sys

@@ -147,7 +147,7 @@ async def test_a_suite_named_unlike_its_folder_is_refused() -> None:
         ("text,text\nT-1,x\n", "tickets.csv", "column 'text' stands twice"),
         ("key,text\nT-1,x\n", "tickets.csv", "no id column 'id'"),
         (CSV, "tickets.xls", "cannot read files ending in '.xls'"),
-            (CSV, "tickets.xlsx", "tickets.xlsx: this is no Excel workbook"),
+        (CSV, "tickets.xlsx", "tickets.xlsx: this is no Excel workbook"),
         (CSV, "tickets", "cannot read files"),
     ],
 )
