@@ -20,7 +20,7 @@ FUNCTION_APP = ROOT / "function_app"
 LAYERS = (
     ("errors", "records"),
     ("registry", "settings", "telemetry", "storage"),
-    ("suite", "sources", "llm", "quota", "scoring"),
+    ("suite", "sources", "llm", "quota", "tokens", "budget", "scoring"),
     ("middleware",),
     ("planning",),
     ("execution", "reporting", "provenance"),

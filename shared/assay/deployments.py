@@ -11,6 +11,8 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from assay.budget.base import Budget, NoBudget
+from assay.budget.tranches import TrancheBudget
 from assay.errors import UserError
 from assay.execution.asking import Asker, Hook, unheard
 from assay.execution.routes import Route, ladder_of
@@ -20,15 +22,13 @@ from assay.llm.failing import with_failures
 from assay.llm.pricing import load_prices
 from assay.middleware.context import ContentSafety
 from assay.quota.base import Limiter, Quota
-from assay.quota.budget import Budget, NoBudget
-from assay.quota.estimate import TokenEstimator
 from assay.quota.none import NoLimiter
-from assay.quota.tranches import TrancheBudget
 from assay.settings import Endpoint, KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Experiment, Suite
 from assay.telemetry import Telemetry
+from assay.tokens.estimate import TokenEstimator
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

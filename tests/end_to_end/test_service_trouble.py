@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.quota.account import read_account
+from assay.budget.account import read_account
 from assay.quota.state import QuotaState, quota_states
 from assay.records import TrialStatus
 from assay.runtime import Runtime

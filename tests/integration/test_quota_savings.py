@@ -26,11 +26,11 @@ from assay.middleware.base import Question, Reply
 from assay.middleware.cache import ResponseCache
 from assay.middleware.cache_upkeep import check, measure, remove
 from assay.middleware.cached_answer import cache_key
-from assay.quota.estimate import TokenEstimator
 from assay.quota.none import NoLimiter
 from assay.storage import layout
 from assay.storage.azure import AzureStorage
 from assay.telemetry import RecordingTelemetry
+from assay.tokens.estimate import TokenEstimator
 
 QUOTA = 10_000_000
 LONGEST = 1_000

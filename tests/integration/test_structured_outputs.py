@@ -26,12 +26,12 @@ from assay.middleware.context import Context
 from assay.middleware.redaction import PatternRedactor
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
-from assay.quota.estimate import estimate_tokens
 from assay.quota.none import NoLimiter
 from assay.records import Outcome, Row, TrialStatus
 from assay.storage.memory import MemoryStorage
 from assay.suite.models import Suite
 from assay.telemetry import RecordingTelemetry
+from assay.tokens.estimate import estimate_tokens
 from builders import LABEL_SCORER, RUN, row, suite
 
 FIELDS = [{"name": "queue", "values": ["billing", "delivery"]}, {"name": "sure", "type": "boolean"}]

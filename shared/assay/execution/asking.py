@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from assay.budget.base import Budget, NoBudget
 from assay.errors import RunStopped
 from assay.execution.choosing import Choosing
 from assay.execution.course import course_here
@@ -22,7 +23,6 @@ from assay.llm.base import ChatAnswer, ModelError
 from assay.llm.pricing import PriceTable
 from assay.middleware.base import NOTHING_SPENT, Question, Reply, Spent, Unanswered
 from assay.quota.base import QuotaElsewhere
-from assay.quota.budget import Budget, NoBudget
 from assay.records import Attempt
 from assay.suite.models import named_model
 from assay.telemetry import Telemetry

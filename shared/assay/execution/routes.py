@@ -10,8 +10,8 @@ from typing import Protocol
 from assay.execution.breaker import Breaker
 from assay.llm.base import ChatMessage, ChatModel
 from assay.quota.base import Limiter
-from assay.quota.estimate import TOKENS_AROUND_A_MESSAGE, estimate_tokens
 from assay.suite.models import ModelSettings
+from assay.tokens.estimate import TOKENS_AROUND_A_MESSAGE, estimate_tokens
 
 
 class PromptTokens(Protocol):

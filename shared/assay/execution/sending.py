@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from assay.budget.base import Budget, NoBudget, Reservation
 from assay.execution.routes import Route
 from assay.execution.stop_bell import Ring
 from assay.execution.trial_clock import time_stands_still
@@ -15,7 +16,6 @@ from assay.llm.errors import TAXONOMY, FailureKind
 from assay.llm.pricing import Price, PriceTable
 from assay.middleware.base import NOTHING_SPENT, Spent
 from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Throttling
-from assay.quota.budget import Budget, NoBudget, Reservation
 from assay.records import NO_COST, Usage
 from assay.suite.models import named_model
 from assay.telemetry import Telemetry

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from assay.budget.base import BudgetUsedUp
 from assay.errors import BlobExists, BlobMissing, RunStopped
-from assay.quota.budget import BudgetUsedUp
 from assay.records import Record
 from assay.storage import layout
 from assay.storage.base import Blobs

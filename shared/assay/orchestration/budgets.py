@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
+from assay.budget.account import AccountSpoilt, read_account
 from assay.llm.pricing import PriceTable
 from assay.planning.estimate import Estimate, unpriced_deployments
-from assay.quota.account import AccountSpoilt, read_account
 from assay.records import NO_COST, BudgetMode, Progress, RunHeader
 from assay.storage.base import Blobs
 from assay.suite.models import Suite

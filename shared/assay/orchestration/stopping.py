@@ -3,14 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from assay.errors import BlobMissing, UserError
-from assay.execution.ledger import read_outcomes, tally
-from assay.execution.stops import Stop
-from assay.orchestration.budgets import budget_message, terms_of, usd
-from assay.orchestration.events import resumption
-from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
-from assay.planning.frozen import read_header
-from assay.quota.account import (
+from assay.budget.account import (
     Account,
     AccountSpoilt,
     change_account,
@@ -20,6 +13,13 @@ from assay.quota.account import (
     read_account,
     recorded_usd,
 )
+from assay.errors import BlobMissing, UserError
+from assay.execution.ledger import read_outcomes, tally
+from assay.execution.stops import Stop
+from assay.orchestration.budgets import budget_message, terms_of, usd
+from assay.orchestration.events import resumption
+from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
+from assay.planning.frozen import read_header
 from assay.records import NO_COST, BudgetMode, Plan, Progress, RunHeader, Stage, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs, Storage

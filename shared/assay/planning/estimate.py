@@ -15,11 +15,11 @@ from assay.llm.pricing import PriceTable
 from assay.planning.plan import Planned
 from assay.planning.prompts import compile_prompts
 from assay.planning.templates import PromptError
-from assay.quota.estimate import estimate_tokens
 from assay.records import NO_COST, BadRow, Record, Row, Usage
 from assay.settings import QuotaSettings
 from assay.suite.loading import SuiteSource, source_map
 from assay.suite.models import Experiment, Suite
+from assay.tokens.estimate import estimate_tokens
 
 MAX_RENDERED_ROWS = 200_000
 KEPT_BAD_ROWS = 3

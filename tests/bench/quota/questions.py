@@ -7,6 +7,7 @@ import random
 import time
 from functools import partial
 
+from assay.budget.base import Budget
 from assay.execution.asking import Asker
 from assay.execution.routes import Route
 from assay.llm.base import ChatModel
@@ -14,9 +15,8 @@ from assay.llm.pricing import load_prices
 from assay.middleware.answer_limits import AnswerLimits
 from assay.middleware.base import Ask
 from assay.quota.base import Limiter
-from assay.quota.budget import Budget
-from assay.quota.estimate import TokenEstimator
 from assay.telemetry import Telemetry
+from assay.tokens.estimate import TokenEstimator
 
 from .loads import DEPLOYMENT
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from aiohttp import web
 
+from assay.budget.base import NoBudget
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import ChatMessage, ChatRequest
 from assay.middleware.base import Question, Unanswered
-from assay.quota.budget import NoBudget
 from assay.quota.none import NoLimiter
 from assay.telemetry import RecordingTelemetry
 

@@ -26,11 +26,13 @@ from .results import Bound, Result
 from .scoring import Arrival, Limits, Span, percentile, score, worst_windows
 from .stage import ROOT
 
-TESTS = ROOT / "tests" / "unit" / "quota"
-if str(TESTS) not in sys.path:
-    sys.path.append(str(TESTS))
+for folder in (ROOT / "tests", ROOT / "tests" / "unit" / "quota"):
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
-from virtual_time import BEGIN, Fleet, Worker, run_virtually  # noqa: E402
+from virtual_time import BEGIN, Fleet, Worker  # noqa: E402
+
+from virtual_loop import run_virtually  # noqa: E402
 
 VIRTUAL = "virtual time"
 CHAT = LOADS["chat"]
@@ -210,7 +212,7 @@ def properties(options: Options) -> Iterator[Result]:
         "-q",
         "-p",
         "no:cacheprovider",
-        str(TESTS / "test_limiter_properties.py"),
+        str(ROOT / "tests" / "unit" / "quota" / "test_limiter_properties.py"),
     ]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     summary = ended.stdout.strip().splitlines()[-1:] or [ended.stderr[-200:]]

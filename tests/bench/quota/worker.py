@@ -18,16 +18,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from assay.budget.base import BudgetUsedUp, NoBudget
+from assay.budget.tranches import TrancheBudget
 from assay.execution.course import followed
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import ChatMessage, ChatRequest
 from assay.middleware.base import Ask, Question, Unanswered
 from assay.quota.adaptive import AdaptiveLimiter
 from assay.quota.base import Charge, Limiter, Permit, Quota, QuotaElsewhere
-from assay.quota.budget import BudgetUsedUp, NoBudget
 from assay.quota.limiter import BlobLeaseLimiter, LimiterDrained
 from assay.quota.none import NoLimiter
-from assay.quota.tranches import TrancheBudget
 from assay.quota.window import WindowLimiter
 from assay.storage.azure import AzureStorage
 

@@ -20,13 +20,13 @@ from worker_bench import (
     worker,
 )
 
+from assay.budget.base import BudgetUsedUp
 from assay.errors import RunStopped, UserError
 from assay.execution.job import Jobs
 from assay.execution.stops import read_stop
 from assay.execution.trial import Trial
 from assay.execution.worker import Handled
 from assay.llm.base import ChatRequest
-from assay.quota.budget import BudgetUsedUp
 from assay.records import RunHeader
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage

@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 from run_bench import SUITE, admitted, answer, asking, drop, ingest, plan_of, progress_of, refused_files, with_suite
 
+from assay.budget.account import open_account
 from assay.orchestration.budgets import Terms, budget_message, suggested, usd
 from assay.orchestration.ingest import OVER_BUDGET
 from assay.planning.frozen import read_header
-from assay.quota.account import open_account
 from assay.records import Progress, Stage, Tally
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage

@@ -22,14 +22,14 @@ from run_bench import (
     with_suite,
 )
 
+from assay.budget.account import Account, AccountSpoilt, Holding, change_account, open_account, read_account
+from assay.budget.base import BudgetUsedUp
 from assay.errors import RunStopped, StorageError, UserError
 from assay.execution.ledger import read_outcomes
 from assay.execution.stops import read_stop, write_stop
 from assay.orchestration.drops import drop_file
 from assay.orchestration.progress import write_progress
 from assay.orchestration.stopping import LET_GO_SECONDS, UNHEARD_SECONDS, chunks_at_work, resume
-from assay.quota.account import Account, AccountSpoilt, Holding, change_account, open_account, read_account
-from assay.quota.budget import BudgetUsedUp
 from assay.records import Stage
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage

@@ -9,8 +9,8 @@ from assay.llm.base import ChatImage
 from assay.planning.preflight import checked_suite, columns_used
 from assay.planning.prompts import Prompt, compile_prompts
 from assay.planning.templates import PromptError
-from assay.quota.estimate import estimate_tokens
 from assay.suite.models import Experiment
+from assay.tokens.estimate import estimate_tokens
 
 SUITE = """\
 version: 1

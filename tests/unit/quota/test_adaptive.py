@@ -6,11 +6,11 @@ import asyncio
 import random
 
 from virtual_service import Arrival, Client, VirtualService, score, short
-from virtual_time import run_virtually
 
 from assay.quota.adaptive import FIRST_REQUESTS_PER_MINUTE, UNLIMITED_PER_MINUTE, AdaptiveLimiter, LearnedLimits
 from assay.quota.base import Quota
 from assay.telemetry import RecordingTelemetry
+from virtual_loop import run_virtually
 
 QUOTA = Quota(1_200, 1_000_000)
 

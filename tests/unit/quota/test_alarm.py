@@ -6,9 +6,9 @@ import asyncio
 from math import inf
 
 import pytest
-from virtual_time import run_virtually
 
 from assay.quota.alarm import Alarm
+from virtual_loop import run_virtually
 
 
 class Looking:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from math import inf, isfinite
 
 import pytest
-from virtual_time import run_virtually
 
 from assay.errors import AssayError
 from assay.quota.adaptive import AdaptiveLimiter
@@ -18,6 +17,7 @@ from assay.quota.none import NoLimiter
 from assay.quota.window import WindowLimiter
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
+from virtual_loop import run_virtually
 
 QUOTA = Quota(requests_per_minute=120, tokens_per_minute=1_000_000)
 SETTLED = Quota(requests_per_minute=6_000, tokens_per_minute=60_000, accounting="settled")

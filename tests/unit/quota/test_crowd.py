@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from virtual_time import Fleet, heaviest_window, run_virtually
+from virtual_time import Fleet, heaviest_window
+
+from virtual_loop import run_virtually
 
 sys.path.append(str(Path(__file__).parent.parent / "execution"))
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from virtual_time import BEGIN, Fleet, heaviest_window, run_virtually
+from virtual_time import BEGIN, Fleet, heaviest_window
 
 from assay.errors import NameRefused, StorageError, UserError
 from assay.quota.base import Quota
@@ -24,6 +24,7 @@ from assay.quota.deployments import (
 from assay.quota.leases import LEASE_SECONDS
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
+from virtual_loop import run_virtually
 
 SUITE = Quota(600, 100_000)
 REREAD_SECONDS = 60.0

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from virtual_time import Fleet, Worker, heaviest_window, run_virtually
+from virtual_time import Fleet, Worker, heaviest_window
 
 from assay.errors import StorageError
 from assay.quota.base import Charge, ChargeTooLarge, PermitExpired, Quota, Throttling
 from assay.quota.bucket import BURST_SECONDS
 from assay.quota.leases import LEASE_SECONDS
 from assay.quota.limiter import LimiterDrained
+from virtual_loop import run_virtually
 
 QUOTA = Quota(requests_per_minute=120, tokens_per_minute=1_000_000)  # 2 requests per second in 4 partitions
 SMALL = 100

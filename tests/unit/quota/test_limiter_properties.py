@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual_time import Fleet, Worker, heaviest_window, run_virtually
+from virtual_time import Fleet, Worker, heaviest_window
 
 from assay.errors import StorageError
 from assay.quota.base import Quota
 from assay.quota.parking import LONGEST_PARKED_SECONDS
 from assay.quota.shares import partition_count
+from virtual_loop import run_virtually
 
 EVENTS = [
     "nothing",

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from virtual_service import LARGE_QUOTA, SMALL_QUOTA, Load, VirtualService, chat, saturated, score, short
-from virtual_time import run_virtually
 
 from assay.quota.base import Quota
+from virtual_loop import run_virtually
 
 MIDDLE_QUOTA = Quota(2_000, 400_000)
 MEAN = {chat: 1000, short: 80}

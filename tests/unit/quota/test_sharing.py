@@ -12,12 +12,13 @@ from math import inf
 from typing import TypeVar
 
 import pytest
-from virtual_time import Fleet, Worker, heaviest_window, run_virtually
+from virtual_time import Fleet, Worker, heaviest_window
 
 from assay.quota.base import Charge, Quota, QuotaElsewhere
 from assay.quota.leases import GUARD_SECONDS, LEASE_SECONDS
 from assay.quota.parking import LONGEST_PARKED_SECONDS
 from assay.quota.shares import partition_count
+from virtual_loop import run_virtually
 
 LARGE, SMALL = Quota(10_000, 2_000_000), Quota(600, 100_000)
 SEEDS = range(10)

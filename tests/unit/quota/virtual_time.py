@@ -1,16 +1,15 @@
-"""An event loop whose time passes only when everybody waits, and a fleet of limiters that share one storage in it."""
+"""A fleet of limiters that share one storage in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import random
-import selectors
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from assay.errors import StorageError
 from assay.quota.base import Charge, Permit, PermitExpired, Quota, QuotaElsewhere
@@ -18,36 +17,7 @@ from assay.quota.limiter import BlobLeaseLimiter
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
 
-Result = TypeVar("Result")
-
 BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
-
-
-class _Jumping(selectors.DefaultSelector):
-    """A selector that does not wait: it moves the loop's time forward by what it was asked to wait."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("deadlock: everybody waits and no timer is set")
-        self.now += timeout
-        return super().select(0)
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-def run_virtually(scenario: Coroutine[Any, Any, Result]) -> Result:
-    """Runs a scenario to its end in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(scenario)
 
 
 @dataclass(frozen=True)

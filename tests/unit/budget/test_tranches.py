@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import pytest
-from virtual_time import run_virtually
 
-from assay.errors import RunStopped, StorageError
-from assay.quota.account import Account, AccountSpoilt, Need, read_account, redrawn
-from assay.quota.budget import BudgetUsedUp
-from assay.quota.tranches import (
+from assay.budget.account import Account, AccountSpoilt, Need, read_account, redrawn
+from assay.budget.base import BudgetUsedUp
+from assay.budget.tranches import (
     FIRST_REQUESTS,
     IDLE_SECONDS,
     LOOK_SECONDS,
@@ -21,11 +19,13 @@ from assay.quota.tranches import (
     POLL_SECONDS,
     TrancheBudget,
 )
+from assay.errors import RunStopped, StorageError
 from assay.records import NO_COST
 from assay.storage import layout
 from assay.storage.base import BlobEntry
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
+from virtual_loop import run_virtually
 
 RUN = "demo-1234567890"
 HIGHEST = Decimal("0.010")

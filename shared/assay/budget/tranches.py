@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
 
-from assay.errors import BlobMissing, StorageError
-from assay.quota.account import (
+from assay.budget.account import (
     Account,
     AccountSpoilt,
     Holding,
@@ -19,7 +18,8 @@ from assay.quota.account import (
     read_account,
     redrawn,
 )
-from assay.quota.budget import BudgetUsedUp, Reservation
+from assay.budget.base import BudgetUsedUp, Reservation
+from assay.errors import BlobMissing, StorageError
 from assay.records import NO_COST, BudgetMode
 from assay.storage.base import Blobs
 from assay.telemetry import Telemetry

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.llm.base import ChatMessage
-from assay.quota import encodings
 from assay.quota.base import Charge, Throttling
-from assay.quota.calibration import RelativeError, RunningRatio
-from assay.quota.estimate import PROMPTS_BETWEEN_REPORTS, TokenEstimator, estimate_tokens
 from assay.quota.none import NoLimiter
 from assay.telemetry import RecordingTelemetry
+from assay.tokens import encodings
+from assay.tokens.calibration import RelativeError, RunningRatio
+from assay.tokens.estimate import PROMPTS_BETWEEN_REPORTS, TokenEstimator, estimate_tokens
 
 
 def estimator(deployment: str = "chat", **options: object) -> TokenEstimator:

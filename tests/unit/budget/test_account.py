@@ -8,8 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from assay.errors import BlobMissing
-from assay.quota.account import (
+from assay.budget.account import (
     SHARED_OUT,
     Account,
     Holding,
@@ -22,6 +21,7 @@ from assay.quota.account import (
     recorded_usd,
     redrawn,
 )
+from assay.errors import BlobMissing
 from assay.records import NO_COST, Outcome, Response, TrialStatus, Usage
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage

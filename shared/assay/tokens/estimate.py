@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from assay.quota.calibration import RelativeError, RunningRatio
-from assay.quota.encodings import TextCounter, text_counter
 from assay.telemetry import Telemetry
+from assay.tokens.calibration import RelativeError, RunningRatio
+from assay.tokens.encodings import TextCounter, text_counter
 
 CHARACTERS_PER_TOKEN = 4
 TOKENS_AROUND_A_MESSAGE = 4

@@ -1,0 +1,1 @@
+"""What a run may cost, held across its workers."""

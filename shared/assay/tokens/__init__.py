@@ -1,0 +1,1 @@
+"""How many tokens a prompt is: what the quota is charged, and what is billed."""
