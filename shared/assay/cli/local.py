@@ -195,13 +195,15 @@ def _conclude(home: Path, run: str, bundle: Path) -> dict[str, Any]:
 
 
 def _show(summary: str, bundle: Path, public_key: Path) -> None:
-    from assay.cli.results import COLUMNS, comparison_table, unanswered_sentence
+    from assay.cli.results import comparison_table, headings, unanswered_sentence
     from assay.reporting.contents import Contents
 
     contents = Contents.model_validate_json(summary)
     typer.echo()
     level = f"{100 * (1 - contents.run.alpha):g} %"
-    print_table(COLUMNS, comparison_table(contents), title=f"Score '{contents.primary}', intervals of {level}")
+    print_table(
+        headings(contents), comparison_table(contents), title=f"Score '{contents.primary}', intervals of {level}"
+    )
     typer.echo(f"\n{contents.headline}. {unanswered_sentence(contents)}\n")
     typer.echo(f"report    {bundle / 'report.html'}")
     typer.secho("signature verified", fg="green", bold=True)

@@ -3,11 +3,16 @@
 from assay.reporting import wording
 from assay.reporting.contents import ComparedScore, Contents, ExperimentResult
 
-COLUMNS = ("experiment", "value", "interval", "difference", "interval", "p (Holm)", "verdict")
+
+def headings(contents: Contents) -> tuple[str, ...]:
+    """Of the columns of `comparison_table`; p-values are named with their correction."""
+    corrections = {compared.result.correction for compared in contents.primary_comparisons}
+    corrected = f"p ({', '.join(sorted(corrections))})" if any(corrections) else "p"
+    return ("experiment", "value", "interval", "difference", "interval", corrected, "verdict")
 
 
 def comparison_table(contents: Contents) -> list[tuple[str, ...]]:
-    """One line per experiment for the primary score, in the order of `COLUMNS`."""
+    """One line per experiment for the primary score, in the order of `headings`."""
     compared = {one.variant: one for one in contents.primary_comparisons}
     return [_line(contents.primary, experiment, compared.get(experiment.name)) for experiment in contents.experiments]
 
