@@ -91,13 +91,14 @@ def test_a_refused_file_is_told_at_once_and_listed(site: Site, tmp_path: Path) -
     assert "inbox/colours/empty.csv" in site.assay("ls").stdout
 
 
-def test_a_run_without_one_answer_gives_exit_code_1(site: Site, tmp_path: Path) -> None:
-    """A wrong deployment fails every trial; the run ends and has a report, but nobody should take it for a success."""
+def test_a_run_that_stops_gives_exit_code_1_and_says_how_to_go_on(site: Site, tmp_path: Path) -> None:
+    """A wrong deployment would fail every trial: the run stops instead, and nobody should take it for a success."""
     suite = SUITE.replace("name: colours", "name: lost").replace("small-model", "no-such-model")
     site.assay("deploy", str(write_suite(tmp_path / "lost", suite)))
     ended = site.assay("submit", str(_dataset(tmp_path, "lost.csv")), "--suite", "lost", "--watch", check=False)
     assert ended.returncode == 1
-    assert f"not one of its {ROWS * 3} trials has an answer" in ended.stderr
+    assert "The deployment 'no-such-model' ended with deployment_missing (404)" in ended.stderr
+    assert "assay resume lost-" in ended.stderr
 
 
 def test_a_bundle_with_one_flipped_byte_fails_with_exit_code_1(site: Site, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def planned(folder: Path, content: bytes | str, file: str):
     [
         ("d.csv", "id,Body,note\n1,x,n\n2,y,n\n"),
         ("d.tsv", "id\ttext\n1\tx\n2\ty\n"),
-        ("d.csv.gz", gzip.compress(b"id,Body\n1,x\n2,y\n")),
+        ("d.csv.gz", gzip.compress(b"id,Body\n1,x\n2,y\n", mtime=0)),
         ("d.jsonl", '{"id": "1", "Body": "x", "more": 1}\n{"id": "2", "text": "y"}\n'),
         ("d.json", '[{"id": "1", "Body": "x"}, {"id": "2", "text": "y", "label": null}]'),
     ],
