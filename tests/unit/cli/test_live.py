@@ -10,7 +10,7 @@ import pytest
 from assay.cli import live
 from assay.errors import CheckFailed, StorageError
 from assay.orchestration.progress import write_progress
-from assay.records import Progress, Stage
+from assay.records import Progress, Stage, Tally
 from assay.runtime import Runtime
 from assay.storage.memory import MemoryStorage
 from faults import Strike, struck
@@ -34,6 +34,14 @@ async def test_a_watch_of_a_stopped_run_ends_with_the_reason() -> None:
     """As a failure: there is no result, and a person has to say how it goes on."""
     storage = await _with(Stage.STOPPED, "Budget reached: assay resume RUN")
     with pytest.raises(CheckFailed, match=r"is stopped\. Budget reached: assay resume RUN"):
+        await live.watch(_runtime(storage), RUN)
+
+
+async def test_a_run_without_one_answer_is_no_success() -> None:
+    """It has ended and has a report, but a script must not go on as if it had results."""
+    storage = MemoryStorage()
+    await write_progress(storage, Progress(run=RUN, stage=Stage.DONE, tally=Tally(trials=9, failed=9)))
+    with pytest.raises(CheckFailed, match="has ended, but not one of its 9 trials has an answer; see its report"):
         await live.watch(_runtime(storage), RUN)
 
 
