@@ -84,7 +84,10 @@ def set_(
     if written.valid_from is None:
         typer.echo("Workers that run follow within ten minutes.")
     else:
-        typer.echo(f"The partitions are others: this holds from {written.valid_from:%H:%M:%S} UTC on, when all know.")
+        typer.echo(
+            f"Workers keep to lower limits within three minutes. Higher ones, and the new partitions, hold from "
+            f"{written.valid_from:%H:%M:%S} UTC on, when all workers know of them."
+        )
 
 
 def _quota_of(deployment: str) -> str:
@@ -117,9 +120,9 @@ def _facts(state: QuotaState) -> dict[str, object]:
     }
     if now is not state.config:
         config = state.config
-        facts["changes to"] = (
-            f"{config.requests_per_minute:,} requests, {config.tokens_per_minute:,} tokens per minute in "
-            f"{_counted(config.partitions, 'partition')} at {config.valid_from:%H:%M:%S} UTC"
+        facts["from then on"] = (
+            f"{config.valid_from:%H:%M:%S} UTC: {config.requests_per_minute:,} requests, {config.tokens_per_minute:,} "
+            f"tokens per minute in {_counted(config.partitions, 'partition')}"
         )
     facts["workers"] = len(state.holders) or "none with requests"
     return facts

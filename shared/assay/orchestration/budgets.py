@@ -78,10 +78,10 @@ def budget_fault(estimate: Estimate, terms: Terms) -> str:
     return f"the run would likely cost {usd(likely)} USD{most}, and its budget is {usd(terms.limit_usd)} USD"
 
 
-def budget_advice(run: str, likely_usd: Decimal) -> str:
-    """What can be done about a run that was refused as too dear."""
+def budget_advice(run: str, needed_usd: Decimal) -> str:
+    """What can be done about a run that was refused as too dear; it needs so much at most."""
     return (
-        f"Nothing was asked. Raise the budget of this run: assay resume {run} --budget-usd {suggested(likely_usd)}; or"
+        f"Nothing was asked. Raise the budget of this run: assay resume {run} --budget-usd {suggested(needed_usd)}; or"
         " start it all the same, and it stops when the budget is used up: assay submit FILE --suite NAME --over-budget;"
         " or change limits.budget_usd or limits.budget in the suite"
     )

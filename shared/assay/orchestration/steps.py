@@ -165,8 +165,8 @@ class AskingSteps:
             return
         estimate = await asyncio.to_thread(estimate_run, suite, planned, header.dataset.file, self.prices)
         if fault := budget_fault(estimate, terms):
-            likely = estimate.total.likely_cost_usd or terms.limit_usd
-            raise UserError(f"{fault}. {budget_advice(header.run, likely)}")
+            needed = estimate.total.highest_cost_usd or estimate.total.likely_cost_usd or terms.limit_usd
+            raise UserError(f"{fault}. {budget_advice(header.run, needed)}")
 
     async def _dataset(self, header: RunHeader, suite: Suite, folder: Path) -> Path:
         """The file with the rows: the dropped one, or what the dropped query gave."""

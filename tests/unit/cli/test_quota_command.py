@@ -135,7 +135,7 @@ def test_a_change_of_partitions_is_announced(run: Running, storage: MemoryStorag
     """Until then the old ones are shown, and the change cannot be changed."""
     use(storage)
     arguments = ("set", DEPLOYMENT, "--requests-per-minute", "6000", "--tokens-per-minute", "2000000")
-    assert "holds from" in run(*arguments)[1]
+    assert "and the new partitions, hold from" in run(*arguments)[1]
     shown = run("show")[1]
     assert "600 requests, 100,000 tokens per minute" in shown
     assert "6,000 requests, 2,000,000 tokens per minute in 25 partitions" in shown
