@@ -17,6 +17,7 @@ from assay.llm.errors import FailureKind
 from assay.middleware.base import Unanswered
 from assay.records import Attempt, Response, Row, Score, TrialStatus, Usage
 from builders import experiment, suite
+from virtual_loop import run_virtually
 
 CRITERIA = ("tone", "queue", "length")
 ROW = chunk_rows(1)[0]
@@ -187,12 +188,12 @@ async def never() -> str:
     return "nobody sets it"
 
 
-async def test_a_trial_that_takes_too_long_keeps_what_was_answered() -> None:
+def test_a_trial_that_takes_too_long_keeps_what_was_answered() -> None:
     """It fails as `trial_timeout`, names the criterion it was cut off in, and asks no more."""
     asked = in_turn("a", never(), "c")
     of = suite(("plain",), criteria=CRITERIA, limits={"trial_timeout_seconds": 0.02})
 
-    outcome = await trial(asked, of).run(ROW)
+    outcome = run_virtually(trial(asked, of).run(ROW))
 
     assert (outcome.status, [one.criterion for one in outcome.responses]) == (TrialStatus.FAILED, ["tone"])
     failure = outcome.failure
@@ -202,7 +203,7 @@ async def test_a_trial_that_takes_too_long_keeps_what_was_answered() -> None:
     assert len(asked.rows) == 2
 
 
-async def test_a_trial_that_is_cut_off_says_what_was_tried_and_paid() -> None:
+def test_a_trial_that_is_cut_off_says_what_was_tried_and_paid() -> None:
     """The question under way had an unusable answer and waits for its next attempt; its permit is spent."""
     usage = Usage(input_tokens=100, output_tokens=10)
     bench = Bench(failing(FailureKind.INVALID_ANSWER, model="gpt-4o-mini", usage=usage), "{}")
@@ -213,7 +214,7 @@ async def test_a_trial_that_is_cut_off_says_what_was_tried_and_paid() -> None:
         await asyncio.Event().wait()
 
     bench.sleep = sleep  # type: ignore[method-assign]
-    outcome = await trial(bench.asker(), suite(("plain",), limits={"trial_timeout_seconds": 0.02})).run(ROW)
+    outcome = run_virtually(trial(bench.asker(), suite(("plain",), limits={"trial_timeout_seconds": 0.02})).run(ROW))
 
     failure = outcome.failure
     assert failure is not None
@@ -222,7 +223,7 @@ async def test_a_trial_that_is_cut_off_says_what_was_tried_and_paid() -> None:
     assert (outcome.usage, outcome.cost_usd) == (usage, Decimal("0.000021"))
 
 
-async def test_attempts_of_an_answered_criterion_are_not_told_twice() -> None:
+def test_attempts_of_an_answered_criterion_are_not_told_twice() -> None:
     """They are in its response already."""
     bench = Bench(failing(FailureKind.SERVER_ERROR), "{}", failing(FailureKind.TIMEOUT))
     outcome_of = trial(
@@ -237,7 +238,7 @@ async def test_attempts_of_an_answered_criterion_are_not_told_twice() -> None:
             await asyncio.Event().wait()
 
     bench.sleep = sleep  # type: ignore[method-assign]
-    outcome = await outcome_of.run(ROW)
+    outcome = run_virtually(outcome_of.run(ROW))
 
     assert outcome.failure is not None
     assert [one.error for one in outcome.responses[0].attempts] == ["server_error", None]
