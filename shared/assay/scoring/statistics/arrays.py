@@ -31,8 +31,11 @@ def paired(baseline: npt.ArrayLike, variant: npt.ArrayLike) -> tuple[Floats, Flo
 
 
 def scaled(values: Floats) -> tuple[Floats, float]:
-    """The values over their largest magnitude, and that magnitude: squares can then neither over- nor underflow."""
-    scale = float(np.max(np.abs(values), initial=0.0)) or 1.0
+    """The values over the power of two near their largest magnitude, and that power: squares can then neither over- nor
+    underflow, and as the division is exact, sums that are equal stay equal.
+    """
+    largest = float(np.max(np.abs(values), initial=0.0)) or 1.0
+    scale = float(np.ldexp(1.0, max(-1021, min(1023, int(np.frexp(largest)[1])))))
     return values / scale, scale
 
 
