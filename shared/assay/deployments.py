@@ -225,15 +225,12 @@ class Deployments:
             return AdaptiveLimiter(deployment, telemetry=self._telemetry)
         if quota is None or kind == "none":
             return NoLimiter()
-        window = quota.request_window_seconds
         if kind == "window":
-            return WindowLimiter(deployment, quota, telemetry=self._telemetry, request_window_seconds=window)
+            return WindowLimiter(deployment, quota, telemetry=self._telemetry)
         # Suites that state other numbers get limiters of their own, which share the quota as two workers would.
         others = sum(known == reference for known, _, _ in self._routes)
         worker = f"{self._worker}-{others + 1}" if others else self._worker
-        return BlobLeaseLimiter(
-            self._storage, deployment, quota, worker, telemetry=self._telemetry, request_window_seconds=window
-        )
+        return BlobLeaseLimiter(self._storage, deployment, quota, worker, telemetry=self._telemetry)
 
 
 async def _end_all(ends: list[Callable[[], Awaitable[None]]]) -> None:

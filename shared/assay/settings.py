@@ -106,6 +106,9 @@ class Endpoint(BaseModel):
     api_version: str | None = None
 
 
+Accounting = Literal["standard", "settled"]
+
+
 class QuotaSettings(BaseModel):
     """What a deployment grants per minute."""
 
@@ -113,7 +116,7 @@ class QuotaSettings(BaseModel):
 
     requests_per_minute: int = Field(ge=1, le=MOST_PER_MINUTE, strict=True)
     tokens_per_minute: int = Field(ge=1, le=MOST_PER_MINUTE, strict=True)
-    accounting: Literal["standard", "settled"] = Field(
+    accounting: Accounting = Field(
         "standard", description="Whether the service keeps its first estimate, or settles by usage (provisioned)"
     )
     request_window_seconds: Literal[1, 10] = Field(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from assay.errors import AssayError
+from assay.settings import Accounting
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Quota:
 
     requests_per_minute: int
     tokens_per_minute: int
-    accounting: Literal["standard", "settled"] = "standard"
+    accounting: Accounting = "standard"
     """Whether the service keeps the charge it made at arrival, or corrects it when it has answered (provisioned)."""
     request_window_seconds: float = 10.0
     """Over how long the service counts requests."""

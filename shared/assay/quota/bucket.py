@@ -9,7 +9,6 @@ from math import inf, sqrt
 
 from assay.quota.base import Charge, Quota
 
-REQUESTS_WINDOW_SECONDS = 10.0
 TOKENS_WINDOW_SECONDS = 60.0
 
 # What an idle bucket may save up. No longer than the guard of a lease (`leases.py`): then whoever takes a partition
@@ -257,16 +256,12 @@ class Spending:
 class Bucket:
     """Both axes of a quota: a charge fits when it fits both."""
 
-    def __init__(
-        self,
-        quota: Quota,
-        margins: Margins = Margins(),
-        request_window_seconds: float = REQUESTS_WINDOW_SECONDS,
-    ) -> None:
-        requests = _Window(request_window_seconds, _REQUESTS_EDGE_SECONDS)
+    def __init__(self, quota: Quota, margins: Margins = Margins()) -> None:
+        window_seconds = quota.request_window_seconds
+        requests = _Window(window_seconds, _REQUESTS_EDGE_SECONDS)
         tokens = _Window(TOKENS_WINDOW_SECONDS, _TOKENS_EDGE_SECONDS, margins.estimate_error)
-        per_window = quota.requests_per_minute * request_window_seconds / 60
-        late = min(margins.stragglers / per_window, _LATE_SECONDS / request_window_seconds)
+        per_window = quota.requests_per_minute * window_seconds / 60
+        late = min(margins.stragglers / per_window, _LATE_SECONDS / window_seconds)
         self._requests = Axis(quota.requests_per_minute, margins.headroom + late, requests, _REQUESTS_BURST_CHARGES)
         self._tokens = Axis(quota.tokens_per_minute, margins.headroom, tokens, _TOKENS_BURST_CHARGES)
         self._axes = (self._requests, self._tokens)

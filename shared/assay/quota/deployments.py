@@ -17,6 +17,7 @@ from assay.quota.base import Quota
 from assay.quota.leases import LEASE_SECONDS
 from assay.quota.shares import MEAN_CHARGE_TOKENS, partition_count
 from assay.records import Record
+from assay.settings import Accounting
 from assay.storage.base import Storage
 from assay.storage.layout import QUOTA
 from assay.telemetry import Telemetry
@@ -28,9 +29,6 @@ REREAD_SECONDS = 600.0
 CLOCKS_SECONDS = 10.0
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}(/[A-Za-z0-9][A-Za-z0-9._-]{0,62})?")
-
-
-Accounting = Literal["standard", "settled"]
 
 
 @dataclass(frozen=True, slots=True)

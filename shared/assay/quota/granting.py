@@ -16,7 +16,7 @@ from assay.quota.alarm import Alarm
 from assay.quota.announced import ConfiguredLimits, Limits
 from assay.quota.base import Charge, ChargeTooLarge, Permit, PermitExpired, Quota, Throttling
 from assay.quota.bell import Sleep
-from assay.quota.bucket import HEADROOM, REQUESTS_WINDOW_SECONDS, Bucket, Margins, Spending
+from assay.quota.bucket import HEADROOM, Bucket, Margins, Spending
 from assay.quota.flows import Turns
 from assay.quota.throttle import PROBE_SECONDS, Throttle
 from assay.telemetry import Telemetry
@@ -68,7 +68,6 @@ class Granting:
         sleep: Sleep,
         limits: Limits | None = None,
         headroom: float = HEADROOM,
-        request_window_seconds: float = REQUESTS_WINDOW_SECONDS,
     ) -> None:
         self._deployment = deployment
         self._quota = quota
@@ -77,7 +76,7 @@ class Granting:
         self._demanded = demanded
         self._telemetry = telemetry
         self._clock = clock
-        self._bucket = Bucket(quota, Margins(headroom), request_window_seconds)
+        self._bucket = Bucket(quota, Margins(headroom))
         self._throttle = Throttle()
         self._limits = limits or ConfiguredLimits(quota)
         self._turns: Turns[_Waiter] = Turns()

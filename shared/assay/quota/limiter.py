@@ -16,7 +16,7 @@ from assay.errors import StorageError
 from assay.quota.announced import ConfiguredLimits
 from assay.quota.base import Charge, Permit, Quota, QuotaElsewhere
 from assay.quota.bell import Sleep
-from assay.quota.bucket import BURST_SECONDS, HEADROOM, REQUESTS_WINDOW_SECONDS
+from assay.quota.bucket import BURST_SECONDS, HEADROOM
 from assay.quota.demand import Demand
 from assay.quota.deployments import REREAD_SECONDS, Deployment
 from assay.quota.granting import Granting, LimiterDrained
@@ -57,7 +57,6 @@ class BlobLeaseLimiter:
         random: Callable[[], float] = random_module.random,
         mean_charge_tokens: int = MEAN_CHARGE_TOKENS,
         headroom: float = HEADROOM,
-        request_window_seconds: float = REQUESTS_WINDOW_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         reread_seconds: float = REREAD_SECONDS,
     ) -> None:
@@ -79,7 +78,6 @@ class BlobLeaseLimiter:
             sleep=sleep,
             limits=self._limits,
             headroom=headroom,
-            request_window_seconds=request_window_seconds,
         )
         self._sharing = Sharing(
             self._leases,

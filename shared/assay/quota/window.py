@@ -11,7 +11,7 @@ from math import inf
 
 from assay.quota.base import Charge, Permit, Quota
 from assay.quota.bell import Sleep
-from assay.quota.bucket import HEADROOM, REQUESTS_WINDOW_SECONDS
+from assay.quota.bucket import HEADROOM
 from assay.quota.granting import Granting
 from assay.telemetry import Telemetry
 
@@ -74,7 +74,6 @@ class WindowLimiter(LoneLimiter):
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         headroom: float = HEADROOM,
-        request_window_seconds: float = REQUESTS_WINDOW_SECONDS,
     ) -> None:
         granting = Granting(
             deployment,
@@ -86,6 +85,5 @@ class WindowLimiter(LoneLimiter):
             clock=clock,
             sleep=sleep,
             headroom=headroom,
-            request_window_seconds=request_window_seconds,
         )
         super().__init__(granting, clock())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,13 +69,12 @@ def test_a_service_that_judges_requests_by_the_second_is_paced_by_the_second() -
     """The option of the limiter keeps what one second may hold; a second of a large quota holds many requests."""
     log = run_virtually(
         saturated(
-            LARGE_QUOTA,
+            replace(LARGE_QUOTA, request_window_seconds=1.0),
             4,
             short,
             seconds=80.0,
             service_window_seconds=1.0,
             mean_charge_tokens=80,
-            request_window_seconds=1.0,
         )
     )
     scored = score(log, LARGE_QUOTA, 80.0, window_seconds=1.0)
