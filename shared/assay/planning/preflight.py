@@ -183,7 +183,7 @@ def _primary(suite: Suite) -> Iterator[Complaint]:
 def _comparison_complaints(suite: Suite) -> Iterator[Complaint]:
     """Settings of the comparison that name no score, and tests that do not fit theirs."""
     comparison, path = suite.comparison, ("comparison",)
-    for key in ("test", "margin"):
+    for key in ("goal", "test", "margin"):
         by_score = getattr(comparison, key)
         yield from _unknown_scores(suite, by_score if isinstance(by_score, dict) else {}, (*path, key))
     for name, kind in _score_kinds(suite).items():

@@ -116,6 +116,9 @@ class PluginSettings(Strict):
 TestName = Literal["mcnemar_exact", "paired_t", "clustered_t", "wilcoxon", "sign", "permutation"]
 """The tests that a comparison may use; the same names as in `scoring/results.py`, which this room does not import."""
 
+Goal = Literal["maximise", "minimise"]
+"""Whether higher or lower scores are better; as in `scoring/results.py`."""
+
 Margin = Annotated[float, Field(gt=0)]
 
 
@@ -123,6 +126,9 @@ class ComparisonSettings(Strict):
     """How variants are set against the baseline."""
 
     primary: str | None = Field(None, description="The score that decides; absent: the first scorer's")
+    goal: Goal | dict[str, Goal] = Field(
+        "maximise", description="Whether higher scores are better or lower ones, for every score or per score"
+    )
     alpha: float = Field(0.05, gt=0, lt=1, description="Chance of a false alarm over all comparisons of a run")
     test: TestName | dict[str, TestName] | None = Field(
         None, description="The test for every score, or one per score; absent: by the kind of score"
@@ -152,6 +158,14 @@ class ComparisonSettings(Strict):
                 raise ValueError(f"expected one of {', '.join(get_args(TestName))}, or a mapping of scores to these")
         return value
 
+    @field_validator("goal", mode="before")
+    @classmethod
+    def _known_goals(cls, value: Any) -> Any:
+        for name in value.values() if isinstance(value, dict) else [value]:
+            if name not in get_args(Goal):
+                raise ValueError(f"expected {' or '.join(get_args(Goal))}, or a mapping of scores to these")
+        return value
+
     @field_validator("margin", mode="before")
     @classmethod
     def _positive_margins(cls, value: Any) -> Any:
@@ -168,6 +182,10 @@ class ComparisonSettings(Strict):
         if value is not None and value not in names:
             raise ValueError(f"expected {' or '.join(names)}")
         return value
+
+    def goal_of(self, score: str) -> Goal:
+        """Whether a score is better when it is higher or when it is lower; a score that is not named: higher."""
+        return self.goal.get(score, "maximise") if isinstance(self.goal, dict) else self.goal
 
     def test_of(self, score: str) -> TestName | None:
         """The test that the suite demands for a score; None: by the rule."""

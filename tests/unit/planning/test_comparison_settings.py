@@ -30,6 +30,7 @@ def suite_with(comparison: str) -> str:
 def test_tests_have_the_same_names_in_suites_and_in_scoring() -> None:
     """The two rooms do not import each other."""
     assert set(get_args(models.TestName)) == set(get_args(results.TestName))
+    assert get_args(models.Goal) == get_args(results.Goal)
 
 
 def test_a_single_test_is_for_all_scores_and_a_single_margin_for_the_primary_one() -> None:
@@ -47,9 +48,26 @@ def test_tests_and_margins_may_be_given_by_score() -> None:
 
 
 @pytest.mark.parametrize(
+    ("goal", "of_correct", "of_rating"),
+    [
+        ("{}", "maximise", "maximise"),
+        ("{goal: minimise}", "minimise", "minimise"),
+        ("{goal: {rating: minimise}}", "maximise", "minimise"),
+    ],
+)
+def test_a_goal_is_for_all_scores_or_by_score(goal: str, of_correct: str, of_rating: str) -> None:
+    """More is better unless the suite says otherwise."""
+    settings = checked_suite(suite_with(goal)).comparison
+    assert (settings.goal_of("correct"), settings.goal_of("rating")) == (of_correct, of_rating)
+
+
+@pytest.mark.parametrize(
     ("comparison", "complaint"),
     [
         ("{test: ttest}", "comparison.test: found 'ttest'; expected one of mcnemar_exact, paired_t"),
+        ("{goal: lower}", "comparison.goal: found 'lower'; expected maximise or minimise, or a mapping"),
+        ("{goal: {rating: 3}}", "expected maximise or minimise"),
+        ("{goal: {ratings: minimise}}", "no scorer gives 'ratings' (did you mean 'rating'?). Scores: correct, rating"),
         ("{test: {correct: 5}}", "expected one of mcnemar_exact"),
         ("{margin: 0}", "comparison.margin: found 0; expected a number above 0"),
         ("{margin: {rating: wide}}", "expected a number above 0"),
