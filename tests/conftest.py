@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,14 @@ MEMORY_DISK = Path("/dev/shm")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Warnings are errors, but the Functions library gives one, once per process, for every plain JSON payload."""
+    _let_children_be_interrupted()
     config.addinivalue_line("filterwarnings", "ignore:azure.functions df_loads was called without expected_type")
+
+
+def _let_children_be_interrupted() -> None:
+    """A shell starts background jobs with SIGINT ignored, which children would inherit, and never hear of Ctrl+C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
