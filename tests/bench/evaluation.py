@@ -100,7 +100,7 @@ def _around() -> dict[str, str]:
     from tests.builders import LABEL_SCORER, RATING_SCORER, plan, run_header, suite
 
     from assay.records import Outcome
-    from assay.reporting.contents import evaluate
+    from assay.reporting.evaluation import evaluate
     from assay.reporting.tables import write_results_csv, write_results_jsonl
 
     of = suite(EXPERIMENTS, (LABEL_SCORER, RATING_SCORER))

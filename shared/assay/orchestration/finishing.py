@@ -46,7 +46,7 @@ class FinishingSteps:
 
     async def evaluate(self, run: str) -> dict[str, Any]:
         """Writes `summary.json` and the results tables into the bundle. Returns how many trials they hold."""
-        from assay.reporting import contents, tables  # pandas and scipy come with these: only this step pays for them
+        from assay.reporting import evaluation, tables  # pandas and scipy come with these: only this step pays for them
 
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
         await self._mark(header, plan, Stage.EVALUATING)
@@ -60,7 +60,7 @@ class FinishingSteps:
             bundle.mkdir()
 
             def work() -> None:
-                summary = contents.evaluate(
+                summary = evaluation.evaluate(
                     header, suite, plan, outcomes.each(), bad_rows, messages, _rows(folder), self.prices
                 )
                 (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")

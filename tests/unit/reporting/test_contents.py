@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from assay.records import BadRow, Outcome, Row, TrialStatus
-from assay.reporting.contents import Contents, evaluate
+from assay.reporting.contents import Contents
+from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from assay.reporting.markdown import render_markdown
 from assay.suite.models import Suite

@@ -10,7 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 from assay.records import BadRow, Outcome
-from assay.reporting.contents import Contents, evaluate
+from assay.reporting.contents import Contents
+from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from builders import (
     LABEL_SCORER,

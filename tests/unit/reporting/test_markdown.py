@@ -6,7 +6,8 @@ from functools import cache
 import pytest
 
 from assay.records import BadRow
-from assay.reporting.contents import Contents, evaluate
+from assay.reporting.contents import Contents
+from assay.reporting.evaluation import evaluate
 from assay.reporting.markdown import escaped, render_markdown
 from builders import failed, outcome, plan, rating_run, response, run_header, suite, triage_run
 

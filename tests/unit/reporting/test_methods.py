@@ -1,7 +1,8 @@
 """How a suite's wishes for its comparisons reach them, and what the report says of it."""
 
 from assay.records import Outcome
-from assay.reporting.contents import Contents, evaluate
+from assay.reporting.contents import Contents
+from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from assay.reporting.markdown import render_markdown
 from builders import outcome, plan, row, run_header, suite
@@ -59,3 +60,14 @@ def test_test_margin_and_correction_are_those_of_the_suite() -> None:
     assert "p\u00a0(Benjamini-Hochberg)" in render_html(contents) and "p (Benjamini-Hochberg)" in render_markdown(
         contents
     )
+
+
+def test_a_score_to_be_minimised_is_better_when_it_is_lower() -> None:
+    """Rule: the goal turns the verdict, and leaves difference and p-value alone."""
+    raised, lowered = contents_of({}), contents_of({"goal": {"correct": "minimise"}})
+    higher, lower = raised.comparisons[0].result, lowered.comparisons[0].result
+
+    assert (higher.verdict, lower.verdict) == ("better", "worse")
+    assert (higher.difference, higher.p_value) == (lower.difference, lower.p_value)
+    assert (higher.win_rate or 0) + (lower.win_rate or 0) == 1
+    assert "short is worse than plain" in lowered.headline

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from assay.records import Outcome
-from assay.reporting.contents import Contents, evaluate
+from assay.reporting.contents import Contents
+from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from assay.reporting.markdown import render_markdown
 from assay.reporting.tables import write_results_csv

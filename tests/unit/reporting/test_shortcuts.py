@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import builders
 from assay.records import Outcome, Response, TrialStatus, Usage
-from assay.reporting.contents import Contents, evaluate
+from assay.reporting.contents import Contents
+from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from assay.reporting.markdown import render_markdown
 from assay.reporting.shortcuts import ShortcutCounts, Shortcuts, shortcut_sentences

@@ -6,7 +6,7 @@ import pytest
 
 from assay.records import BadRow, Outcome, Plan, RunHeader
 from assay.reporting import wording
-from assay.reporting.contents import evaluate
+from assay.reporting.evaluation import evaluate
 from assay.scoring.results import Effect, Interval
 from assay.suite.models import Suite
 from builders import RATING_SCORER, outcome, plan, run_header, suite
