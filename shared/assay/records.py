@@ -17,6 +17,9 @@ NO_COST = Decimal(0)
 BudgetMode = Literal["enforce", "soft"]
 """Whether a budget stops a run, or only warns."""
 
+MOST_LABEL = 100
+"""Characters of a label that a score keeps."""
+
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
 
 
@@ -152,12 +155,22 @@ class Failure(Record):
     cost_usd: Decimal | None = NO_COST
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Score(Record):
-    """A scorer's verdict on one trial. No value means not scored, and `reason` says why."""
+    """A scorer's verdict on one trial. No value means not scored, and `reason` says why.
+
+    Scorers of labels say which `label` they found and which was `expected`, cut to `MOST_LABEL` characters; no label
+    was found where only `expected` is there. Both are left out of JSON where they are None.
+    """
 
     name: str
     value: float | None
     reason: str | None = None
+    label: str | None = Field(None, exclude_if=_is_none)
+    expected: str | None = Field(None, exclude_if=_is_none)
 
 
 class Outcome(Record):

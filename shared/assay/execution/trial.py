@@ -153,7 +153,8 @@ def _score(scorer: Scorer, row: Row, responses: Mapping[str, Response]) -> Score
         score = scorer.score(row.fields, responses)
     except Exception as error:  # a scorer's bug must not cost answers that are paid for
         score = Score(name=scorer.name, value=None, reason=f"the scorer failed: {type(error).__name__}: {error}")
-    return score.model_copy(update={"reason": _storable(score.reason)}) if score.reason else score
+    texts = {key: text for key in ("reason", "label", "expected") if (text := getattr(score, key))}
+    return score.model_copy(update={key: _storable(text) for key, text in texts.items()}) if texts else score
 
 
 def _failure(error: Unanswered, criterion: str) -> Failure:

@@ -1,15 +1,26 @@
-"""The scorer port: a row plugin that judges one trial."""
+"""The ports of judging: what scorers, aggregators and comparers are. The views that the last two get: `views.py`.
 
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+A plugin object is made for one run (scorers: in each worker) and one experiment, and shares nothing with others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from assay.records import Response, Score
 
+if TYPE_CHECKING:  # it brings numpy, which a worker does not need
+    from assay.scoring.views import ExperimentView
+
 ScoreKind = Literal["binary", "numeric"]
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""What a plugin may return: JSON with finite numbers."""
 
 
 class Scorer(Protocol):
-    """Judges one trial by the row's fields and the responses, keyed by criterion."""
+    """A row plugin. Judges one trial by the row's fields and the responses, keyed by criterion."""
 
     @property
     def name(self) -> str:
@@ -33,4 +44,30 @@ class Scorer(Protocol):
 
     def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
         """The verdict. Never raises for a bad answer: then the value is None and the reason says why."""
+        ...
+
+
+class Aggregator(Protocol):
+    """Sums up one experiment, after all its rows."""
+
+    @property
+    def name(self) -> str:
+        """Where reports keep what it returns: `aggregates[experiment][name]`; unique among a suite's aggregators."""
+        ...
+
+    def aggregate(self, view: ExperimentView) -> Mapping[str, Json]:
+        """The figures of one experiment, JSON with finite numbers. Called once per experiment, the baseline too."""
+        ...
+
+
+class Comparer(Protocol):
+    """Sets one variant against the baseline, after all rows of both."""
+
+    @property
+    def name(self) -> str:
+        """Where reports keep what it returns: `comparers[variant][name]`; unique among a suite's comparers."""
+        ...
+
+    def compare(self, baseline: ExperimentView, variant: ExperimentView) -> Mapping[str, Json]:
+        """The figures of one variant, JSON with finite numbers. Called once per variant; the views have equal rows."""
         ...

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from assay.records import Response, Score
+from assay.records import MOST_LABEL, Response, Score
 from assay.registry import Plugin, Registry
 from assay.scoring.base import ScoreKind, Scorer
 
@@ -71,16 +71,20 @@ class LabelMatch:
         expected = _label(fields.get(self.options.expected))
         if not expected:
             return Score(name=self.name, value=None, reason=f"column '{self.options.expected}' holds no label")
+        expected = self._compared(expected)
         try:
-            answer = _looked_up(self.options, responses)
+            found = self._compared(_found_label(_looked_up(self.options, responses)))
         except NotInAnswer as problem:
-            return Score(name=self.name, value=0.0, reason=str(problem))
-        found = _label(answer)
-        if found is None:
-            return Score(name=self.name, value=0.0, reason=f"expected a label; found {_shown(answer)}")
-        if self.options.ignore_case:
-            expected, found = expected.casefold(), found.casefold()
-        return Score(name=self.name, value=float(expected == found))
+            return Score(name=self.name, value=0.0, reason=str(problem), expected=expected[:MOST_LABEL])
+        return Score(
+            name=self.name,
+            value=float(expected == found),
+            label=found[:MOST_LABEL] or None,
+            expected=expected[:MOST_LABEL],
+        )
+
+    def _compared(self, label: str) -> str:
+        return label.casefold() if self.options.ignore_case else label
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,13 @@ def _label(value: Any) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+
+
+def _found_label(answer: Any) -> str:
+    found = _label(answer)
+    if found is None:
+        raise NotInAnswer(f"expected a label; found {_shown(answer)}")
+    return found
 
 
 def _brief(number: float) -> str:

@@ -40,7 +40,27 @@ class TestLabelMatch:
     )
     def test_the_whole_answer_must_be_the_label(self, answer: str, expected: str, value: float):
         """White space around it and, unless told, capitals do not count; anything else does."""
-        assert label(answer, expected) == Score(name="label_match", value=value)
+        score = label(answer, expected)
+        assert (score.name, score.value, score.reason) == ("label_match", value, None)
+
+    def test_the_score_says_both_labels_as_compared(self):
+        """Confusion matrices count them, so 'Billing' and 'billing' are one label unless the suite says otherwise."""
+        assert label(" Delivery", "Billing").model_dump(exclude={"name", "value", "reason"}) == {
+            "label": "delivery",
+            "expected": "billing",
+        }
+        assert label("Delivery", "Billing", ignore_case=False).label == "Delivery"
+        assert len(label("x" * 500, "y" * 500).label or "") == len(label("", "y" * 500).expected or "") == 100
+
+    @pytest.mark.parametrize("answer", ["", " ", '{"queue": null}', '{"queue": []}', "{}"])
+    def test_an_answer_without_a_label_says_only_what_was_expected(self, answer: str):
+        """It is wrong, and in a confusion matrix it has a cell of its own."""
+        score = label(answer, "billing", path="queue" if answer.strip() else None)
+        assert (score.value, score.label, score.expected) == (0.0, None, "billing")
+
+    def test_labels_are_not_written_where_there_are_none(self):
+        """A score is written a million times."""
+        assert number('{"score": 3}').model_dump_json() == '{"name":"json_score","value":3.0,"reason":null}'
 
     def test_capitals_count_when_the_suite_says_so(self):
         """For labels that differ in nothing else."""
@@ -94,7 +114,8 @@ class TestLabelMatch:
     )
     def test_an_answer_without_a_label_is_wrong_and_says_why(self, answer: str, reason: str):
         """A model that does not keep to the form has not found the label."""
-        assert label(answer, "billing", path="queue") == Score(name="label_match", value=0.0, reason=reason)
+        score = label(answer, "billing", path="queue")
+        assert (score.value, score.reason) == (0.0, reason)
 
     def test_null_is_not_the_label_none(self):
         """Python writes null as None."""
@@ -122,8 +143,10 @@ class TestLabelMatch:
     def test_a_missing_answer_is_wrong_and_says_so(self, criterion: str | None, shown: str):
         """It counts as any other answer that is not the label."""
         scorer = SCORERS.make("label_match", {"expected": "right", "criterion": criterion})
-        expected = Score(name="label_match", value=0.0, reason=f"no answer to criterion '{shown}'")
-        assert scorer.score({"right": "angry"}, {}) == expected
+        reason = f"no answer to criterion '{shown}'"
+        assert scorer.score({"right": "angry"}, {}) == Score(
+            name="label_match", value=0.0, reason=reason, expected="angry"
+        )
 
     def test_its_name_kind_and_range(self):
         """What the evaluation needs to know."""
