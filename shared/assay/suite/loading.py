@@ -44,10 +44,12 @@ EXPECTED = {
 }
 """Pydantic's names of common errors, in words for people who write suites; its own words serve for the others."""
 
-NAMED = ("experiments", "criteria", "quota", "packs", "templates", "scorers", "middleware", "test", "margin")
+PLUGINS = ("scorers", "aggregators", "comparers", "middleware")
+
+NAMED = ("experiments", "criteria", "quota", "packs", "templates", *PLUGINS, "test", "margin")
 """Keys below which things have names of their own."""
 
-WITH_OPTIONS = ("scorers", "middleware", "schema")
+WITH_OPTIONS = (*PLUGINS, "schema")
 """Keys below which other keys are for others to know."""
 
 RULES = {**NAME_RULES, VARIABLE: "a name that begins with ASSAY_SUITE_, of capital letters, digits and underscores"}

@@ -18,7 +18,7 @@ from assay.suite.strict import Strict
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
 ITEM_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
-DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[a-z0-9][a-z0-9-]{0,39})?$"
+DEPLOYMENT = r"^[A-Za-z0-9](?:[A-Za-z0-9._:/-]{0,126}[A-Za-z0-9_-])?(@[a-z0-9][a-z0-9-]{0,39})?$"
 NAME_RULES = {
     SUITE_NAME: "2 to 40 lower-case letters, digits and dashes, with no dash at the start",
     ITEM_NAME: "1 to 40 letters, digits, dashes and underscores, with a letter or digit at the start",
@@ -56,6 +56,7 @@ class ModelSettings(Strict):
     seed: Whole | None = None
     json_answer: bool = Field(False, alias="json", description="Ask the service for a JSON object")
     stop: tuple[str, ...] = Field((), max_length=4)
+    stream: bool = Field(False, description="Take answers piece by piece and measure the time to the first one")
 
     @property
     def deployments(self) -> tuple[str, ...]:
@@ -245,6 +246,8 @@ class Suite(Strict):
     templates: dict[ItemName, Template] = Field(default_factory=dict)
     experiments: tuple[Experiment, ...]
     scorers: tuple[PluginSettings, ...] = ()
+    aggregators: tuple[PluginSettings, ...] = ()
+    comparers: tuple[PluginSettings, ...] = ()
     middleware: tuple[PluginSettings, ...] = ()
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()

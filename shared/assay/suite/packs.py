@@ -11,7 +11,7 @@ from assay.registry import did_you_mean
 from assay.suite.located import Node, plain
 from assay.suite.yaml_text import Place, refuse
 
-PLUGINS = ("scorers", "middleware")
+PLUGINS = ("scorers", "aggregators", "comparers", "middleware")
 SECTIONS = ("limits", "templates")
 FOR_THE_SUITE = (*PLUGINS, *SECTIONS)
 """What a pack gives to the whole suite, because every experiment is judged and guarded alike."""
@@ -89,7 +89,7 @@ def _with_plugins(suite: Node, packs: dict[str, Node], section: str) -> Node:
 
 
 def _plugin_name(plugin: Node, section: str) -> str:
-    named = plugin.get("name") if section == "scorers" else None
+    named = plugin.get("name") if section != "middleware" else None
     return str((named or plugin.value["plugin"]).value)
 
 

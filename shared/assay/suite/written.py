@@ -53,6 +53,7 @@ class ModelFile(Strict):
     seed: Whole | None = None
     json_answer: bool | None = Field(None, alias="json", description="Ask the service for a JSON object")
     stop: tuple[str, ...] | None = Field(None, max_length=4)
+    stream: bool | None = Field(None, description="Take answers piece by piece and measure the time to the first one")
 
 
 class CriterionFile(Strict):
@@ -102,6 +103,8 @@ class PackFile(AskingFile):
     """Prompts, plugins and limits under a name; experiments take them up with `pack`."""
 
     scorers: tuple[PluginSettings, ...] = ()
+    aggregators: tuple[PluginSettings, ...] = ()
+    comparers: tuple[PluginSettings, ...] = ()
     middleware: tuple[PluginSettings, ...] = ()
     limits: Limits = Limits()
     templates: dict[ItemName, Template] = Field(default_factory=dict)
@@ -181,6 +184,8 @@ class ProfileFile(Strict):
     dataset: DatasetSettings | None = None
     defaults: DefaultsFile | None = None
     scorers: tuple[PluginSettings, ...] | None = None
+    aggregators: tuple[PluginSettings, ...] | None = None
+    comparers: tuple[PluginSettings, ...] | None = None
     middleware: tuple[PluginSettings, ...] | None = None
     comparison: ComparisonSettings | None = None
     limits: Limits | None = None
@@ -207,7 +212,11 @@ class SuiteFile(Strict):
     repeats: Whole = Field(1, ge=1, le=100, description="How often every row is asked, by every experiment")
     matrix: Matrix | None = Field(None, description="Expands every experiment that has no matrix of its own")
     experiments: tuple[ExperimentFile, ...] = Field(min_length=1)
-    scorers: tuple[PluginSettings, ...] = ()
+    scorers: tuple[PluginSettings, ...] = Field((), description="What judges each trial; every scorer gives a score")
+    aggregators: tuple[PluginSettings, ...] = Field((), description="What sums up each experiment, beside its scores")
+    comparers: tuple[PluginSettings, ...] = Field(
+        (), description="What sets each variant against the baseline, beside the comparison of scores"
+    )
     middleware: tuple[PluginSettings, ...] = Field((), description="What questions pass on their way to the model")
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
