@@ -19,7 +19,7 @@ from assay.suite.models import (
     Suite,
 )
 from assay.suite.packs import unpacked
-from assay.suite.written import VARIABLE, CriterionFile, DefaultsFile, ExperimentFile, SuiteFile
+from assay.suite.written import VARIABLE, CriterionFile, DefaultsFile, ExperimentFile, ModelFile, SuiteFile
 from assay.suite.yaml_text import Path, SourceMap
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ EXPECTED = {
 }
 """Pydantic's names of common errors, in words for people who write suites; its own words serve for the others."""
 
-PLUGINS = ("scorers", "aggregators", "comparers", "middleware")
+PLUGINS = ("scorers", "aggregators", "comparers", "judges", "middleware")
 
 NAMED = ("experiments", "criteria", "quota", "packs", "templates", *PLUGINS, "test", "margin")
 """Keys below which things have names of their own."""
@@ -196,18 +196,37 @@ def _unreachable(written: SuiteFile) -> Iterator[tuple[Path, str]]:
 def _incomplete(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> Iterator[tuple[Path, str]]:
     if _first(experiment.model.deployment, defaults.model.deployment) is None:
         yield path, f"experiment '{experiment.name}' has no model.deployment, and defaults have none"
+    if experiment.program:
+        yield from _beside_program(experiment, path)
+        return
     criteria, at = _criteria(defaults, experiment), _criteria_path(experiment, path)
     yield from _repeated(at, [criterion.name for criterion in criteria], "criterion")
     fallback = _first(experiment.user, defaults.user)
     if not criteria and fallback is None:
-        yield path, f"experiment '{experiment.name}' has no prompt: give 'user', or 'criteria' with a 'user' each"
+        yield (
+            path,
+            f"experiment '{experiment.name}' has no prompt: give 'user', 'criteria' with a 'user' each, or a 'program'",
+        )
     for index, criterion in enumerate(criteria):
         if _first(criterion.user, fallback) is None:
             yield (*at, index), f"criterion '{criterion.name}' has no 'user' prompt in experiment '{experiment.name}'"
 
 
+def _beside_program(experiment: ExperimentFile, path: Path) -> Iterator[tuple[Path, str]]:
+    """Prompts that would silently not be asked."""
+    for key, name in (*INHERITED.items(), ("criteria", "criteria")):
+        if getattr(experiment, name) is not None:
+            yield (
+                (*path, key),
+                f"experiment '{experiment.name}' has a program, which asks in place of prompts; "
+                f"take '{key}' or 'program' away",
+            )
+
+
 def _unused(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> Iterator[tuple[Path, str]]:
     """A prompt of the experiment that the prompts of its criteria hide would silently not be asked."""
+    if experiment.program:
+        return
     criteria = _criteria(defaults, experiment)
     for role, name in INHERITED.items():
         hidden = criteria and all(getattr(criterion, name) is not None for criterion in criteria)
@@ -221,13 +240,15 @@ def _unused(defaults: DefaultsFile, experiment: ExperimentFile, path: Path) -> I
 
 def _idle_quotas(written: SuiteFile) -> Iterator[tuple[Path, str]]:
     """A quota under a mistyped name would leave the deployment without a limiter."""
-    models = [written.defaults.model, *(experiment.model for experiment in written.experiments)]
+    experiments: list[ModelFile] = [written.defaults.model, *(one.model for one in written.experiments)]
+    models: list[ModelFile | ModelSettings] = [*experiments, *(judge.model for judge in written.judges)]
     named = [(model.deployment, *(model.spread or ()), *(model.fallbacks or ())) for model in models]
     asked = list(dict.fromkeys(deployment for names in named for deployment in names if deployment))
+    askers = "experiment or judge" if written.judges else "experiment"
     for deployment in written.quota:
         if deployment not in asked:
             hint = did_you_mean(deployment, asked)
-            yield ("quota", deployment), f"no experiment asks '{deployment}'{hint}. Deployments: {', '.join(asked)}"
+            yield ("quota", deployment), f"no {askers} asks '{deployment}'{hint}. Deployments: {', '.join(asked)}"
 
 
 def _criteria(defaults: DefaultsFile, experiment: ExperimentFile) -> tuple[CriterionFile, ...]:
@@ -254,11 +275,12 @@ def _resolved(written: SuiteFile) -> Suite:
 def _experiment(suite: SuiteFile, written: ExperimentFile) -> Experiment:
     defaults = suite.defaults
     model = {**_given(defaults.model), **_given(written.model)}
-    criteria = _criteria(defaults, written) or (CriterionFile(name="answer"),)
+    criteria = () if written.program else _criteria(defaults, written) or (CriterionFile(name="answer"),)
     return Experiment(
         name=written.name,
         description=written.description,
         baseline=written.baseline,
+        program=written.program,
         repeats=written.repeats or suite.repeats,
         model=ModelSettings(**model),
         criteria=tuple(

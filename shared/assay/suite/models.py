@@ -5,9 +5,9 @@
 
 from decimal import Decimal
 from math import inf
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
@@ -18,21 +18,27 @@ from assay.suite.strict import Strict
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
 ITEM_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
-DEPLOYMENT = r"^[A-Za-z0-9](?:[A-Za-z0-9._:/-]{0,126}[A-Za-z0-9_-])?(@[a-z0-9][a-z0-9-]{0,39})?$"
+DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}(@[a-z0-9][a-z0-9-]{0,39})?$"
+PROGRAM = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 NAME_RULES = {
     SUITE_NAME: "2 to 40 lower-case letters, digits and dashes, with no dash at the start",
     ITEM_NAME: "1 to 40 letters, digits, dashes and underscores, with a letter or digit at the start",
     DEPLOYMENT: "a deployment's name, or name@endpoint with one of the endpoints of ASSAY_ENDPOINTS",
+    PROGRAM: "a module and what it holds, such as my_package.my_module:my_function",
 }
 
 SuiteName = Annotated[str, StringConstraints(pattern=SUITE_NAME)]
 ItemName = Annotated[str, StringConstraints(pattern=ITEM_NAME)]
 DeploymentName = Annotated[str, StringConstraints(pattern=DEPLOYMENT)]
+ProgramReference = Annotated[str, StringConstraints(pattern=PROGRAM)]
 Template = Annotated[str, StringConstraints(min_length=1)]
 Whole = Annotated[int, Field(strict=True)]
 
 LEAST_BUDGET_USD, MOST_BUDGET_USD = Decimal("0.000001"), Decimal(1_000_000_000)
 """What lies beyond is a slip, and further beyond no amount that can be counted with or shown."""
+
+PROGRAM_CRITERION = "answer"
+"""The criterion that a program's answer stands under."""
 
 
 def named_model(deployment: str) -> str:
@@ -98,8 +104,20 @@ class Experiment(Strict):
     description: str = ""
     baseline: bool = False
     model: ModelSettings
-    criteria: tuple[Criterion, ...] = Field(min_length=1)
+    criteria: tuple[Criterion, ...] = ()
+    program: ProgramReference | None = Field(None, description="What asks in place of prompts, package.module:callable")
     repeats: Whole = Field(1, ge=1, le=100, description="How often every row is asked")
+
+    @model_validator(mode="after")
+    def _prompts_or_program(self) -> Self:
+        if bool(self.criteria) == bool(self.program):
+            raise ValueError("expected either criteria or a program")
+        return self
+
+    @property
+    def criterion_names(self) -> tuple[str, ...]:
+        """The names under which its answers stand, in order; a program has one answer."""
+        return (PROGRAM_CRITERION,) if self.program else tuple(criterion.name for criterion in self.criteria)
 
 
 class PluginSettings(Strict):
@@ -112,6 +130,22 @@ class PluginSettings(Strict):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+class JudgeSettings(PluginSettings):
+    """A judge: a plugin that has another model judge answers."""
+
+    name: ItemName | None = Field(None, description="The score's name; absent: the plugin's")
+    model: ModelSettings = Field(description="Which deployment judges, and how")
+
+    @property
+    def score(self) -> str:
+        """The name of the score that it gives."""
+        return self.name or self.plugin
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {**super().options, "name": self.score, "model": self.model}
 
 
 TestName = Literal["mcnemar_exact", "paired_t", "clustered_t", "wilcoxon", "sign", "permutation"]
@@ -219,6 +253,7 @@ class Limits(Strict):
         description="Longest time for one trial: all its criteria and retries, but no waits for quota or budget",
     )
     attempts: Whole = Field(6, ge=1, le=20, description="Most tries of one model request")
+    calls_per_trial: Whole = Field(50, ge=1, le=10_000, description="Most model calls of a program for one row")
     budget_usd: Decimal | None = Field(
         None, ge=LEAST_BUDGET_USD, le=MOST_BUDGET_USD, description="What the run may cost; absent: no budget"
     )
@@ -248,10 +283,16 @@ class Suite(Strict):
     scorers: tuple[PluginSettings, ...] = ()
     aggregators: tuple[PluginSettings, ...] = ()
     comparers: tuple[PluginSettings, ...] = ()
+    judges: tuple[JudgeSettings, ...] = ()
     middleware: tuple[PluginSettings, ...] = ()
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
     quota: dict[str, QuotaSettings] = Field(default_factory=dict)
+
+    @property
+    def models(self) -> tuple[ModelSettings, ...]:
+        """Every model that a run asks: the experiments', then the judges'."""
+        return (*(experiment.model for experiment in self.experiments), *(judge.model for judge in self.judges))
 
     @property
     def baseline(self) -> Experiment:

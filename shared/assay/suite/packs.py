@@ -11,7 +11,7 @@ from assay.registry import did_you_mean
 from assay.suite.located import Node, plain
 from assay.suite.yaml_text import Place, refuse
 
-PLUGINS = ("scorers", "aggregators", "comparers", "middleware")
+PLUGINS = ("scorers", "aggregators", "comparers", "judges", "middleware")
 SECTIONS = ("limits", "templates")
 FOR_THE_SUITE = (*PLUGINS, *SECTIONS)
 """What a pack gives to the whole suite, because every experiment is judged and guarded alike."""
@@ -51,13 +51,13 @@ def _unknown(chosen: list[Node], known: dict[str, Node]) -> Iterator[tuple[Place
 
 
 def _over(pack: Node, defaults: Node, experiment: Node) -> Node:
-    """The experiment with all of the pack that neither it nor the defaults say themselves."""
+    """The experiment with all of the pack that neither it nor the defaults say themselves; a program has no prompts."""
     criteria = experiment.get("criteria") or defaults.get("criteria")
     added: dict[str, Node] = {}
     for key, node in pack.without(*FOR_THE_SUITE).value.items():
         if key == "model":
             added[key] = _model_over(node, defaults.get(key), experiment.get(key))
-        elif not (experiment.get(key) or defaults.get(key) or _is_hidden(key, criteria)):
+        elif not (experiment.get("program") or experiment.get(key) or defaults.get(key) or _is_hidden(key, criteria)):
             added[key] = node
     return experiment.having(**added)
 

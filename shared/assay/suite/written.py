@@ -16,8 +16,10 @@ from assay.suite.models import (
     DeploymentName,
     Example,
     ItemName,
+    JudgeSettings,
     Limits,
     PluginSettings,
+    ProgramReference,
     SuiteName,
     Template,
     Whole,
@@ -105,6 +107,7 @@ class PackFile(AskingFile):
     scorers: tuple[PluginSettings, ...] = ()
     aggregators: tuple[PluginSettings, ...] = ()
     comparers: tuple[PluginSettings, ...] = ()
+    judges: tuple[JudgeSettings, ...] = ()
     middleware: tuple[PluginSettings, ...] = ()
     limits: Limits = Limits()
     templates: dict[ItemName, Template] = Field(default_factory=dict)
@@ -172,6 +175,9 @@ class ExperimentFile(DefaultsFile):
     name: ItemName
     description: str = ""
     baseline: bool = Field(False, description="The experiment that the others are compared with; exactly one")
+    program: ProgramReference | None = Field(
+        None, description="Python code that asks in place of prompts, package.module:callable"
+    )
     repeats: Whole | None = Field(None, ge=1, le=100, description="How often every row is asked; absent: as the suite")
     matrix: Matrix | None = Field(None, description="Makes an experiment of every combination; absent: the suite's")
 
@@ -186,6 +192,7 @@ class ProfileFile(Strict):
     scorers: tuple[PluginSettings, ...] | None = None
     aggregators: tuple[PluginSettings, ...] | None = None
     comparers: tuple[PluginSettings, ...] | None = None
+    judges: tuple[JudgeSettings, ...] | None = None
     middleware: tuple[PluginSettings, ...] | None = None
     comparison: ComparisonSettings | None = None
     limits: Limits | None = None
@@ -217,6 +224,7 @@ class SuiteFile(Strict):
     comparers: tuple[PluginSettings, ...] = Field(
         (), description="What sets each variant against the baseline, beside the comparison of scores"
     )
+    judges: tuple[JudgeSettings, ...] = Field((), description="What has other models judge the answers")
     middleware: tuple[PluginSettings, ...] = Field((), description="What questions pass on their way to the model")
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
