@@ -12,7 +12,7 @@ UPGRADE ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit conformance lint format bench bench-quota lock clean
+.PHONY: help setup setup-dev demo test test-unit conformance lint format bench bench-quota lock clean
 
 help:  ## Show this help
 	@echo "Usage: make TARGET [PARAMETER=value ...]"
@@ -26,22 +26,25 @@ help:  ## Show this help
 	@echo "  ARGS='...'   further options for demo, test, test-unit and the benches, such as ARGS='-k quota'"
 	@echo "  UPGRADE=1    let 'make lock' take newer versions"
 
-setup:  ## Prepare .venv and Azurite; does nothing when they are up to date
+setup:  ## Prepare .venv and Azurite for running; does nothing when they are up to date
 	@$(PYTHON) scripts/setup.py
+
+setup-dev:  ## The same with what tests and checks need; they call it themselves
+	@$(PYTHON) scripts/setup.py --dev
 
 demo: setup  ## Run a sample experiment end to end on this machine
 	$(BIN)/assay demo $(ARGS)
 
-test: setup conformance  ## Run every test, with branch coverage
+test: setup-dev conformance  ## Run every test, with branch coverage
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(ARGS)
 
-test-unit: setup  ## Run the unit tests only: seconds, no child processes
+test-unit: setup-dev  ## Run the unit tests only: seconds, no child processes
 	$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS)
 
-conformance: setup  ## Run the tests against Azure's worker library, if there is a Python 3.13
+conformance: setup-dev  ## Run the tests against Azure's worker library, if there is a Python 3.13
 	@$(BIN)/python scripts/conformance.py -n 0
 
-lint: setup  ## Check code, types, locks, Dockerfile and workflows
+lint: setup-dev  ## Check code, types, locks, Dockerfile and workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -53,18 +56,18 @@ lint: setup  ## Check code, types, locks, Dockerfile and workflows
 	$(BIN)/python scripts/requirements.py check
 	$(BIN)/python scripts/check_text.py
 
-format: setup  ## Repair what can be repaired: imports, layout, line ends
+format: setup-dev  ## Repair what can be repaired: imports, layout, line ends
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	-$(BIN)/python scripts/check_text.py --fix
 
-bench: setup  ## Measure speed; the figures land where the benchmark says
+bench: setup-dev  ## Measure speed; the figures land where the benchmark says
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-quota: setup  ## Measure how well a quota is used, half an hour; ARGS='A1 --quota S', ARGS=--full
+bench-quota: setup-dev  ## Measure how well a quota is used, half an hour; ARGS='A1 --quota S', ARGS=--full
 	$(BIN)/python -m tests.bench quota $(ARGS)
 
-lock: setup  ## Write the locked requirements anew from pyproject.toml
+lock: setup-dev  ## Write the locked requirements anew from pyproject.toml
 	$(BIN)/python scripts/requirements.py lock $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove environments, caches and build results; runs kept in .assay stay

@@ -30,7 +30,7 @@ def main(options: list[str]) -> int:
         say("Conformance: skipped, because there is no Python 3.13 on this machine")
         return 0
     try:
-        run([python, ROOT / "scripts" / "setup.py", "--venv", _VENV])
+        run([python, ROOT / "scripts" / "setup.py", "--dev", "--venv", _VENV])
         run([_VENV / "bin" / "python", "-m", "pytest", _TESTS, *options])
     except StepFailed as problem:
         print(problem, file=sys.stderr)

@@ -1,6 +1,7 @@
 """Prepares .venv and Azurite from the locks; `setup.py` calls it, and a second run does nothing.
 
-Every step, once complete, leaves a stamp with the digest of its inputs: an interrupted set-up goes on where it stopped.
+Running needs the image's packages, `--dev` adds those of tests and checks to the same .venv. Every step, once complete,
+leaves a stamp with the digest of its inputs: an interrupted set-up goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from toolchain import LOCKS, ROOT, StepFailed, run, say
 
 _OLDEST_PYTHON = (3, 11)
 _AZURITE = ROOT / "tools" / "azurite"
+_RUNTIME_LOCK, _DEVELOPMENT_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,14 @@ def main() -> int:
     """Set up what the command line asks for; returns the exit code."""
     arguments = argparse.ArgumentParser(description="Prepare the virtual environment and Azurite from the locks.")
     arguments.add_argument("--venv", type=Path, default=toolchain.VENV, help="the environment (default .venv)")
-    venv = arguments.parse_args().venv.absolute()
+    arguments.add_argument(
+        "--dev", dest="plan", action="store_const", const=plan_development, default=plan_running, help="for tests, too"
+    )
+    asked = arguments.parse_args()
     try:
         with Path(__file__).open(encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once take turns
-            set_up(venv)
+            set_up(asked.venv.absolute(), asked.plan)
     except StepFailed as problem:
         print(f"Set-up stopped: {problem}", file=sys.stderr)
         return 1
@@ -61,7 +66,7 @@ def main() -> int:
     return 0
 
 
-def set_up(venv: Path) -> None:
+def set_up(venv: Path, plan: Callable[[Path], list[Step]]) -> None:
     """Do the steps that are not done yet, in order. Silent when there is nothing to do."""
     started = time.monotonic()
     reason = reason_to_replace(venv)
@@ -75,21 +80,49 @@ def set_up(venv: Path) -> None:
         say(f"Ready in {time.monotonic() - started:.0f} s")
 
 
-def plan(venv: Path) -> list[Step]:
-    """Return every step with the digest of its inputs."""
-    stamps = venv / ".stamps"
+def plan_running(venv: Path) -> list[Step]:
+    """Return the steps that running needs. What is prepared for development runs too, and stays as it is."""
+    development = development_packages(venv)
+    packages = development if development.is_done() else running_packages(venv)
+    return [environment_step(venv), packages, *emulator_steps(venv, packages)]
+
+
+def plan_development(venv: Path) -> list[Step]:
+    """Return the steps that tests and checks need, which hold all that running needs."""
+    packages = development_packages(venv)
+    return [environment_step(venv), packages, *emulator_steps(venv, packages)]
+
+
+def environment_step(venv: Path) -> Step:
+    """Return the step that makes the environment."""
     wanted_python = python_version(venv) or sys.version_info[:2]
-    environment = digest([str(venv), str(wanted_python)])
-    packages = digest([environment], locks_of_packages(), [ROOT / "pyproject.toml"])
+    return Step(digest([str(venv), str(wanted_python)]), venv / ".stamps" / "environment", create_environment)
+
+
+def running_packages(venv: Path) -> Step:
+    """Return the step that adds what the image has; it removes nothing."""
+    return Step(digest_of_packages(venv, _RUNTIME_LOCK), venv / ".stamps" / "running", add_running_packages)
+
+
+def development_packages(venv: Path) -> Step:
+    """Return the step that makes the environment hold the development lock and nothing else."""
+    return Step(digest_of_packages(venv, _DEVELOPMENT_LOCK), venv / ".stamps" / "packages", sync_development_packages)
+
+
+def emulator_steps(venv: Path, packages: Step) -> list[Step]:
+    """Return the steps that provide the storage emulator."""
     # A sync of the packages removes the Node.js wheel, so that step depends on the packages too.
-    node = digest([packages, str(shutil.which("node")), str(shutil.which("npm"))], [LOCKS / "node.txt"])
+    node = digest([packages.digest, str(shutil.which("node")), str(shutil.which("npm"))], [LOCKS / "node.txt"])
     azurite = digest([], sorted(path for path in _AZURITE.glob("*") if path.is_file()), stub_files())
     return [
-        Step(environment, stamps / "environment", create_environment),
-        Step(packages, stamps / "packages", install_packages),
-        Step(node, stamps / "node", provide_node),
+        Step(node, venv / ".stamps" / "node", provide_node),
         Step(azurite, _AZURITE / "node_modules" / ".stamp", install_azurite),
     ]
+
+
+def digest_of_packages(venv: Path, lock: Path) -> str:
+    """Return the digest of all that decides which packages an environment gets from a lock."""
+    return digest([environment_step(venv).digest], locks_of_packages(lock), [ROOT / "pyproject.toml"])
 
 
 def digest(words: Iterable[str], *files: Iterable[Path]) -> str:
@@ -98,9 +131,9 @@ def digest(words: Iterable[str], *files: Iterable[Path]) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def locks_of_packages() -> list[Path]:
-    """Return the locks that make up the environment: the project's, the back end that builds it, and uv itself."""
-    return [ROOT / "requirements-dev.lock", LOCKS / "build.txt", LOCKS / "uv.txt"]
+def locks_of_packages(lock: Path) -> list[Path]:
+    """Return the locks that make up an environment: the project's, the back end that builds it, and uv itself."""
+    return [lock, LOCKS / "build.txt", LOCKS / "uv.txt"]
 
 
 def stub_files() -> list[Path]:
@@ -170,28 +203,40 @@ def created_with_uv(python: str, venv: Path) -> bool:
     return True
 
 
-def install_packages(venv: Path) -> None:
-    """Make the environment hold exactly the locked packages, and the project itself as editable."""
+def add_running_packages(venv: Path) -> None:
+    """Add the image's locked packages, and the project itself as editable; whatever else is there stays."""
+    locks = locks_of_packages(_RUNTIME_LOCK)
+    install_packages(venv, locks, ["install", *(word for lock in locks for word in ("-r", lock))])
+
+
+def sync_development_packages(venv: Path) -> None:
+    """Make the environment hold exactly the development lock, and the project itself as editable."""
+    locks = locks_of_packages(_DEVELOPMENT_LOCK)
+    install_packages(venv, locks, ["sync", *locks])
+
+
+def install_packages(venv: Path, locks: list[Path], uv_words: list[object]) -> None:
+    """Install locks and project with uv as `uv_words` say, else with pip, which removes nothing."""
     uv = toolchain.ensure_uv(venv)
     if uv is not None:
-        say("Installing the locked packages with uv")
+        say(f"Installing the packages of {locks[0].name} with uv")
         try:
-            sync_with_uv(uv, venv)
+            install_with_uv(uv, venv, uv_words)
             return
         except StepFailed as problem:
             say(f"{problem} Trying once more with pip")
-    say("Installing the locked packages with pip")
-    toolchain.pip_install(venv, *locks_of_packages())
+    say(f"Installing the packages of {locks[0].name} with pip")
+    toolchain.pip_install(venv, *locks)
     pip = [venv / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
     run([*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT])
 
 
-def sync_with_uv(uv: Path, venv: Path) -> None:
+def install_with_uv(uv: Path, venv: Path, words: list[object]) -> None:
     """Install locks and project with uv; bytecode is compiled now, so that the first command starts quickly."""
     environment = toolchain.uv_environment()
     python = venv / "bin" / "python"
-    sync = [uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", "--compile-bytecode"]
-    run([*sync, *locks_of_packages()], environment=environment)
+    options = ["--quiet", "--python", python, "--require-hashes", "--compile-bytecode"]
+    run([uv, "pip", *words, *options], environment=environment)
     # The back end comes from the lock, not from an isolated environment that would fetch an unchecked one.
     project = ["--no-deps", "--no-build-isolation", "--editable", ROOT]
     run([uv, "pip", "install", "--quiet", "--python", python, *project], environment=environment)
