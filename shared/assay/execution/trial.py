@@ -81,6 +81,7 @@ class Trial:
             usage=answer.usage,
             cost_usd=reply.spent.cost_usd,
             latency_seconds=answer.latency_seconds,
+            first_token_seconds=answer.first_token_seconds,
             quota_wait_seconds=reply.quota_wait_seconds,
             attempts=reply.attempts,
             refused=answer.refused,
@@ -105,6 +106,7 @@ class Trial:
             connect_timeout_seconds=self.limits.connect_timeout_seconds,
             read_timeout_seconds=self.limits.read_timeout_seconds,
             schema=prompt.schema,
+            stream=model.stream,
         )
 
     def _too_slow(self, course: Course, criterion: str) -> Failure:

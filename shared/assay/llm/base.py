@@ -44,7 +44,8 @@ class AnswerSchema:
 class ChatRequest:
     """One request to one deployment. `max_tokens` bounds the answer; `json` asks for a JSON object.
 
-    With a `schema` the service is asked for answers that fit it, and `json` means nothing.
+    With a `schema` the service is asked for answers that fit it, and `json` means nothing. `stream` asks for the answer
+    piece by piece, which tells when it began.
     `timeout_seconds` bounds the whole request, `read_timeout_seconds` the silence of the service within it.
     """
 
@@ -59,6 +60,7 @@ class ChatRequest:
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float | None = None
     schema: AnswerSchema | None = None
+    stream: bool = False
 
     @property
     def counted(self) -> tuple[ChatMessage, ...]:
@@ -88,7 +90,8 @@ class RateLimitHeaders:
 class ChatAnswer:
     """One answer. `latency_seconds` runs from sending to the last byte. `refused`: the model declined to answer.
 
-    `unfiltered`: the service could not ask its content filter and let the answer through.
+    `unfiltered`: the service could not ask its content filter and let the answer through. `first_token_seconds`: from
+    sending to the first piece of a streamed answer; None for one that came whole.
     """
 
     text: str
@@ -100,6 +103,7 @@ class ChatAnswer:
     rate_limit: RateLimitHeaders = field(default_factory=RateLimitHeaders)
     refused: bool = False
     unfiltered: bool = False
+    first_token_seconds: float | None = None
 
     @property
     def truncated(self) -> bool:

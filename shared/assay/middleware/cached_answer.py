@@ -35,6 +35,7 @@ class CachedAnswer(Record):
     request_id: str | None
     usage: Usage
     latency_seconds: float
+    first_token_seconds: float | None = None
 
     @classmethod
     def of(cls, key: str, reply: Reply, stored_at: AwareDatetime) -> "CachedAnswer":
@@ -50,6 +51,7 @@ class CachedAnswer(Record):
             request_id=answer.request_id,
             usage=answer.usage,
             latency_seconds=answer.latency_seconds,
+            first_token_seconds=answer.first_token_seconds,
         )
 
     def reply(self) -> Reply:
@@ -61,6 +63,7 @@ class CachedAnswer(Record):
             request_id=self.request_id,
             usage=self.usage,
             latency_seconds=self.latency_seconds,
+            first_token_seconds=self.first_token_seconds,
         )
         return Reply(answer, self.deployment, cached=True)
 
@@ -68,11 +71,14 @@ class CachedAnswer(Record):
 def cache_key(question: Question) -> str:
     """SHA-256 of everything that shapes the answer: the request without its timeouts, the repeat, the format.
 
-    Run, experiment, criterion and row are not part of it: the same question is the same, whoever asks.
+    Run, experiment, criterion and row are not part of it: the same question is the same, whoever asks. A streamed
+    request is another one, as an answer that came whole does not tell when it began.
     """
     shape: dict[str, Any] = {name: getattr(question.request, name) for name in _SHAPING}
     if shape["schema"] is None:
         del shape["schema"]  # so that answers kept before there were schemas are still found
+    if not shape["stream"]:
+        del shape["stream"]  # as it was before there were streams
     return sha256(_canonical({"v": FORMAT, "repeat": question.repeat, "request": shape})).hexdigest()
 
 
@@ -116,7 +122,10 @@ def digest_of(blob: bytes) -> dict[str, str]:
 
 def _plain(entry: CachedAnswer) -> dict[str, Any]:
     # Not `mode="json"`, which refuses the lone surrogates that a model's answer can hold.
-    return {**entry.model_dump(), "stored_at": entry.stored_at.isoformat()}
+    plain = {**entry.model_dump(), "stored_at": entry.stored_at.isoformat()}
+    if entry.first_token_seconds is None:
+        del plain["first_token_seconds"]
+    return plain
 
 
 def _fields(part: Any) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Where everything lies: one function per kind of blob. See ARCHITECTURE.md, "Storage layout"."""
 
+from urllib.parse import quote, unquote
+
 INBOX, SUITES, RUNS, QUARANTINE, BUNDLES, QUOTA = "inbox", "suites", "runs", "quarantine", "bundles", "quota"
 AUDIT = "audit"
 CACHE = "cache"
@@ -8,15 +10,19 @@ TRIALS_QUEUE, INGEST_QUEUE = "trials", "ingest"
 
 
 def quota_of(deployment: str) -> str:
-    """The name under which the quota of a deployment lies: `endpoint/name` for what suites call `name@endpoint`."""
+    """The name under which the quota of a deployment lies: `endpoint/name` for what suites call `name@endpoint`.
+
+    A name of several parts, such as `meta-llama/Llama-3.1-8B`, becomes one part.
+    """
     name, _, endpoint = deployment.partition("@")
-    return f"{endpoint}/{name}" if endpoint else name
+    part = quote(name, safe="")
+    return f"{endpoint}/{part}" if endpoint else part
 
 
 def deployment_of(quota: str) -> str:
     """What suites call the deployment whose quota lies under this name."""
-    endpoint, _, name = quota.rpartition("/")
-    return f"{name}@{endpoint}" if endpoint else name
+    endpoint, _, part = quota.rpartition("/")
+    return f"{unquote(part)}@{endpoint}" if endpoint else unquote(part)
 
 
 def dropped(suite: str, file: str) -> str:

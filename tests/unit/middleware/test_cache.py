@@ -116,6 +116,7 @@ OTHERS: dict[str, Any] = {
     "json": True,
     "stop": ("\n",),
     "schema": AnswerSchema("total", "{}"),
+    "stream": True,
 }
 
 
@@ -213,10 +214,11 @@ def test_no_other_bytes_are_an_entry(blob: bytes) -> None:
         unpacked(blob, ENTRY.key)
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=()), max_size=50), st.floats(0, 1e6))
-def test_an_answer_comes_back_as_it_was(text: str, latency_seconds: float) -> None:
-    """Every character of it, lone surrogates included."""
-    entry = ENTRY.model_copy(update={"text": text, "latency_seconds": latency_seconds})
+@given(st.text(alphabet=st.characters(exclude_categories=()), max_size=50), st.floats(0, 1e6), st.none() | st.just(0.5))
+def test_an_answer_comes_back_as_it_was(text: str, latency_seconds: float, first: float | None) -> None:
+    """Every character of it, lone surrogates included, and when a streamed one began."""
+    changes = {"text": text, "latency_seconds": latency_seconds, "first_token_seconds": first}
+    entry = ENTRY.model_copy(update=changes)
     assert unpacked(packed(entry), ENTRY.key) == entry
 
 

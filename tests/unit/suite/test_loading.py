@@ -59,7 +59,8 @@ class TestMeaning:
         (found,) = complaints(MINIMAL.replace("gpt-4o-mini}", "m, json_answer: true}"))
         assert found == (
             "demo/suite.yaml:4: unknown key 'json_answer'. "
-            "Known here: deployment, spread, fallbacks, priced_as, temperature, max_tokens, seed, json, stop"
+            "Known here: deployment, spread, fallbacks, priced_as, temperature, max_tokens, seed, json, stop, "
+            "stream"
         )
 
     def test_criteria_take_missing_prompts_from_their_experiment_then_the_defaults(self):
