@@ -28,6 +28,10 @@ def is_run_id(text: str) -> bool:
     return _RUN_ID.fullmatch(text) is not None
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Record(BaseModel):
     """Base of all records: frozen, and strict about unknown fields."""
 
@@ -108,6 +112,7 @@ class Response(Record):
     `discarded` are tokens of answers that were paid for and not used: cut by a limit of ours, or invalid. They cost
     `discarded_usd`, which is in `cost_usd`. A `cached` response cost nothing now; its tokens and latency are those of
     the first time. `limit_sent` is the `max_tokens` of the first request where it was lower than the suite's.
+    `first_token_seconds` is how long a streamed answer took to begin; None for one that came whole.
     """
 
     criterion: str
@@ -127,6 +132,17 @@ class Response(Record):
     cached: bool = False
     reruns: int = 0
     limit_sent: int | None = None
+    first_token_seconds: float | None = Field(None, exclude_if=_is_none)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Output tokens per second from the first one on; None where the answer did not come piece by piece.
+
+        Of models that reason out of sight it says too much: that took place before the first token.
+        """
+        if self.first_token_seconds is None or self.latency_seconds <= self.first_token_seconds:
+            return None
+        return self.usage.output_tokens / (self.latency_seconds - self.first_token_seconds)
 
     @property
     def truncated(self) -> bool:
@@ -153,10 +169,6 @@ class Failure(Record):
     attempts: tuple[Attempt, ...] = ()
     usage: Usage = Usage()
     cost_usd: Decimal | None = NO_COST
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 class Score(Record):
