@@ -19,6 +19,7 @@ FUNCTION_APP = ROOT / "function_app"
 # A room imports rooms of earlier lines and itself, never a neighbour on its own line.
 LAYERS = (
     ("errors", "records"),
+    ("installed", "references", "repetition"),
     ("registry", "settings", "telemetry", "storage"),
     ("suite", "sources", "llm", "quota", "tokens", "budget", "scoring"),
     ("middleware",),

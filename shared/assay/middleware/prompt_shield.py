@@ -13,8 +13,8 @@ from assay.llm.base import ModelError
 from assay.llm.errors import FailureKind
 from assay.middleware.base import Ask, Question, Reply, Unanswered
 from assay.middleware.context import Context
-from assay.middleware.repetition import repeats_in_repeats
 from assay.middleware.shields import ContentSafetyShield, PatternShield, Shield, ShieldFailed
+from assay.repetition import repeats_in_repeats
 
 # One question may be what the shield cannot cope with; so many in a row are the shield's own trouble.
 FAILURES_THAT_STOP = 3

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from assay.errors import UserError
 from assay.middleware.redaction_patterns import PERSONAL, SECRETS, Kind
-from assay.middleware.repetition import repeats_in_repeats
+from assay.repetition import repeats_in_repeats
 from assay.settings import KEY_VAULT_PREFIX, Settings
 
 VARIABLE = "ASSAY_REDACTION_PATTERNS"

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from assay.errors import SuiteError
 from assay.llm.schemas import schema_problem
 from assay.middleware.chain import MIDDLEWARE
-from assay.middleware.repetition import repeats_in_repeats
 from assay.planning.templates import PromptError, Templates
 from assay.registry import Registry, UnknownName, did_you_mean
+from assay.repetition import repeats_in_repeats
 from assay.scoring.base import Scorer
 from assay.scoring.results import CLUSTERED_TESTS
 from assay.scoring.rows import SCORERS
@@ -162,7 +162,7 @@ def _criterion_complaint(suite: Suite, criterion: str | None, path: Path) -> Ite
     if criterion is None:
         return
     for experiment in suite.experiments:
-        known = [one.name for one in experiment.criteria]
+        known = list(experiment.criterion_names)
         if criterion not in known:
             hint = did_you_mean(criterion, known)
             yield (

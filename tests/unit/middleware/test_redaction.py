@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from assay.errors import UserError
 from assay.middleware.redaction import LONGEST_TEXT, PatternRedactor, default_redact, redactor_of
 from assay.middleware.redaction_patterns import has_iban_check, has_luhn_digit
-from assay.middleware.repetition import repeats_in_repeats
+from assay.repetition import repeats_in_repeats
 from assay.settings import Settings
 
 KEY_64 = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
