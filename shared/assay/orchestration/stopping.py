@@ -107,7 +107,8 @@ async def _let_go(storage: Storage, header: RunHeader) -> None:
     if await quiet_seconds(storage, run) < LET_GO_SECONDS:
         return
     recorded = await recorded_usd(storage, run)
-    answers = max(len(one.criteria) for one in Suite.model_validate(header.suite).experiments)
+    suite = Suite.model_validate(header.suite)
+    answers = max(suite.limits.calls_per_trial if one.program else len(one.criteria) for one in suite.experiments)
     # Counting takes a while: what somebody has drawn since, as of a second resumption, is held by the living.
     await change_account(storage, run, lambda now: let_go(now, recorded, answers) if now == seen else now)
 

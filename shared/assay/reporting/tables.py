@@ -57,7 +57,7 @@ def in_order(groups: Groups) -> Iterator[Outcome]:
 
 def criteria_of(suite: Suite) -> tuple[str, ...]:
     """The names of all criteria, in the order in which the experiments bring them up."""
-    names = (criterion.name for experiment in suite.ordered for criterion in experiment.criteria)
+    names = (name for experiment in suite.ordered for name in experiment.criterion_names)
     return tuple(dict.fromkeys(names))
 
 

@@ -280,7 +280,8 @@ class TestContradictions:
     def test_every_experiment_has_a_prompt(self):
         """Neither the experiment nor the defaults say what to ask."""
         assert complaints(experiments("{name: a, baseline: true}")) == [
-            "demo/suite.yaml:5: experiment 'a' has no prompt: give 'user', or 'criteria' with a 'user' each"
+            "demo/suite.yaml:5: experiment 'a' has no prompt: "
+            "give 'user', 'criteria' with a 'user' each, or a 'program'"
         ]
 
     def test_every_criterion_has_a_prompt(self):
