@@ -1,5 +1,6 @@
-"""Seals a bundle: writes manifest, signature and public key beside the artifacts. Called when a run is finished."""
+"""Seals a bundle: writes manifest, signatures and public key beside the artifacts. Called when a run is finished."""
 
+import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import NameRefused
+from assay.provenance import attestation
 from assay.provenance.manifest import (
+    ALL_SEAL_NAMES,
+    HMAC_NAME,
     MANIFEST_NAME,
+    MESSAGE_BUNDLE_NAME,
+    PROVENANCE_NAME,
     PUBLIC_KEY_NAME,
-    SEAL_NAMES,
     SIGNATURE_NAME,
     Artifact,
     Manifest,
@@ -19,7 +24,7 @@ from assay.provenance.manifest import (
     describe,
     shown,
 )
-from assay.provenance.signing import Signer
+from assay.provenance.signing import HmacSigner, Signer, fingerprint, load_public_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Statement:
     provenance: Mapping[str, Any]
 
 
-async def seal_folder(folder: Path, statement: Statement, signer: Signer) -> Manifest:
+async def seal_folder(folder: Path, statement: Statement, signer: Signer | HmacSigner) -> Manifest:
     """Seals all files that are in `folder` and returns the manifest; an older seal is replaced.
 
     The same files and statement give the same manifest, whoever signs it. Raises NameRefused for an unsafe name, a
@@ -40,10 +45,37 @@ async def seal_folder(folder: Path, statement: Statement, signer: Signer) -> Man
     artifacts = {path: _described(folder, path) for path in _paths_in(folder)}
     manifest = build_manifest(statement.run, statement.created, statement.provenance, artifacts)
     payload = canonical_bytes(manifest)
-    (folder / PUBLIC_KEY_NAME).write_bytes(signer.public_key_pem)
-    (folder / SIGNATURE_NAME).write_bytes(await signer.sign(payload))
-    (folder / MANIFEST_NAME).write_bytes(payload)
+    seal = _code(payload, signer) if isinstance(signer, HmacSigner) else await _signatures(manifest, payload, signer)
+    for name in ALL_SEAL_NAMES - seal.keys():
+        (folder / name).unlink(missing_ok=True)
+    for name, content in seal.items():  # the manifest comes last
+        (folder / name).write_bytes(content)
     return manifest
+
+
+def key_hint(public_key_pem: bytes) -> str:
+    """How a Sigstore bundle names its key: the Base64 SHA-256 of the key's SubjectPublicKeyInfo."""
+    digest = fingerprint(load_public_key(public_key_pem)).removeprefix("sha256:")
+    return base64.b64encode(bytes.fromhex(digest)).decode()
+
+
+def _code(payload: bytes, signer: HmacSigner) -> dict[str, bytes]:
+    return {HMAC_NAME: signer.code(payload).encode() + b"\n", MANIFEST_NAME: payload}
+
+
+async def _signatures(manifest: Manifest, payload: bytes, signer: Signer) -> dict[str, bytes]:
+    """The files of the seal: one signature of the manifest in two forms, one of the statement about it."""
+    hint = key_hint(signer.public_key_pem)
+    said = attestation.statement(manifest, payload)
+    signature = await signer.sign(payload)
+    attested = await signer.sign(attestation.pre_authentication(said))
+    return {
+        PUBLIC_KEY_NAME: signer.public_key_pem,
+        SIGNATURE_NAME: signature,
+        MESSAGE_BUNDLE_NAME: attestation.message_bundle(payload, signature, hint),
+        PROVENANCE_NAME: attestation.envelope_bundle(said, attested, hint),
+        MANIFEST_NAME: payload,
+    }
 
 
 def _paths_in(folder: Path) -> Iterator[str]:
@@ -52,7 +84,7 @@ def _paths_in(folder: Path) -> Iterator[str]:
         path = entry.relative_to(folder).as_posix()
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
             raise NameRefused(f"{folder}: {shown(path)} is not a plain file. Replace it by the file itself.")
-        if entry.is_file() and path not in SEAL_NAMES:
+        if entry.is_file() and path not in ALL_SEAL_NAMES:
             yield path
 
 

@@ -15,7 +15,15 @@ from assay.errors import CheckFailed, NameRefused, UserError
 from assay.records import Record
 
 MANIFEST_NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME = "manifest.json", "manifest.json.sig", "signer.pub"
-SEAL_NAMES = frozenset({MANIFEST_NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME})
+MESSAGE_BUNDLE_NAME, PROVENANCE_NAME = "manifest.sigstore.json", "provenance.sigstore.json"
+SEAL_NAMES = frozenset({MANIFEST_NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME, MESSAGE_BUNDLE_NAME, PROVENANCE_NAME})
+"""The files of a seal by a key pair."""
+
+HMAC_NAME = "manifest.json.hmac"
+HMAC_SEAL_NAMES = frozenset({MANIFEST_NAME, HMAC_NAME})
+"""The files of a seal by a shared secret; see `signing.HmacSigner` for what it does not prove."""
+
+ALL_SEAL_NAMES = SEAL_NAMES | HMAC_SEAL_NAMES
 MAX_PATH_LENGTH = 1024  # what a blob name may have
 
 _MAX_EXACT_INTEGER = 2**53 - 1
@@ -47,7 +55,7 @@ def path_fault(path: str) -> str | None:
         return "it is absolute; expected a path within the bundle"
     if any(part in ("", ".", "..") for part in path.split("/")):
         return "it has an empty part, '.' or '..'; expected a path within the bundle"
-    if path.casefold() in SEAL_NAMES:
+    if path.casefold() in ALL_SEAL_NAMES:
         return "the name belongs to the seal itself"
     return None
 
@@ -124,7 +132,7 @@ def build_manifest(
 
 def _refuse_clashes(paths: Sequence[str]) -> None:
     """Two paths that differ only in case, or one that is a folder of another, cannot both be files everywhere."""
-    files: dict[str, str] = dict.fromkeys(SEAL_NAMES, "the seal")
+    files: dict[str, str] = dict.fromkeys(ALL_SEAL_NAMES, "the seal")
     for path in paths:
         other = files.setdefault(path.casefold(), path)
         if other != path:

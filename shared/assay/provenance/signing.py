@@ -1,10 +1,11 @@
 """Signs manifests: ECDSA on P-256 with SHA-256, as DER, which OpenSSL verifies. `bundle.py` calls it.
 
-`LocalKeySigner` keeps its key in a file; a signer with a key elsewhere implements the same `Signer` port.
+`LocalKeySigner` keeps its key in a file, `key_vault.py` one in Azure; `HmacSigner` has no key pair at all.
 """
 
 import contextlib
 import hashlib
+import hmac
 import os
 import secrets
 import shlex
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from assay.errors import UserError
 
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
+SHORTEST_SECRET = 32
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -72,6 +74,27 @@ class LocalKeySigner:
 
     async def sign(self, payload: bytes) -> bytes:
         return self._private_key.sign(payload, _ALGORITHM)
+
+
+class HmacSigner:
+    """Seals with a secret that both sides know: HMAC-SHA256 (RFC 2104), for systems that know nothing else.
+
+    Whoever can verify can forge: it proves nothing to a third party.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < SHORTEST_SECRET:
+            raise UserError(f"the HMAC secret has {len(secret)} bytes; expected {SHORTEST_SECRET} or more, random ones")
+        self._secret = secret
+
+    @property
+    def key_id(self) -> str:
+        """Names the secret without telling it: its own HMAC over a fixed text."""
+        return f"hmac-sha256:{self.code(b'assay key id')[:32]}"
+
+    def code(self, payload: bytes) -> str:
+        """The message authentication code in hex."""
+        return hmac.new(self._secret, payload, hashlib.sha256).hexdigest()
 
 
 def fingerprint(key: ec.EllipticCurvePublicKey) -> str:

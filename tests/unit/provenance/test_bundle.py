@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from assay.errors import NameRefused
 from assay.provenance.bundle import Statement, seal_folder
-from assay.provenance.manifest import read_manifest
+from assay.provenance.manifest import SEAL_NAMES, read_manifest
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
 
@@ -30,10 +30,10 @@ def filled(folder: Path) -> Path:
 
 
 async def test_adds_manifest_signature_and_key(tmp_path, signer):
-    """The folder holds exactly the artifacts and the three files of the seal, and verifies."""
+    """The folder holds exactly the artifacts and the files of the seal, and verifies."""
     manifest = await seal_folder(filled(tmp_path), STATEMENT, signer)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {*ARTIFACTS, "manifest.json", "manifest.json.sig", "signer.pub"}
+    assert files == {*ARTIFACTS, *SEAL_NAMES}
     assert verify_bundle(tmp_path, signer.public_key_pem).ok
     assert read_manifest((tmp_path / "manifest.json").read_bytes()) == manifest
 

@@ -1,6 +1,8 @@
 """Verification: any change of any file is found and named, nothing outside the folder is read, and nothing raises."""
 
 import asyncio
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,13 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import UserError
-from assay.provenance.bundle import Statement, seal_folder
+from assay.provenance import attestation
+from assay.provenance.bundle import Statement, key_hint, seal_folder
+from assay.provenance.findings import Fault
 from assay.provenance.signing import LocalKeySigner
-from assay.provenance.verification import Fault, Verification, verify_bundle
+from assay.provenance.verification import Verification, verify_bundle
 
 SIGNER = LocalKeySigner(ec.generate_private_key(ec.SECP256R1()))
 ARTIFACTS = {"results.csv": b"id,score\n1,0.5\n", "plots/box.svg": b"<svg/>", "report.md": b"# Report\n"}
-SEAL = ("manifest.json", "manifest.json.sig", "signer.pub")
+SEAL = ("manifest.json", "manifest.json.sig", "manifest.sigstore.json", "provenance.sigstore.json", "signer.pub")
 STATEMENT = Statement("r1", "2026-01-02T03:04:05Z", {"seed": 7})
 FILES = (*ARTIFACTS, *SEAL)
 
@@ -54,8 +58,15 @@ def names(verification: Verification, file: str) -> bool:
 
 def sign_manifest(bundle: Path, content: bytes) -> None:
     """Puts a validly signed manifest of any content into the bundle: what a hostile signer could do."""
+    signature, hint = asyncio.run(SIGNER.sign(content)), key_hint(SIGNER.public_key_pem)
+    subject = {"name": "manifest.json", "digest": {"sha256": hashlib.sha256(content).hexdigest()}}
+    kinds = {"_type": attestation.STATEMENT_TYPE, "predicateType": attestation.PREDICATE_TYPE}
+    said = json.dumps({**kinds, "subject": [subject]}).encode()
+    attested = asyncio.run(SIGNER.sign(attestation.pre_authentication(said)))
     (bundle / "manifest.json").write_bytes(content)
-    (bundle / "manifest.json.sig").write_bytes(asyncio.run(SIGNER.sign(content)))
+    (bundle / "manifest.json.sig").write_bytes(signature)
+    (bundle / "manifest.sigstore.json").write_bytes(attestation.message_bundle(content, signature, hint))
+    (bundle / "provenance.sigstore.json").write_bytes(attestation.envelope_bundle(said, attested, hint))
 
 
 class TestAGoodBundle:
@@ -172,13 +183,15 @@ class TestKeys:
         asyncio.run(seal_folder(bundle, STATEMENT, other))
         result = verify_bundle(bundle, SIGNER.public_key_pem)
         assert verify_bundle(bundle).ok
-        assert faults(result) == {("signer.pub", Fault.WRONG_KEY), ("manifest.json.sig", Fault.SIGNATURE_INVALID)}
+        signed = {"manifest.json.sig", "manifest.sigstore.json", "provenance.sigstore.json"}
+        expected = {("signer.pub", Fault.WRONG_KEY), *((name, Fault.SIGNATURE_INVALID) for name in signed)}
+        assert faults(result) == expected
         assert result.key_id == SIGNER.key_id and other.key_id in result.findings[0].message
 
     def test_another_curve_is_refused(self, bundle):
         """The seal is P-256; a weaker key cannot be put in its place."""
         weak = LocalKeySigner(ec.generate_private_key(ec.SECP224R1()))
-        asyncio.run(seal_folder(bundle, STATEMENT, weak))
+        (bundle / "signer.pub").write_bytes(weak.public_key_pem)
         (finding,) = verify_bundle(bundle).findings
         assert (finding.path, finding.fault) == ("signer.pub", Fault.MALFORMED) and "secp224r1" in finding.message
 
