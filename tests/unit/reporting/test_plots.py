@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from assay.reporting.plots import Axis, Mark, axis_over, interval_plot, shortened, track
+from assay.reporting.plots.frame import Axis, axis_over, shortened
+from assay.reporting.plots.intervals import Mark, interval_plot, track
 
 SVG = "{http://www.w3.org/2000/svg}"
 MARKS = (
