@@ -46,10 +46,10 @@ EXPECTED = {
 
 PLUGINS = ("scorers", "aggregators", "comparers", "judges", "middleware")
 
-NAMED = ("experiments", "criteria", "quota", "packs", "templates", *PLUGINS, "test", "margin")
+NAMED = ("experiments", "criteria", "quota", "packs", "templates", *PLUGINS, "early_stop", "test", "margin")
 """Keys below which things have names of their own."""
 
-WITH_OPTIONS = (*PLUGINS, "schema")
+WITH_OPTIONS = (*PLUGINS, "early_stop", "schema")
 """Keys below which other keys are for others to know."""
 
 RULES = {**NAME_RULES, VARIABLE: "a name that begins with ASSAY_SUITE_, of capital letters, digits and underscores"}

@@ -7,7 +7,15 @@ from decimal import Decimal
 from math import inf
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from assay.records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
@@ -148,6 +156,16 @@ class JudgeSettings(PluginSettings):
         return {**super().options, "name": self.score, "model": self.model}
 
 
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, dict) else value
+
+
+StoppingRules = Annotated[
+    tuple[PluginSettings, ...],
+    BeforeValidator(_one_or_several, json_schema_input_type=PluginSettings | tuple[PluginSettings, ...]),
+]
+"""Rules that end experiments early: a list of them, or one."""
+
 TestName = Literal["mcnemar_exact", "paired_t", "clustered_t", "wilcoxon", "sign", "permutation"]
 """The tests that a comparison may use; the same names as in `scoring/results.py`, which this room does not import."""
 
@@ -285,6 +303,7 @@ class Suite(Strict):
     comparers: tuple[PluginSettings, ...] = ()
     judges: tuple[JudgeSettings, ...] = ()
     middleware: tuple[PluginSettings, ...] = ()
+    early_stop: StoppingRules = ()
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
     quota: dict[str, QuotaSettings] = Field(default_factory=dict)

@@ -20,6 +20,7 @@ from assay.suite.models import (
     Limits,
     PluginSettings,
     ProgramReference,
+    StoppingRules,
     SuiteName,
     Template,
     Whole,
@@ -194,6 +195,7 @@ class ProfileFile(Strict):
     comparers: tuple[PluginSettings, ...] | None = None
     judges: tuple[JudgeSettings, ...] | None = None
     middleware: tuple[PluginSettings, ...] | None = None
+    early_stop: StoppingRules | None = None
     comparison: ComparisonSettings | None = None
     limits: Limits | None = None
     quota: dict[str, QuotaSettings] | None = None
@@ -226,6 +228,7 @@ class SuiteFile(Strict):
     )
     judges: tuple[JudgeSettings, ...] = Field((), description="What has other models judge the answers")
     middleware: tuple[PluginSettings, ...] = Field((), description="What questions pass on their way to the model")
+    early_stop: StoppingRules = Field((), description="What ends an experiment early; absent: every row is asked")
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
     quota: dict[str, QuotaSettings] = Field(
