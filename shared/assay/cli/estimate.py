@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from math import inf
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +29,9 @@ from assay.registry import did_you_mean
 from assay.settings import Settings
 from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite
+
+if TYPE_CHECKING:
+    from assay.planning.detectable import Detectability
 
 COLUMNS = ("experiment", "trials", "requests", "prompt tokens", "charged tokens", "likely USD", "highest USD")
 UNKNOWN = "-"
@@ -66,6 +70,16 @@ ModelOption = Annotated[
         show_default=False,
     ),
 ]
+DetectOption = Annotated[
+    float | None,
+    typer.Option(
+        "--detect",
+        metavar="DIFFERENCE",
+        help="Say how many rows it takes to find this difference of the primary score: 0.05 is 5 points of a pass "
+        "rate; of other scores, standard deviations",
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -79,10 +93,13 @@ def estimate(
     rows: RowsOption = None,
     answer_tokens: AnswerTokensOption = None,
     model: ModelOption = None,
+    detect: DetectOption = None,
     profile: ProfileOption = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Say what a run would take: requests, tokens, cost and time. Asks no model. Exit code 2 when it could not run."""
+    """Say what a run would take and what it could find. Asks no model. Exit code 2 when it could not run."""
+    if detect is not None and not 0 < detect < inf:
+        raise UserError(f"--detect {detect:g}: expected a number above 0, such as 0.05")
     folder = folder_of(suite)
     resolved = open_suite(folder, profile)
     written, text = resolved.suite, resolved.source
@@ -92,16 +109,21 @@ def estimate(
     assumed = Assumptions(models, answer_tokens, rows or MAX_RENDERED_ROWS)
     name = str(folder / "suite.yaml")
     prices = load_prices(settings.prices_file)
-    made = _estimated(checked, text, name, file or only_dataset(folder), prices, assumed)
+    made, found = _estimated(checked, text, name, file or only_dataset(folder), prices, assumed, detect)
     terms = terms_of(checked)
     refusals = _refusals(made, checked, prices, terms)
     complaints = [*quota_complaints(made, checked, text, name), *refusals]
     if as_json:
         budget = None if terms is None else {"budget_usd": f"{terms.limit_usd:f}", "budget": terms.mode}
         said = {"ok": not complaints, "problems": complaints, "budget": budget, "would_start": not refusals}
-        print_json({**said, **made.model_dump(mode="json")})
+        power = None if found is None else found.model_dump(mode="json")
+        print_json({**said, **made.model_dump(mode="json"), "detectable": power})
         raise typer.Exit(EXIT_USER if complaints else 0)
     _print(made, assumed, terms)
+    if found is not None:
+        from assay.cli.detectable import print_detectable
+
+        print_detectable(found)
     if complaints:
         raise SuiteError("\n".join(complaints))
 
@@ -115,13 +137,24 @@ def _refusals(made: Estimate, suite: Suite, prices: PriceTable, terms: Terms | N
 
 
 def _estimated(
-    suite: Suite, text: SuiteSource, written: str, file: Path, prices: PriceTable, assumed: Assumptions
-) -> Estimate:
+    suite: Suite,
+    text: SuiteSource,
+    written: str,
+    file: Path,
+    prices: PriceTable,
+    assumed: Assumptions,
+    detect: float | None,
+) -> "tuple[Estimate, Detectability | None]":
+    from assay.planning.detectable import detectable_differences  # needs SciPy, which takes a second to import
+
     with (
         progress_console().status(f"Reading {file.name}"),
         planned_locally(suite, text, written, file) as planned,
     ):
-        return estimate_run(suite, planned, file.name, prices, assumed)
+        return (
+            estimate_run(suite, planned, file.name, prices, assumed),
+            detectable_differences(suite, planned, detect),
+        )
 
 
 def _models(written: Sequence[str], suite: Suite) -> dict[str, str]:

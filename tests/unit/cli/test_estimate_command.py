@@ -222,3 +222,47 @@ def test_deployments_that_share_the_work_share_the_time(run: Running, folder: Pa
     (folder / "suite.yaml").write_text(text + quota)
     _, out, _ = run(folder)
     assert "bottleneck of 'gpt-4o-mini-eu', 'gpt-4o-mini-us': 2 min" in out
+
+
+SCORERS = "scorers:\n  - {plugin: %s, name: score%s}\n"
+
+
+def test_what_the_run_could_find_stands_at_the_end(run: Running, folder: Path) -> None:
+    """Before it is paid for; with a target, the rows that it takes."""
+    (folder / "suite.yaml").write_text(SUITE + SCORERS % ("label_match", ", expected: text"))
+    code, out, _ = run(folder, "--detect", "0.1")
+    assert code == 0
+    assert "Power: the smallest true difference on 'score' that such a run finds in 80 % of cases, by the exact" in out
+    assert "rows needed for 10.0 points" in out
+    assert ["20", "%", "89", "%", "-", "168"] in [line.split() for line in out.splitlines()]
+
+    (folder / "suite.yaml").write_text(SUITE + SCORERS % ("json_score", ""))
+    _, out, _ = run(folder, "--detect", "0.5")
+    assert "It is 3.26, in standard deviations of the rows' differences." in out
+    assert "To find 0.5 deviations takes 34 rows." in out
+
+
+def test_groups_and_repeats_are_explained(run: Running, folder: Path) -> None:
+    """What the figures take for granted is said beside them."""
+    more = "repeats: 2\ncomparison: {group: text}\n"
+    (folder / "suite.yaml").write_text(SUITE + SCORERS % ("json_score", "") + more)
+    _, out, _ = run(folder)
+    assert "by the clustered t-test of 3 rows in 3 groups at alpha 0.05." in out
+    assert "Repeats are no more rows." in out and "if groups mean nothing" in out
+
+    (folder / "suite.yaml").write_text(SUITE + SCORERS % ("label_match", ", expected: text") + more)
+    assert "if a group is all alike" in run(folder)[1]
+
+
+def test_power_is_part_of_the_document(run: Running, folder: Path) -> None:
+    """Empty where nothing is compared."""
+    assert json.loads(run(folder, "--json")[1])["detectable"] is None
+    (folder / "suite.yaml").write_text(SUITE + SCORERS % ("json_score", ""))
+    found = json.loads(run(folder, "--json", "--detect", "0.5")[1])["detectable"]
+    assert (found["rows"], found["lines"][0]["rows_needed"]) == (3, 34)
+
+
+def test_a_difference_to_find_is_above_zero(run: Running, folder: Path) -> None:
+    """No number of rows finds nothing."""
+    code, _, err = run(folder, "--detect", "0")
+    assert (code, "--detect 0: expected a number above 0" in err) == (2, True)
