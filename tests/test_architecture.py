@@ -37,6 +37,7 @@ RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 MAY_USE_AZURE = (
     "storage/",
     "llm/azure_openai.py",
+    "provenance/key_vault.py",
     "settings.py",
     "deployments.py",
     "runtime.py",
