@@ -81,7 +81,7 @@ class Deployments:
 
     def charged(self, suite: Suite) -> frozenset[str]:
         """The deployments of a suite that charge a request's tokens at arrival and never correct it."""
-        asked = {one for experiment in suite.experiments for one in experiment.model.deployments}
+        asked = {one for model in suite.models for one in model.deployments}
         quotas = {one: self._quota(one, suite) for one in asked}
         return frozenset(one for one, quota in quotas.items() if quota and quota.accounting == "standard")
 

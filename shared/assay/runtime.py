@@ -10,6 +10,7 @@ import platform
 import secrets
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING
 from assay import __version__
 from assay.errors import StorageError, UserError
 from assay.execution.heartbeat import Heartbeat
-from assay.execution.job import Jobs
+from assay.execution.job import ChunkTrial, Jobs
+from assay.execution.judging import Judging
 from assay.execution.trial import Trial
 from assay.execution.watchdog import Watchdog
 from assay.execution.worker import Worker
@@ -30,10 +32,13 @@ from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest
 from assay.orchestration.progress import list_progress, read_progress
 from assay.orchestration.steps import AskingSteps
+from assay.planning.judges.catalogue import judged_criteria, judgements_by, judges_of
+from assay.planning.judges.prompts import asked_as, compile_judge, judging_experiments
 from assay.planning.preflight import scorers_of
-from assay.planning.prompts import compile_prompts
+from assay.planning.prompts import RowPrompt, compile_prompts
 from assay.records import Progress, Record, RunHeader
 from assay.registry import did_you_mean
+from assay.scoring.base import Scorer
 from assay.settings import KeyVaultSecrets, Settings, resolve
 from assay.storage import layout
 from assay.suite.models import Experiment, Suite
@@ -157,17 +162,40 @@ class Runtime:
                 if name in made:
                     ends.push_async_callback(made[name].close)
 
-    async def _trials_of(self, header: RunHeader) -> dict[str, Trial]:
+    async def _trials_of(self, header: RunHeader) -> dict[str, ChunkTrial]:
         suite = Suite.model_validate(header.suite)
         ask = await self._ask(header.run, suite)
-        return {one.name: self._trial(header.run, suite, one, ask) for one in suite.experiments}
+        trials: dict[str, ChunkTrial] = {
+            one.name: self._trial(header.run, suite, one, ask) for one in suite.experiments
+        }
+        return trials | {one.judgement.name: one for one in self._judgings(header.run, suite, ask)}
 
     def _trial(self, run: str, suite: Suite, experiment: Experiment, ask: "Ask") -> Trial:
+        prompts = compile_prompts(experiment, suite.templates)
+        return self._asking_trial(run, suite, experiment, ask, prompts, scorers_of(suite))
+
+    def _judgings(self, run: str, suite: Suite, ask: "Ask") -> Iterator[Judging]:
+        """How each judge of the suite judges each experiment."""
+        for judge in judges_of(suite):
+            compiled, criteria = compile_judge(judge, suite.templates), judged_criteria(judge, suite)
+            for judgement in judgements_by(judge, suite):
+                trial = self._asking_trial(run, suite, asked_as(judge, judgement), ask, (), (judge,))
+                yield Judging(self.storage, judgement, compiled, criteria, trial)
+
+    def _asking_trial(
+        self,
+        run: str,
+        suite: Suite,
+        experiment: Experiment,
+        ask: "Ask",
+        prompts: tuple[RowPrompt, ...],
+        scorers: tuple[Scorer, ...],
+    ) -> Trial:
         return Trial(
             run_id=run,
             experiment=experiment,
-            prompts=compile_prompts(experiment, suite.templates),
-            scorers=scorers_of(suite),
+            prompts=prompts,
+            scorers=scorers,
             limits=suite.limits,
             ask=ask,
             watchdog=self._watchdog,
@@ -179,7 +207,8 @@ class Runtime:
         from assay.middleware.chain import build_chain, by_experiment
         from assay.middleware.context import Context
 
-        askers = {one.name: await self._deployments.asker(run, suite, one) for one in suite.experiments}
+        asking = (*suite.experiments, *judging_experiments(suite))
+        askers = {one.name: await self._deployments.asker(run, suite, one) for one in asking}
         context = Context(
             run=run,
             worker=self._worker_name,

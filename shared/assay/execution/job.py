@@ -3,17 +3,17 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from pydantic import ValidationError
 
 from assay.errors import BlobExists, BlobMissing, MessageRefused
-from assay.execution.trial import Trial
 from assay.middleware.redaction import default_redact
 from assay.planning.frozen import read_header, read_plan
-from assay.records import ChunkMessage, Plan, Refusal, RunHeader, is_run_id
+from assay.records import ChunkMessage, Outcome, Plan, Refusal, Row, RunHeader, is_run_id
 from assay.storage import layout
 from assay.storage.base import Blobs
 from assay.telemetry import Redact
@@ -22,12 +22,36 @@ KEPT_JOBS = 8
 SHOWN_CHARACTERS = 2_000
 
 
+class RowTrial(Protocol):
+    """How the rows of one chunk are tried, or their answers judged."""
+
+    async def run(self, row: Row) -> Outcome:
+        """The row's outcome. RunStopped, QuotaElsewhere and cancellation pass; nothing else is raised."""
+        ...
+
+
+class ChunkTrial(Protocol):
+    """How every row of one experiment is tried (`trial.py`), or every answer to it judged (`judging.py`)."""
+
+    async def of_chunk(self, message: ChunkMessage) -> RowTrial:
+        """What one chunk needs. Raises NotYetAnswered when the answers that it is to judge are not there."""
+        ...
+
+
+Trials = Mapping[str, ChunkTrial]
+"""By experiment, and by the name of each judgement."""
+
+
+class NotYetAnswered(Exception):
+    """The answers that a chunk is to judge are not all there; the message comes again later."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """A run's plan, and how each of its experiments is tried."""
+    """A run's plan, and how each of its experiments is tried and judged."""
 
     plan: Plan
-    trials: dict[str, Trial]
+    trials: Trials
 
     def is_last(self, message: ChunkMessage) -> bool:
         """Whether the message is the plan's last; when it ends, the run is probably over."""
@@ -37,7 +61,7 @@ class Job:
 class Jobs:
     """The jobs of the runs that this process works on; the least recently used is forgotten."""
 
-    def __init__(self, blobs: Blobs, trials_of: Callable[[RunHeader], Awaitable[dict[str, Trial]]]) -> None:
+    def __init__(self, blobs: Blobs, trials_of: Callable[[RunHeader], Awaitable[Trials]]) -> None:
         self._blobs, self._trials_of = blobs, trials_of
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._reading = asyncio.Lock()
@@ -114,8 +138,8 @@ async def quarantine_message(
 
 
 def _check(message: ChunkMessage, plan: Plan) -> None:
-    if message.experiment not in plan.experiments:
-        known = ", ".join(plan.experiments)
+    if message.experiment not in plan.names:
+        known = ", ".join(plan.names)
         raise MessageRefused(f"run '{message.run}' has no experiment '{message.experiment}'. It has: {known}")
     fault = f"chunk {message.chunk} of run '{message.run}' is not what the plan says"
     try:

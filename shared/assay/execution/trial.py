@@ -10,9 +10,9 @@ from assay.llm.base import ChatRequest
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.middleware.base import Ask, Question, Unanswered
 from assay.middleware.redaction import default_redact
-from assay.planning.prompts import Prompt
+from assay.planning.prompts import RowPrompt
 from assay.planning.templates import PromptError
-from assay.records import Failure, Outcome, Response, Row, Score, TrialStatus
+from assay.records import ChunkMessage, Failure, Outcome, Response, Row, Score, TrialStatus
 from assay.scoring.base import Scorer
 from assay.suite.models import Experiment, Limits
 from assay.telemetry import Redact
@@ -24,7 +24,7 @@ class Trial:
 
     run_id: str
     experiment: Experiment
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[RowPrompt, ...]
     scorers: tuple[Scorer, ...]
     limits: Limits
     ask: Ask
@@ -35,6 +35,10 @@ class Trial:
     def of_repeat(self, repeat: int) -> "Trial":
         """The same for another repeat of the rows, counted from 0."""
         return replace(self, repeat=repeat)
+
+    async def of_chunk(self, message: ChunkMessage) -> "Trial":
+        """How the rows of one chunk are tried."""
+        return self.of_repeat(message.repeat)
 
     async def run(self, row: Row) -> Outcome:
         """The row's outcome. Never raises for a bad row, a model that fails or an answer that takes too long: then the
@@ -65,7 +69,7 @@ class Trial:
                 return self._failed(row, responses, _failure(error, prompt.criterion))
         return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))
 
-    async def _respond(self, prompt: Prompt, row: Row) -> Response:
+    async def _respond(self, prompt: RowPrompt, row: Row) -> Response:
         request = self._request(prompt, row)
         reply = await self.ask(
             Question(self.run_id, self.experiment.name, prompt.criterion, row.row_id, request, self.repeat)
@@ -92,7 +96,7 @@ class Trial:
             limit_sent=reply.limit_sent,
         )
 
-    def _request(self, prompt: Prompt, row: Row) -> ChatRequest:
+    def _request(self, prompt: RowPrompt, row: Row) -> ChatRequest:
         model = self.experiment.model
         return ChatRequest(
             deployment=model.deployment,

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from assay.errors import LeaseHeld, LeaseLost, MessageRefused, RunStopped, UserError
-from assay.execution.job import Jobs, quarantine_message, read_message
+from assay.execution.job import Jobs, NotYetAnswered, RowTrial, quarantine_message, read_message
 from assay.execution.ledger import ChunkDone, Ledger, claimed
 from assay.execution.stops import is_stopped, write_stop
-from assay.execution.trial import Trial
 from assay.middleware.redaction import default_redact
 from assay.quota.base import QuotaElsewhere
 from assay.records import ChunkMessage, Failure, Outcome, Row, TrialStatus
@@ -24,6 +23,7 @@ from assay.storage.base import Storage
 from assay.telemetry import Redact, Telemetry, bound
 
 PUT_BACK_SECONDS = 10
+JUDGE_LATER_SECONDS = 5
 
 # A chunk without quota here goes back at once, nearly: those who put one back take no other for minutes, so that it
 # soon comes to a worker with quota.
@@ -101,8 +101,10 @@ class Worker:
                 self.telemetry.event("chunk_left", rows=message.rows)
                 return Handled(message.run)
             try:
+                # Before the claim: a chunk whose answers are not there must not look as if it were worked on.
+                trial = await job.trials[message.experiment].of_chunk(message)
                 async with self.working(), claimed(self.storage, message, self.linger_seconds) as ledger:
-                    await self._work(message, job.trials[message.experiment].of_repeat(message.repeat), ledger)
+                    await self._work(message, trial, ledger)
             except ChunkDone:
                 self.telemetry.event("chunk_done_already")
             except RowsLeft:
@@ -112,6 +114,9 @@ class Worker:
                 return Handled(message.run)
             except (LeaseHeld, LeaseLost, TurnOver):
                 await self._put_back(layout.TRIALS_QUEUE, body)
+                return Handled(message.run)
+            except NotYetAnswered:
+                await self._put_back(layout.TRIALS_QUEUE, body, JUDGE_LATER_SECONDS)
                 return Handled(message.run)
         return Handled(message.run, ends_run=job.is_last(message))
 
@@ -143,7 +148,7 @@ class Worker:
             return Handled(message.run)
         return Handled(message.run, ends_run=True)
 
-    async def _work(self, message: ChunkMessage, trial: Trial, ledger: Ledger) -> None:
+    async def _work(self, message: ChunkMessage, trial: RowTrial, ledger: Ledger) -> None:
         rows = await self._rows(message, ledger)
         self.telemetry.event("chunk_started", rows=len(rows), from_checkpoint=message.rows - len(rows))
         leaving, until = _Leaving(), self.clock() + LONGEST_TURN_SECONDS
@@ -161,7 +166,7 @@ class Worker:
         rows = (Row.model_validate_json(line) for line in lines.splitlines())
         return [row for row in rows if row.number not in ledger.safe_rows]
 
-    async def _try(self, run: str, trial: Trial, row: Row, ledger: Ledger, leaving: _Leaving, until: float) -> None:
+    async def _try(self, run: str, trial: RowTrial, row: Row, ledger: Ledger, leaving: _Leaving, until: float) -> None:
         # The slot is kept until the outcome is safe: so a crash repeats no more calls than there are slots.
         async with self.slots:
             ledger.check_claim()
@@ -212,10 +217,12 @@ class Worker:
         )
         await self.sleep(min(pause_seconds, _LONGEST_PAUSE_SECONDS))
 
-    async def _put_back(self, queue: str, body: str) -> None:
-        """Lets the chunk come again, without counting as a failure: somebody else has it, or its turn was long."""
+    async def _put_back(self, queue: str, body: str, delay_seconds: int = PUT_BACK_SECONDS) -> None:
+        """Lets the chunk come again, without counting as a failure: somebody else has it, its turn was long, or it is
+        to judge what is not answered yet.
+        """
         self.telemetry.event("chunk_put_back")
-        await self.storage.send(queue, body, delay_seconds=PUT_BACK_SECONDS)
+        await self.storage.send(queue, body, delay_seconds=delay_seconds)
 
 
 async def _all(works: Iterable[Coroutine[None, None, None]]) -> None:

@@ -17,7 +17,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 async def count_progress(blobs: Blobs, header: RunHeader, plan: Plan, stage: Stage, now: datetime) -> Progress:
     """What a listing says right now."""
-    tallies = {name: Tally() for name in plan.experiments}
+    tallies = {name: Tally() for name in plan.names}
     chunks_done = 0
     async for experiment, tally in _listed(blobs, header.run):
         tallies[experiment] += tally
@@ -25,12 +25,14 @@ async def count_progress(blobs: Blobs, header: RunHeader, plan: Plan, stage: Sta
     return Progress(
         run=header.run,
         stage=stage,
-        trials_total=plan.trials,
+        trials_total=plan.trials + plan.judged_trials,
         chunks_total=plan.chunks,
         chunks_done=chunks_done,
         bad_rows=plan.bad_rows,
         tally=sum(tallies.values(), Tally()),
-        by_experiment=tallies,
+        by_experiment={name: tallies[name] for name in plan.experiments},
+        judged_total=plan.judged_trials,
+        by_judgement={one.name: tallies[one.name] for one in plan.judgements},
         started_at=header.created_at,
         updated_at=now,
     )

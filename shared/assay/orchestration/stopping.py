@@ -20,6 +20,7 @@ from assay.orchestration.budgets import budget_message, terms_of, usd
 from assay.orchestration.events import resumption
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.planning.frozen import read_header
+from assay.planning.judges.catalogue import most_questions
 from assay.records import NO_COST, BudgetMode, Plan, Progress, RunHeader, Stage, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs, Storage
@@ -43,12 +44,12 @@ async def chunks_at_work(blobs: Blobs, run: str) -> int:
 async def stopped_progress(blobs: Blobs, header: RunHeader, plan: Plan, stop: Stop, now: datetime) -> Progress:
     """Where a stopped run stands, chunks that are not finished included, and what a person can do."""
     counted = await count_progress(blobs, header, plan, Stage.STOPPED, now)
-    by_experiment = dict(counted.by_experiment)
-    for experiment, unfinished in await _unfinished(blobs, header.run):
-        by_experiment[experiment] += unfinished
-    progress = counted.model_copy(
-        update={"by_experiment": by_experiment, "tally": sum(by_experiment.values(), Tally())}
-    )
+    by_experiment, by_judgement = dict(counted.by_experiment), dict(counted.by_judgement)
+    for name, unfinished in await _unfinished(blobs, header.run):
+        tallies = by_experiment if name in by_experiment else by_judgement
+        tallies[name] += unfinished
+    total = sum((*by_experiment.values(), *by_judgement.values()), Tally())
+    progress = counted.model_copy(update={"by_experiment": by_experiment, "by_judgement": by_judgement, "tally": total})
     return progress.model_copy(update={"message": await _message(blobs, progress, stop)})
 
 
@@ -108,7 +109,8 @@ async def _let_go(storage: Storage, header: RunHeader) -> None:
         return
     recorded = await recorded_usd(storage, run)
     suite = Suite.model_validate(header.suite)
-    answers = max(suite.limits.calls_per_trial if one.program else len(one.criteria) for one in suite.experiments)
+    asked = (suite.limits.calls_per_trial if one.program else len(one.criteria) for one in suite.experiments)
+    answers = max(*asked, most_questions(suite))
     # Counting takes a while: what somebody has drawn since, as of a second resumption, is held by the living.
     await change_account(storage, run, lambda now: let_go(now, recorded, answers) if now == seen else now)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import IO
 
 from assay.errors import DatasetError
+from assay.planning.judges.catalogue import judgements_of
 from assay.planning.preflight import check_columns, columns_used
+from assay.planning.shuffling import shuffle_lines
 from assay.records import BadRow, Plan, Row, RowRange
 from assay.sources.base import Source
 from assay.suite.loading import SuiteSource
@@ -40,6 +42,8 @@ def build_plan(
     with planned_rows.open("wb") as good, bad_rows.open("wb") as bad:
         lengths, bad_count, first_bad = _split(source, columns_used(suite), good, bad)
     _refuse_too_bad(suite, dataset, source.place, len(lengths), bad_count, first_bad)
+    if suite.early_stop:
+        lengths = shuffle_lines(planned_rows, lengths, suite.seed)
     size = rows_per_message(suite, len(lengths))
     plan = Plan(
         run=run,
@@ -48,6 +52,8 @@ def build_plan(
         experiments=tuple(experiment.name for experiment in suite.ordered),
         repeats=tuple(experiment.repeats for experiment in suite.ordered) if suite.is_repeated else (),
         ranges=tuple(_ranges(lengths, size)),
+        early_stop=bool(suite.early_stop),
+        judgements=judgements_of(suite),
     )
     return Planned(plan, planned_rows, bad_rows)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from jinja2 import UndefinedError
 
@@ -16,6 +16,28 @@ from assay.suite.images import ImageSettings
 from assay.suite.models import Criterion, Experiment
 
 Role = Literal["system", "user", "assistant"]
+
+
+class RowPrompt(Protocol):
+    """What a trial asks: one criterion's prompt, or a judge's."""
+
+    @property
+    def criterion(self) -> str:
+        """The name under which its answer is kept."""
+        ...
+
+    @property
+    def schema(self) -> AnswerSchema | None:
+        """What the answer must look like."""
+        ...
+
+    def render(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
+        """The messages for one row. Raises PromptError."""
+        ...
+
+    def counted(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
+        """What counts as prompt when tokens are estimated. Raises PromptError."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -77,6 +99,11 @@ def compile_prompts(experiment: Experiment, templates: Mapping[str, str] | None 
     """The prompts of an experiment in the order of its criteria; `templates` are the suite's. Raises PromptError."""
     made = Templates(templates)
     return tuple(_compile(criterion, made) for criterion in experiment.criteria)
+
+
+def compile_prompt(criterion: Criterion, templates: Mapping[str, str] | None = None) -> Prompt:
+    """The prompts of one criterion alone. Raises PromptError."""
+    return _compile(criterion, Templates(templates))
 
 
 def answer_schema(criterion: Criterion) -> AnswerSchema | None:

@@ -1,0 +1,1 @@
+"""Judges: plugins that have another model judge answers."""
