@@ -13,6 +13,7 @@ from assay.cli.main import app
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.planning.preflight import checked_suite
 from assay.settings import Settings
+from assay.suite.models import ComparisonSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -86,3 +87,9 @@ def test_the_readme_names_every_command_and_setting() -> None:
 
 def _text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_key_of_a_comparison_is_explained() -> None:
+    """A key that is not on the page does not exist for whoever writes suites."""
+    rows = re.findall(r"^\| `(\w+)` \|", _text("docs/suites.md").partition("| key of `comparison` |")[2], re.MULTILINE)
+    assert set(rows) == set(ComparisonSettings.model_fields)
