@@ -9,8 +9,11 @@ from pydantic import ValidationError
 from assay.errors import SuiteError
 from assay.llm.schemas import schema_problem
 from assay.middleware.chain import MIDDLEWARE
+from assay.planning.complaints import Complaint, criterion_complaint, option_complaints
+from assay.planning.judges.catalogue import judges_of
+from assay.planning.judges.checking import judge_complaints, judged_uses
 from assay.planning.templates import PromptError, Templates
-from assay.registry import Registry, UnknownName, did_you_mean
+from assay.registry import UnknownName, did_you_mean
 from assay.repetition import repeats_in_repeats
 from assay.scoring.base import Scorer
 from assay.scoring.results import CLUSTERED_TESTS
@@ -18,8 +21,6 @@ from assay.scoring.rows import SCORERS
 from assay.suite.loading import SuiteSource, load_suite, prompt_path, source_map
 from assay.suite.models import Criterion, Suite
 from assay.suite.yaml_text import Path, SourceMap
-
-Complaint = tuple[Path, str]
 
 
 def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
@@ -36,6 +37,7 @@ def check_suite(suite: Suite, source: SourceMap) -> None:
             *_prompt_complaints(suite, source),
             *_schema_complaints(suite, source),
             *_scorer_complaints(suite),
+            *judge_complaints(suite),
             *_primary(suite),
             *_comparison_complaints(suite),
             *_middleware_complaints(suite),
@@ -65,7 +67,8 @@ def columns_used(suite: Suite) -> frozenset[str]:
     histories = {criterion.history for criterion in criteria if criterion.history}
     expected = {scorer.expected_column for scorer in scorers_of(suite) if scorer.expected_column}
     group = {suite.comparison.group} if suite.comparison.group else set()
-    return frozenset(suite.dataset.column_names).union(*prompts, histories, expected, group)
+    rubrics = (templates.needed_columns(judge.options.rubric) for judge in judges_of(suite))
+    return frozenset(suite.dataset.column_names).union(*prompts, *rubrics, histories, expected, group)
 
 
 def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
@@ -74,9 +77,10 @@ def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
 
 
 def primary_score(suite: Suite) -> str | None:
-    """The score that decides, or None when the suite scores nothing."""
+    """The score that decides: the first scorer's, or else judge's, unless the suite says otherwise. None: no score."""
     scorers = scorers_of(suite)
-    return suite.comparison.primary or (scorers[0].name if scorers else None)
+    names = [*(scorer.name for scorer in scorers), *(judge.score for judge in suite.judges)]
+    return suite.comparison.primary or next(iter(names), None)
 
 
 def _prompt_complaints(suite: Suite, source: SourceMap) -> Iterator[Complaint]:
@@ -121,12 +125,12 @@ def _scorer_complaints(suite: Suite) -> Iterator[Complaint]:
             yield (*path, "plugin"), str(error)
             continue
         except ValidationError as error:
-            yield from _option_complaints(SCORERS, settings.plugin, error, path)
+            yield from option_complaints(SCORERS, settings.plugin, error, path)
             continue
         if scorer.name in names:
             yield path, f"score '{scorer.name}' stands twice; give one of them another 'name'"
         names.append(scorer.name)
-        yield from _criterion_complaint(suite, settings.options.get("criterion"), path)
+        yield from criterion_complaint(suite, settings.options.get("criterion"), path)
 
 
 def _middleware_complaints(suite: Suite) -> Iterator[Complaint]:
@@ -139,36 +143,10 @@ def _middleware_complaints(suite: Suite) -> Iterator[Complaint]:
             yield (*path, "plugin"), str(error)
             continue
         except ValidationError as error:
-            yield from _option_complaints(MIDDLEWARE, settings.plugin, error, path)
+            yield from option_complaints(MIDDLEWARE, settings.plugin, error, path)
         if settings.plugin in names:
             yield path, f"middleware '{settings.plugin}' stands twice; its order is fixed, and once is enough"
         names.append(settings.plugin)
-
-
-def _option_complaints(registry: Registry[Any], plugin: str, error: ValidationError, path: Path) -> Iterator[Complaint]:
-    known = list(registry.find(plugin).options.model_fields)
-    for detail in error.errors():
-        key = str(detail["loc"][-1]) if detail["loc"] else ""
-        if detail["type"] == "extra_forbidden":
-            problem = f"unknown option '{key}'{did_you_mean(key, known)}. Known: {', '.join(known) or 'none'}"
-        elif detail["type"] == "missing":
-            problem = f"option '{key}' is missing"
-        else:
-            problem = f"option '{key}': {detail['msg'].removeprefix('Value error, ')}".replace("option '': ", "")
-        yield (*path, key), f"{registry.kind} '{plugin}': {problem}"
-
-
-def _criterion_complaint(suite: Suite, criterion: str | None, path: Path) -> Iterator[Complaint]:
-    if criterion is None:
-        return
-    for experiment in suite.experiments:
-        known = list(experiment.criterion_names)
-        if criterion not in known:
-            hint = did_you_mean(criterion, known)
-            yield (
-                (*path, "criterion"),
-                f"experiment '{experiment.name}' has no criterion '{criterion}'{hint}. It has: {', '.join(known)}",
-            )
 
 
 def _primary(suite: Suite) -> Iterator[Complaint]:
@@ -177,7 +155,7 @@ def _primary(suite: Suite) -> Iterator[Complaint]:
     if primary is not None and primary not in known:
         hint = did_you_mean(primary, known)
         scores = ", ".join(known) or "none, because the suite has no scorers"
-        yield ("comparison", "primary"), f"no scorer gives '{primary}'{hint}. Scores: {scores}"
+        yield ("comparison", "primary"), f"{_givers(suite)} gives '{primary}'{hint}. Scores: {scores}"
 
 
 def _comparison_complaints(suite: Suite) -> Iterator[Complaint]:
@@ -209,11 +187,16 @@ def _unknown_scores(suite: Suite, by_score: dict[str, Any], path: Path) -> Itera
     for name in by_score:
         if name not in known:
             scores = ", ".join(known) or "none, because the suite has no scorers"
-            yield (*path, name), f"no scorer gives '{name}'{did_you_mean(name, known)}. Scores: {scores}"
+            yield (*path, name), f"{_givers(suite)} gives '{name}'{did_you_mean(name, known)}. Scores: {scores}"
 
 
 def _score_names(suite: Suite) -> list[str]:
-    return [str(settings.options.get("name") or settings.plugin) for settings in suite.scorers]
+    scored = [str(settings.options.get("name") or settings.plugin) for settings in suite.scorers]
+    return [*scored, *(judge.score for judge in suite.judges)]
+
+
+def _givers(suite: Suite) -> str:
+    return "no scorer or judge" if suite.judges else "no scorer"
 
 
 def _score_kinds(suite: Suite) -> dict[str, str]:
@@ -223,6 +206,8 @@ def _score_kinds(suite: Suite) -> dict[str, str]:
         with suppress(UnknownName, ValidationError):
             scorer = SCORERS.make(settings.plugin, settings.options)
             kinds[scorer.name] = scorer.kind
+    with suppress(UnknownName, ValidationError):
+        kinds |= {judge.name: judge.kind for judge in judges_of(suite)}
     return kinds
 
 
@@ -239,6 +224,7 @@ def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
         for column in sorted(templates.needed_columns(text)):
             yield path, user, column
     yield from _history_uses(suite, source)
+    yield from judged_uses(suite)
     for index, scorer in enumerate(scorers_of(suite)):
         if scorer.expected_column:
             yield ("scorers", index, "expected"), f"scorer '{suite.scorers[index].plugin}'", scorer.expected_column
