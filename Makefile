@@ -71,6 +71,6 @@ lock: setup-dev  ## Write the locked requirements anew from pyproject.toml
 	$(BIN)/python scripts/requirements.py lock $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove environments, caches and build results; runs kept in .assay stay
-	rm -rf .venv .venv-3.13 tools/azurite/node_modules build dist .coverage .coverage.*
+	rm -rf .venv .venv-3.13 tools/*/node_modules build dist .coverage .coverage.*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find config function_app infra scripts shared tests -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ import toolchain
 from toolchain import LOCKS, ROOT, StepFailed, run, say
 
 _OLDEST_PYTHON = (3, 11)
-_AZURITE = ROOT / "tools" / "azurite"
+_AZURITE, _CHECKS = ROOT / "tools" / "azurite", ROOT / "tools" / "checks"
 _RUNTIME_LOCK, _DEVELOPMENT_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 
 
@@ -90,7 +90,8 @@ def plan_running(venv: Path) -> list[Step]:
 def plan_development(venv: Path) -> list[Step]:
     """Return the steps that tests and checks need, which hold all that running needs."""
     packages = development_packages(venv)
-    return [environment_step(venv), packages, *emulator_steps(venv, packages)]
+    checks = Step(digest([], npm_files(_CHECKS)), _CHECKS / "node_modules" / ".stamp", install_checks)
+    return [environment_step(venv), packages, *emulator_steps(venv, packages), checks]
 
 
 def environment_step(venv: Path) -> Step:
@@ -113,7 +114,7 @@ def emulator_steps(venv: Path, packages: Step) -> list[Step]:
     """Return the steps that provide the storage emulator."""
     # A sync of the packages removes the Node.js wheel, so that step depends on the packages too.
     node = digest([packages.digest, str(shutil.which("node")), str(shutil.which("npm"))], [LOCKS / "node.txt"])
-    azurite = digest([], sorted(path for path in _AZURITE.glob("*") if path.is_file()), stub_files())
+    azurite = digest([], npm_files(_AZURITE), stub_files())
     return [
         Step(node, venv / ".stamps" / "node", provide_node),
         Step(azurite, _AZURITE / "node_modules" / ".stamp", install_azurite),
@@ -257,7 +258,23 @@ def provide_node(venv: Path) -> None:
 
 
 def install_azurite(venv: Path) -> None:
-    """Install Azurite, the storage emulator, as its lock says; npm replaces what an interrupted run left."""
+    """Install Azurite, the storage emulator, as its lock says."""
     say("Installing Azurite with npm")
+    install_with_npm(venv, _AZURITE)
+
+
+def install_checks(venv: Path) -> None:
+    """Install what tests compare with, as its lock says."""
+    say("Installing schemas and verifiers for the tests with npm")
+    install_with_npm(venv, _CHECKS)
+
+
+def npm_files(folder: Path) -> list[Path]:
+    """Return the files that decide what npm installs into a folder."""
+    return sorted(path for path in folder.glob("*") if path.is_file())
+
+
+def install_with_npm(venv: Path, folder: Path) -> None:
+    """Install what a folder's lock says; npm replaces what an interrupted run left."""
     command = [*toolchain.npm_command(venv), "ci", "--loglevel=error"]
-    run(command, folder=_AZURITE, environment=toolchain.npm_environment())
+    run(command, folder=folder, environment=toolchain.npm_environment())

