@@ -4,7 +4,6 @@ Each is empty markup when there is nothing to draw.
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 from markupsafe import Markup
 
@@ -15,6 +14,7 @@ from assay.reporting.plots.histograms import Histogram, histograms
 from assay.reporting.plots.intervals import Mark, interval_plot, track
 from assay.reporting.plots.scatter import LEFT_PERCENT, Point, scatter
 from assay.reporting.plots.times import Times, times_plot
+from assay.reporting.trade_offs import cost_per_thousand
 from assay.scoring.base import ScoreKind
 from assay.scoring.results import Comparison, Verdict
 
@@ -133,12 +133,6 @@ def times_figure(contents: Contents) -> Markup:
     ends = [end for line in lines for end in (line.slow, line.far, line.first)]
     axis = axis_over([*ends, 0.0])
     return _safe(times_plot("Seconds that answers took", lines, axis, lambda value: f"{value:.10g}\u00a0s"))
-
-
-def cost_per_thousand(experiment: ExperimentResult) -> Decimal | None:
-    """What 1,000 answered trials cost, in USD; None without an answer, or where a price is not known."""
-    answered = experiment.statuses.succeeded
-    return None if not answered or experiment.money.unpriced else experiment.cost_usd * 1000 / answered
 
 
 def margin_of(results: Sequence[Comparison]) -> float | None:

@@ -1,120 +1,98 @@
-"""The trials that a report's page carries, packed for its own table (`templates/trials.js`). The report step calls it.
-
-Whole rows in the dataset's order, as many as fit; what the page leaves out is in `results.csv`.
-"""
+"""The table of trials as the report's page carries it: compressed, for its own script (`templates/trials.js`)."""
 
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
-from assay.records import Outcome, Row, TrialStatus
+from assay.records import Row
 from assay.reporting.contents import Contents
 from assay.reporting.samples import cut
+from assay.reporting.trial_table import TrialTable
 
-MOST_TRIALS = 20_000
 MOST_PACKED_BYTES = 9_000_000
 """As Base64 twelve megabytes, so that the page stays below fifteen."""
 MOST_CHARACTERS = 30_000_000
+"""What a browser unpacks and reads in about half a second."""
 TEXT_LIMITS = (2_000, 1_000, 500, 250, 120, 60, 30)
-
-_STATUSES = (TrialStatus.SUCCEEDED, TrialStatus.FAILED, TrialStatus.BLOCKED, TrialStatus.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
 class PackedTrials:
-    """Base64 of gzipped JSON. `trials` and `rows` are how many it holds, `text_limit` is where texts are cut."""
+    """Base64 of gzipped JSON. `trials` is how many it holds, `choice` says which; texts are cut at `text_limit`."""
 
     packed: str
     trials: int
-    rows: int
+    choice: str
     text_limit: int
 
 
-def pack_trials(groups: Iterable[Sequence[Outcome]], rows: Iterable[Row], contents: Contents) -> PackedTrials:
-    """The first whole rows of a run, at most MOST_TRIALS trials of them; the same ones give the same text.
+def pack_trials(table: TrialTable, rows: Iterable[Row], contents: Contents) -> PackedTrials:
+    """The table, with the fields of its rows; the same arguments give the same text.
 
-    `groups` hold all outcomes of some rows each, in the order of the rows; neither they nor `rows` are read further
-    than needed. Texts are cut as far as it takes to keep the page small.
+    `rows` are the dataset's, read once; without them the page shows no fields. Texts are cut as far as it takes to
+    keep the page small.
     """
-    trials = list(_first_rows(groups, contents))
-    wanted = {one.row_number for one in trials}
-    taken = list(_wanted_rows(rows, wanted))
+    wanted = set(table.row)
+    fields = {row.number: row.fields for row in rows if row.number in wanted}
+    packed, limit = b"", 0
     for limit in TEXT_LIMITS:
-        text = json.dumps(_content(trials, taken, contents, limit), ensure_ascii=False, separators=(",", ":"))
-        if len(text) <= MOST_CHARACTERS or limit == TEXT_LIMITS[-1]:
-            packed = gzip.compress(text.encode("utf-8", "replace"), mtime=0)
-            if len(packed) <= MOST_PACKED_BYTES:
-                break
-    return PackedTrials(b64encode(packed).decode("ascii"), len(trials), len(wanted), limit)
+        text = _json(table, fields, contents, limit)
+        if len(text) > MOST_CHARACTERS and limit > TEXT_LIMITS[-1]:
+            continue
+        packed = gzip.compress(text.encode("utf-8", "replace"), mtime=0)
+        if len(packed) <= MOST_PACKED_BYTES:
+            break
+    return PackedTrials(b64encode(packed).decode("ascii"), table.trials, table.choice, limit)
 
 
-def _first_rows(groups: Iterable[Sequence[Outcome]], contents: Contents) -> Iterator[Outcome]:
-    ranks = {one.name: rank for rank, one in enumerate(contents.experiments)}
-    count = 0
-    for group in groups:
-        ordered = sorted(group, key=lambda one: (one.row_number, ranks[one.experiment], one.repeat))
-        for _, of_row in groupby(ordered, key=lambda one: one.row_number):
-            trials = [_shortened(one) for one in of_row]
-            count += len(trials)
-            if count > MOST_TRIALS:
-                return
-            yield from trials
-
-
-def _shortened(one: Outcome) -> Outcome:
-    """Without what the page does not show, so that long answers are not held."""
-    most = TEXT_LIMITS[0]
-    responses = tuple(
-        response.model_copy(update={"text": cut(response.text, most), "attempts": ()}) for response in one.responses
-    )
-    return one.model_copy(update={"responses": responses})
-
-
-def _wanted_rows(rows: Iterable[Row], wanted: set[int]) -> Iterator[Row]:
-    last = max(wanted, default=0)
-    for row in rows:
-        if row.number > last:
-            return
-        if row.number in wanted:
-            yield row
-
-
-def _content(trials: Sequence[Outcome], rows: Sequence[Row], contents: Contents, limit: int) -> dict[str, Any]:
-    """What `trials.js` reads; a line per row and per trial keeps it small, its comment names their places."""
-    columns = list(dict.fromkeys(name for row in rows for name in row.fields))
-    fields = {row.number: [_text(row.fields.get(name), limit) for name in columns] for row in rows}
-    ids = {one.row_number: one.row_id for one in trials}
-    places = {number: place for place, number in enumerate(ids)}
-    criteria = list(dict.fromkeys(response.criterion for one in trials for response in one.responses))
-    ranks = {one.name: rank for rank, one in enumerate(contents.experiments)}
+def _json(table: TrialTable, fields: Mapping[int, Mapping[str, Any]], contents: Contents, limit: int) -> str:
+    """What `trials.js` reads: lists with an entry per row, and lists with an entry per trial."""
+    places = {number: place for place, number in enumerate(dict.fromkeys(table.row))}
     kinds = contents.experiments[0].metrics
+    content = {
+        "experiments": table.experiments,
+        "statuses": table.statuses,
+        "criteria": table.criteria,
+        "scores": [{"name": name, "kind": kinds[name].kind} for name in table.score_names],
+        "repeated": any(repeat > 1 for repeat in table.repeat),
+        "rows": _rows(table, fields, places, limit),
+        "trials": {
+            "row": [places[number] for number in table.row],
+            "experiment": table.experiment,
+            "repeat": table.repeat,
+            "status": table.status,
+            "answers": [_cut(table.answers[name], limit) for name in table.criteria],
+            "scores": [table.scores[name] for name in table.score_names],
+            "reasons": [_cut(table.reasons[name], limit) for name in table.score_names],
+            "failure": table.failure,
+            "message": _cut(table.failure_message, limit),
+            "seconds": [None if one is None else round(one, 3) for one in table.latency_seconds],
+            "usd": [None if one is None else float(f"{one:.4g}") for one in table.cost_usd],
+        },
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _rows(
+    table: TrialTable, fields: Mapping[int, Mapping[str, Any]], places: Mapping[int, int], limit: int
+) -> dict[str, Any]:
+    columns = list(dict.fromkeys(name for of_row in fields.values() for name in of_row))
+    ids = dict(zip(table.row, table.row_id, strict=True))
+    expected = dict(zip(table.row, table.expected, strict=True))
     return {
-        "experiments": list(ranks),
-        "scores": [{"name": name, "kind": kinds[name].kind} for name in contents.scores],
-        "criteria": criteria,
+        "number": list(places),
+        "id": [cut(ids[number], limit) for number in places],
+        "expected": [cut(expected[number], limit) for number in places],
         "columns": columns,
-        "repeated": any(one.repeat for one in trials),
-        "rows": [[number, cut(row_id, limit), fields.get(number, [])] for number, row_id in ids.items()],
-        "trials": [
-            [places[one.row_number], ranks[one.experiment], *_line(one, contents.scores, criteria, limit)]
-            for one in trials
-        ],
+        "fields": [[_text(fields.get(number, {}).get(name), limit) for name in columns] for number in places],
     }
 
 
-def _line(one: Outcome, scores: Sequence[str], criteria: Sequence[str], limit: int) -> list[Any]:
-    """Repeat, status, scores, answers, reasons, failure, seconds."""
-    given = {score.name: score for score in one.scores}
-    values = [given[name].value if name in given else None for name in scores]
-    reasons = [cut(given[name].reason or "", limit) if name in given else "" for name in scores]
-    answers = [[criteria.index(response.criterion), cut(response.text, limit)] for response in one.responses]
-    failure = f"{one.failure.kind}: {cut(one.failure.message, limit)}" if one.failure else None
-    seconds = round(sum(response.latency_seconds for response in one.responses), 3) if one.responses else None
-    return [one.repeat, _STATUSES.index(one.status), values, answers, reasons, failure, seconds]
+def _cut(texts: list[str], limit: int) -> list[str]:
+    return [cut(text, limit) for text in texts]
 
 
 def _text(value: object, limit: int) -> str:

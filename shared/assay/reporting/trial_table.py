@@ -24,7 +24,8 @@ class TrialTable:
 
     `experiment` and `status` are places in `experiments` and `statuses`; `repeat` counts from 1. `answers` are by
     criterion, cut when long; `scores` by name, None without one. `expected` is what the primary score's scorer was
-    told was right, "" where nothing was. `cost_usd` is what the answers cost, None when a price is unknown.
+    told was right, "" where nothing was. `reasons` are the scorers' own words, by score. `cost_usd` is what the answers
+    cost, None when a price is unknown.
     """
 
     experiments: tuple[str, ...]
@@ -40,7 +41,9 @@ class TrialTable:
     answers: dict[str, list[str]] = field(default_factory=dict)
     scores: dict[str, list[float | None]] = field(default_factory=dict)
     expected: list[str] = field(default_factory=list)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
     failure: list[str] = field(default_factory=list)
+    failure_message: list[str] = field(default_factory=list)
     cost_usd: list[float | None] = field(default_factory=list)
     latency_seconds: list[float | None] = field(default_factory=list)
 
@@ -63,6 +66,7 @@ def trial_table(
     table = TrialTable(columns.experiments, tuple(columns.criteria), contents.scores, choice)
     table.answers = {name: [] for name in table.criteria}
     table.scores = {name: [] for name in table.score_names}
+    table.reasons = {name: [] for name in table.score_names}
     for one in _outcomes(bundle):
         if one["row_number"] in chosen:
             _add(table, one, contents.primary, most_characters)
@@ -128,6 +132,10 @@ def _score(one: Mapping[str, Any], name: str | None) -> float | None:
     return next((score["value"] for score in one["scores"] if score["name"] == name), None)
 
 
+def _reason(one: Mapping[str, Any], name: str) -> str:
+    return next((score["reason"] or "" for score in one["scores"] if score["name"] == name), "")
+
+
 def _add(table: TrialTable, one: Mapping[str, Any], primary: str | None, most_characters: int) -> None:
     texts = {response["criterion"]: response["text"] for response in one["responses"]}
     costs = [response["cost_usd"] for response in one["responses"]]
@@ -141,10 +149,12 @@ def _add(table: TrialTable, one: Mapping[str, Any], primary: str | None, most_ch
         column.append(cut(texts.get(criterion, ""), most_characters))
     for name, values in table.scores.items():
         values.append(_score(one, name))
+        table.reasons[name].append(cut(_reason(one, name), most_characters))
     table.expected.append(
         next((score.get("expected") or "" for score in one["scores"] if score["name"] == primary), "")
     )
     table.failure.append(one["failure"]["kind"] if one["failure"] else "")
+    table.failure_message.append(cut(one["failure"]["message"], most_characters) if one["failure"] else "")
     table.cost_usd.append(float(sum(map(float, costs))) if known else None)
     seconds = [response["latency_seconds"] for response in one["responses"]]
     table.latency_seconds.append(sum(seconds) if seconds else None)

@@ -100,7 +100,17 @@ def difference(number: float | None, kind: ScoreKind, interval: Interval | None 
     """Signed: `+9.4 points` (percentage points) of a binary score, `−0.44` of a numeric one."""
     if number is None:
         return NOTHING
-    return f"{signed(number, kind, interval)}{' points' if kind == 'binary' else ''}"
+    return f"{signed(number, kind, interval)}{unit(kind)}"
+
+
+def amount(size: float, kind: ScoreKind) -> str:
+    """How large a difference is, whichever way: `5.2 points`, `0.31`."""
+    return f"{_fixed(size * 100, 1)}{unit(kind)}" if kind == "binary" else f"{size:.3g}"
+
+
+def unit(kind: ScoreKind) -> str:
+    """What follows a difference's number: ` points` or nothing."""
+    return " points" if kind == "binary" else ""
 
 
 def signed(number: float | None, kind: ScoreKind, interval: Interval | None = None) -> str:
@@ -131,7 +141,8 @@ def verdict_sentence(variant: str, baseline: str, score: str, result: Comparison
     if result.verdict == "not enough data":
         return f"Not enough data to compare {variant} with {baseline} on `{score}`: {result.verdict_reason}."
     numbers = f"{difference(result.difference, result.kind, result.interval)} ({_interval_phrase(result)})"
-    evidence = f"{result.test}, {probability(_final_p(result))}{_correction(result, family)}"
+    tested = f"{result.test} of {noun(result.n_pairs, 'pair')}"
+    evidence = f"{tested}, {probability(_final_p(result))}{_correction(result, family)}"
     if result.verdict == "no difference shown":
         return f"No difference shown between {variant} and {baseline} on `{score}`: {numbers}, {evidence}."
     return f"{variant} is {result.verdict} than {baseline} on `{score}`: {numbers}, {evidence}."
@@ -222,10 +233,9 @@ def _correction(result: Comparison, family: int) -> str:
 def _bounds_sentence(result: Comparison) -> str:
     if result.bounds.low is None or result.bounds.high is None:
         return f"How far they could move the difference is unknown: {result.bounds.reason}."
-    unit = " points" if result.kind == "binary" else ""
     low, high = (signed(bound, result.kind, result.interval) for bound in (result.bounds.low, result.bounds.high))
-    rows = noun(result.n_rows, "row")
-    return f"Whatever they would have scored, the difference over all {rows} lies between {low} and {high}{unit}."
+    where = f"between {low} and {high}{unit(result.kind)}"
+    return f"Whatever they would have scored, the difference over all {noun(result.n_rows, 'row')} lies {where}."
 
 
 def _decimals(number: float, interval: Interval | None) -> int:

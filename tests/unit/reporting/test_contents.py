@@ -61,7 +61,7 @@ def test_a_better_variant_is_said_to_be_better_with_all_its_numbers(triage: Cont
 
     assert sentence == (
         "think-first is better than plain on `correct`: +10.8 points (95 % interval +7.3 to +14.7),"
-        " McNemar exact test, p < 0.0001 after Holm over 2 comparisons."
+        " McNemar exact test of 316 pairs, p < 0.0001 after Holm over 2 comparisons."
     )
 
 

@@ -7,18 +7,18 @@
 
   const PAGE_ROWS = 50;
   const PREVIEW_CHARACTERS = 220;
-  const STATUSES = ["succeeded", "failed", "blocked", "skipped"];
   const DEFAULTS = { q: "", experiment: "", status: "", against: "", score: "0", from: "", to: "", sort: "", page: "1", open: "" };
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
   const part = (name) => section.querySelector(`[data-part="${name}"]`);
   const controls = [...section.querySelectorAll("[data-state]")];
   const [table, tally, pages] = [part("table"), part("tally"), part("pages")];
-  let data, columns, siblings, found = [], state = { ...DEFAULTS };
+  // `trials` and `rows` are columns; a trial and a row are places in them. The experiment 0 is the baseline.
+  let data, trials, rows, columns, siblings, found = [], state = { ...DEFAULTS };
 
-  // A trial is [row, experiment, repeat, status, scores, answers, reasons, failure, seconds, cost], a row [number, id, fields].
-  const rowOf = (trial) => data.rows[trial[0]];
+  const statusOf = (trial) => data.statuses[trials.status[trial]];
+  const scoreOf = (trial, score) => trials.scores[score]?.[trial] ?? null;
   const siblingOf = (trial, experiment) =>
-    siblings.get(`${trial[0]}/${experiment}/${trial[2]}`) ?? siblings.get(`${trial[0]}/${experiment}/0`);
+    siblings.get(`${trials.row[trial]}/${experiment}/${trials.repeat[trial]}`) ?? siblings.get(`${trials.row[trial]}/${experiment}/1`);
 
   async function unpack(text) {
     const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -56,86 +56,89 @@
     return element("span", { class: tone }, scoreText(value, score.kind));
   }
 
-  const statusElement = (trial) => element("span", { class: `state ${STATUSES[trial[3]]}` }, STATUSES[trial[3]]);
+  const statusElement = (trial) => element("span", { class: `state ${statusOf(trial)}` }, statusOf(trial));
+
+  const failureText = (trial) => (trials.failure[trial] ? `${trials.failure[trial]}: ${trials.message[trial]}` : "");
+
+  const answersOf = (trial) => trials.answers.map((column, at) => [data.criteria[at], column[trial]]).filter(([, text]) => text);
 
   function preview(trial) {
-    const text = trial[7] ?? trial[5].map((answer) => answer[1]).join(" · ");
+    const text = failureText(trial) || answersOf(trial).map(([, answer]) => answer).join(" · ");
     return text.length > PREVIEW_CHARACTERS ? `${text.slice(0, PREVIEW_CHARACTERS)}…` : text;
   }
 
   // -- columns
 
   function makeColumns() {
-    const named = (trial) => data.experiments[trial[1]];
+    const seconds = (trial) => (trials.seconds[trial] === null ? "–" : `${trials.seconds[trial].toFixed(2)}\u00a0s`);
     return [
-      { key: "row", label: "Row", sorted: (t) => rowOf(t)[0], cell: rowCell, heads: true },
-      { key: "experiment", label: "Experiment", sorted: (t) => t[1], cell: (t) => foreign(named(t)) },
-      ...(data.repeated ? [{ key: "repeat", label: "Repeat", number: true, sorted: (t) => t[2], cell: (t) => String(t[2] + 1) }] : []),
-      { key: "status", label: "Status", sorted: (t) => t[3], cell: statusElement },
+      { key: "row", label: "Row", sorted: (t) => rows.number[trials.row[t]], cell: rowCell, heads: true },
+      { key: "experiment", label: "Experiment", sorted: (t) => trials.experiment[t], cell: (t) => foreign(data.experiments[trials.experiment[t]]) },
+      ...(data.repeated ? [{ key: "repeat", label: "Repeat", number: true, sorted: (t) => trials.repeat[t], cell: (t) => String(trials.repeat[t]) }] : []),
+      { key: "status", label: "Status", sorted: (t) => trials.status[t], cell: statusElement },
       ...data.scores.map((score, at) => ({
-        key: `score${at}`, label: score.name, number: true, sorted: (t) => t[4][at], cell: (t) => scoreElement(t[4][at], score),
+        key: `score${at}`, label: score.name, number: true, sorted: (t) => scoreOf(t, at), cell: (t) => scoreElement(scoreOf(t, at), score),
       })),
       { key: "answer", label: "Answer", sorted: preview, cell: (t) => element("div", { class: "foreign preview" }, preview(t)) },
-      { key: "time", label: "Time", number: true, sorted: (t) => t[8], cell: (t) => (t[8] === null ? "–" : `${t[8].toFixed(2)}\u00a0s`) },
+      { key: "time", label: "Time", number: true, sorted: (t) => trials.seconds[t], cell: seconds },
     ];
   }
 
-  function rowCell(trial, index) {
-    const opened = isOpen(index);
-    const attributes = { type: "button", class: "opener", "aria-expanded": String(opened), "data-trial": String(index) };
-    if (opened) attributes["aria-controls"] = `trial-${index}`;
-    return element("button", attributes, foreign(rowOf(trial)[1]));
+  function rowCell(trial) {
+    const opened = isOpen(trial);
+    const attributes = { type: "button", class: "opener", "aria-expanded": String(opened), "data-trial": String(trial) };
+    if (opened) attributes["aria-controls"] = `trial-${trial}`;
+    return element("button", attributes, foreign(rows.id[trials.row[trial]]));
   }
 
   // -- finding
 
   const haystacks = { rows: [], trials: [] };
 
-  function rowHaystack(at) {
-    return (haystacks.rows[at] ??= [data.rows[at][1], ...data.rows[at][2]].join("\n").toLowerCase());
+  function rowHaystack(row) {
+    return (haystacks.rows[row] ??= [rows.id[row], rows.expected[row], ...rows.fields[row]].join("\n").toLowerCase());
   }
 
-  function trialHaystack(index) {
-    const trial = data.trials[index];
-    const texts = [...trial[5].map((answer) => answer[1]), ...trial[6].filter(Boolean), trial[7] ?? ""];
-    return (haystacks.trials[index] ??= texts.join("\n").toLowerCase());
+  function trialHaystack(trial) {
+    const reasons = trials.reasons.map((column) => column[trial]);
+    const texts = [...answersOf(trial).map(([, text]) => text), ...reasons, failureText(trial)];
+    return (haystacks.trials[trial] ??= texts.join("\n").toLowerCase());
   }
 
-  function matchesText(index, words) {
-    return words.every((word) => rowHaystack(data.trials[index][0]).includes(word) || trialHaystack(index).includes(word));
+  function matchesText(trial, words) {
+    return words.every((word) => rowHaystack(trials.row[trial]).includes(word) || trialHaystack(trial).includes(word));
   }
 
   function matchesAgainst(trial) {
     if (!state.against) return true;
     const other = siblingOf(trial, 0);
-    if (trial[1] === 0 || !other) return false;
-    const [mine, theirs] = [trial[4][+state.score], other[4][+state.score]];
+    if (trials.experiment[trial] === 0 || other === undefined) return false;
     if (!data.scores.length) return state.against === "differs" && preview(trial) !== preview(other);
+    const [mine, theirs] = [scoreOf(trial, +state.score), scoreOf(other, +state.score)];
     if (mine === null || theirs === null || mine === theirs) return false;
     return state.against === "differs" || (state.against === "higher" ? mine > theirs : mine < theirs);
   }
 
   function matchesRange(trial) {
     if (state.from === "" && state.to === "") return true;
-    const value = trial[4][+state.score];
-    if (value === null || value === undefined) return false;
+    const value = scoreOf(trial, +state.score);
+    if (value === null) return false;
     return (state.from === "" || value >= +state.from) && (state.to === "" || value <= +state.to);
   }
 
   function matchesStatus(trial) {
     if (!state.status) return true;
-    if (state.status === "unanswered") return trial[3] !== 0;
-    if (state.status === "unscored") return trial[3] === 0 && trial[4].includes(null);
-    return STATUSES[trial[3]] === state.status;
+    if (state.status === "unanswered") return statusOf(trial) !== "succeeded";
+    if (state.status === "unscored") return statusOf(trial) === "succeeded" && trials.scores.some((column) => column[trial] === null);
+    return statusOf(trial) === state.status;
   }
 
   function find() {
     const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
-    const matches = (trial, index) =>
-      (state.experiment === "" || trial[1] === +state.experiment) &&
-      matchesStatus(trial) && matchesRange(trial) && matchesAgainst(trial) && matchesText(index, words);
-    found = [];
-    data.trials.forEach((trial, index) => matches(trial, index) && found.push(index));
+    const matches = (trial) =>
+      (state.experiment === "" || trials.experiment[trial] === +state.experiment) &&
+      matchesStatus(trial) && matchesRange(trial) && matchesAgainst(trial) && matchesText(trial, words);
+    found = [...trials.row.keys()].filter(matches);
     sortFound();
   }
 
@@ -143,7 +146,7 @@
     const column = columns.find((one) => one.key === state.sort.replace("-", ""));
     if (!column) return;
     const turned = state.sort.startsWith("-") ? -1 : 1;
-    const keys = new Map(found.map((index) => [index, column.sorted(data.trials[index])]));
+    const keys = new Map(found.map((trial) => [trial, column.sorted(trial)]));
     found.sort((a, b) => compare(keys.get(a), keys.get(b), turned) || a - b);
   }
 
@@ -163,7 +166,7 @@
     const first = (+state.page - 1) * PAGE_ROWS;
     const shown = found.slice(first, first + PAGE_ROWS);
     table.tBodies[0].replaceChildren(...shown.flatMap(linesOf));
-    const those = found.length === data.trials.length ? "" : ` of ${counted(data.trials.length)}`;
+    const those = found.length === trials.row.length ? "" : ` of ${counted(trials.row.length)}`;
     const range = found.length ? `, ${counted(first + 1)} to ${counted(first + shown.length)} shown` : "";
     tally.textContent = `${counted(found.length)}${those} trial${found.length === 1 && !those ? "" : "s"}${range}`;
     showPages();
@@ -171,45 +174,57 @@
     controls.forEach((control) => (control.value = state[control.dataset.state]));
   }
 
-  function linesOf(index) {
-    const trial = data.trials[index];
+  function linesOf(trial) {
     const cells = columns.map((column) => {
-      const kind = [column.number ? "number" : "", `of-${column.key.replace(/\d+$/, "")}`].join(" ").trim();
+      const kind = `${column.number ? "number " : ""}of-${column.key.replace(/\d+$/, "")}`;
       const attributes = { class: kind, "data-label": column.label, scope: column.heads ? "row" : null };
-      return element(column.heads ? "th" : "td", attributes, column.cell(trial, index));
+      return element(column.heads ? "th" : "td", attributes, column.cell(trial));
     });
-    const line = element("tr", { class: isOpen(index) ? "trial open" : "trial", "data-trial": String(index) }, ...cells);
-    return isOpen(index) ? [line, detailOf(index)] : [line];
+    const line = element("tr", { class: isOpen(trial) ? "trial open" : "trial", "data-trial": String(trial) }, ...cells);
+    return isOpen(trial) ? [line, detailOf(trial)] : [line];
   }
 
-  function detailOf(index) {
-    const trial = data.trials[index];
-    const others = data.experiments.map((_, at) => at).filter((at) => (trial[1] === 0 ? at !== 0 : at === 0));
-    const sides = others.map((at) => siblingOf(trial, at)).filter(Boolean).map(sideOf);
-    const ordered = trial[1] === 0 ? [sideOf(trial), ...sides] : [...sides, sideOf(trial)];
+  function detailOf(trial) {
+    const isBaseline = trials.experiment[trial] === 0;
+    const others = data.experiments.map((_, at) => at).filter((at) => (isBaseline ? at !== 0 : at === 0));
+    const sides = others.map((at) => siblingOf(trial, at)).filter((one) => one !== undefined).map(sideOf);
+    const ordered = isBaseline ? [sideOf(trial), ...sides] : [...sides, sideOf(trial)];
     const inside = element("div", { class: "sides" }, ...ordered);
-    const cell = element("td", { colspan: String(columns.length) }, fieldsOf(rowOf(trial)), inside);
-    return element("tr", { class: "detail", id: `trial-${index}` }, cell);
+    const cell = element("td", { colspan: String(columns.length) }, fieldsOf(trials.row[trial]), inside);
+    return element("tr", { class: "detail", id: `trial-${trial}` }, cell);
   }
 
   function fieldsOf(row) {
-    const pairs = row[2].map((text, at) => [data.columns[at], text]).filter(([, text]) => text !== "");
-    const lines = pairs.map(([name, text]) => element("div", {}, foreign(name, "dt"), foreign(text, "dd")));
-    return element("dl", { class: "fields" }, element("div", {}, element("dt", {}, "row"), element("dd", {}, counted(row[0]))), ...lines);
+    const expected = rows.expected[row] ? [["expected", rows.expected[row]]] : [];
+    const fields = rows.fields[row].map((text, at) => [rows.columns[at], text]).filter(([, text]) => text !== "");
+    const line = ([name, text]) => element("div", {}, foreign(name, "dt"), foreign(text, "dd"));
+    return element("dl", { class: "fields" }, ...[["row", counted(rows.number[row])], ...expected, ...fields].map(line));
   }
 
   function sideOf(trial) {
-    const name = data.experiments[trial[1]] + (trial[1] === 0 ? " (baseline)" : "");
-    const head = element("p", { class: "who" }, foreign(name, "b"), statusElement(trial));
-    const scores = data.scores.map((score, at) =>
-      element("span", {}, foreign(score.name), " ", scoreElement(trial[4][at], score), trial[6][at] ? foreign(`: ${trial[6][at]}`) : null));
-    const answers = trial[5].flatMap(([criterion, text]) => [
-      data.criteria.length > 1 ? element("p", { class: "who" }, foreign(data.criteria[criterion])) : null,
+    const isBaseline = trials.experiment[trial] === 0;
+    const name = data.experiments[trials.experiment[trial]] + (isBaseline ? " (baseline)" : "");
+    const answers = answersOf(trial).flatMap(([criterion, text]) => [
+      data.criteria.length > 1 ? element("p", { class: "who" }, foreign(criterion)) : null,
       element("pre", { class: "foreign", tabindex: "0" }, text),
     ]);
-    const failure = trial[7] === null ? null : element("pre", { class: "foreign failure", tabindex: "0" }, trial[7]);
-    const given = scores.length && trial[3] === 0 ? element("p", { class: "given" }, ...scores) : null;
-    return element("div", { class: "side" }, head, given, ...answers, failure);
+    const failure = failureText(trial) ? element("pre", { class: "foreign failure", tabindex: "0" }, failureText(trial)) : null;
+    const head = element("p", { class: "who" }, foreign(name, "b"), statusElement(trial));
+    return element("div", { class: "side" }, head, ...scoresOf(trial), ...answers.filter(Boolean), failure, spentOn(trial));
+  }
+
+  function scoresOf(trial) {
+    if (statusOf(trial) !== "succeeded") return [];
+    return data.scores.map((score, at) => {
+      const reason = trials.reasons[at][trial];
+      return element("p", { class: "given" }, foreign(score.name), " ", scoreElement(scoreOf(trial, at), score), reason ? foreign(` ${reason}`) : null);
+    });
+  }
+
+  function spentOn(trial) {
+    const [seconds, usd] = [trials.seconds[trial], trials.usd[trial]];
+    const parts = [seconds === null ? "" : `${seconds.toFixed(2)}\u00a0s`, usd === null ? "" : `${usd}\u00a0USD`];
+    return element("p", { class: "spent" }, parts.filter(Boolean).join(" · "));
   }
 
   function showPages() {
@@ -316,8 +331,9 @@
   async function begin() {
     data = await unpack(packed.textContent.trim());
     packed.remove();
+    ({ trials, rows } = data);
     columns = makeColumns();
-    siblings = new Map(data.trials.map((trial) => [`${trial[0]}/${trial[1]}/${trial[2]}`, trial]));
+    siblings = new Map(trials.row.map((row, trial) => [`${row}/${trials.experiment[trial]}/${trials.repeat[trial]}`, trial]));
     showHead();
     const asked = readAddress();
     find();
