@@ -159,7 +159,7 @@ def _estimated(
 
 def _models(written: Sequence[str], suite: Suite) -> dict[str, str]:
     """The models of `--model`. Raises UserError for one that no experiment could use."""
-    deployments = list(dict.fromkeys(experiment.model.deployment for experiment in suite.ordered))
+    deployments = list(dict.fromkeys(model.deployment for model in suite.models))
     models: dict[str, str] = {}
     for one in written:
         deployment, _, model = (part.strip() for part in one.partition("="))
@@ -179,7 +179,7 @@ def _print(made: Estimate, assumed: Assumptions, terms: Terms | None) -> None:
     if made.first_bad_rows:
         print_table(("line", "set aside because"), [(one.line, one.reason) for one in made.first_bad_rows])
     typer.echo("")
-    lines = [_line(one.experiment, one) for one in made.experiments]
+    lines = [_line(one.experiment, one) for one in (*made.experiments, *made.judges)]
     print_table(COLUMNS, [*lines, _line("all", made.total)])
     _print_prompt_errors(made)
     _print_section("Cost", _cost_sentences(made, assumed))
@@ -189,7 +189,7 @@ def _print(made: Estimate, assumed: Assumptions, terms: Terms | None) -> None:
 
 
 def _print_prompt_errors(made: Estimate) -> None:
-    failing = [one for one in made.experiments if one.unrendered_trials]
+    failing = [one for one in (*made.experiments, *made.judges) if one.unrendered_trials]
     if failing:
         typer.echo("")
         columns = ("experiment", "trials that will fail", "first prompt error")

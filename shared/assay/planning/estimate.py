@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from assay.llm.pricing import PriceTable
+from assay.planning.judges.estimate import JudgeSamples, judge_samples
 from assay.planning.plan import Planned
 from assay.planning.prompts import compile_prompts
-from assay.planning.templates import PromptError
+from assay.planning.rendered import LargestRequest, Sample, Scale
 from assay.records import NO_COST, BadRow, Record, Row, Usage
 from assay.settings import QuotaSettings
 from assay.suite.loading import SuiteSource, source_map
-from assay.suite.models import Experiment, Suite
-from assay.tokens.estimate import estimate_tokens
+from assay.suite.models import Experiment, ModelSettings, Suite
 
 MAX_RENDERED_ROWS = 200_000
 KEPT_BAD_ROWS = 3
@@ -59,14 +59,6 @@ class Demand(Record):
     likely_cost_usd: Decimal | None
     highest_cost_usd: Decimal | None
     batch_cost_usd: Decimal | None
-
-
-class LargestRequest(Record):
-    """The rendered request that is charged most. `line` is the row's in the dataset."""
-
-    criterion: str
-    line: int
-    charged_tokens: int
 
 
 class ExperimentEstimate(Demand):
@@ -115,7 +107,10 @@ class DeploymentTime(Record):
 
 
 class Estimate(Record):
-    """What a run would take. `seconds` is the longest of the deployments with a quota, which run side by side."""
+    """What a run would take; each judge is one more experiment, named `judge NAME`.
+
+    `seconds` is the longest of the deployments with a quota, which run side by side.
+    """
 
     suite: str
     dataset: str
@@ -124,6 +119,7 @@ class Estimate(Record):
     first_bad_rows: tuple[BadRow, ...]
     rendered_rows: int
     experiments: tuple[ExperimentEstimate, ...]
+    judges: tuple[ExperimentEstimate, ...] = ()
     total: Demand
     prices: tuple[DeploymentPrice, ...]
     prices_as_of: date
@@ -140,17 +136,20 @@ def estimate_run(
     Counts are exact when all rows are rendered; else they are scaled up from the first ones, and rounded up.
     """
     assumed = assumptions or Assumptions()
-    samples = [_Sample(one, suite) for one in suite.ordered]
+    samples = [Sample(one, compile_prompts(one, suite.templates), suite.quota) for one in suite.ordered]
+    judging = judge_samples(suite, assumed.answer_tokens_of)
+    every = [*samples, *(sample for of_judge in judging for sample, _ in of_judge.by_judgement)]
     rendered = 0
     for row in islice(_rows(planned.rows), assumed.rendered_rows):
         rendered += 1
-        for sample in samples:
+        for sample in every:
             sample.add(row)
     rows = planned.plan.rows
     experiments = [
-        _experiment_estimate(one, _Scale(rows * one.experiment.repeats, rendered), prices, assumed) for one in samples
+        _experiment_estimate(one, Scale(rows * one.experiment.repeats, rendered), prices, assumed) for one in samples
     ]
-    times = _times(suite, experiments)
+    judges = [_judge_estimate(one, rows, rendered, prices, assumed) for one in judging]
+    times = _times(suite, [*experiments, *judges])
     return Estimate(
         suite=suite.name,
         dataset=dataset,
@@ -159,7 +158,8 @@ def estimate_run(
         first_bad_rows=_first_bad_rows(planned.bad_rows),
         rendered_rows=rendered,
         experiments=tuple(experiments),
-        total=_total(experiments),
+        judges=tuple(judges),
+        total=_total([*experiments, *judges]),
         prices=_prices(suite, prices, assumed),
         prices_as_of=prices.as_of,
         prices_source=prices.source,
@@ -170,7 +170,7 @@ def estimate_run(
 
 def unpriced_deployments(suite: Suite, prices: PriceTable) -> list[str]:
     """The deployments that a run may ask and whose price nobody can say before their answers come."""
-    asked = {(name, one.model.priced_as_of(name)) for one in suite.experiments for name in one.model.deployments}
+    asked = {(name, model.priced_as_of(name)) for model in suite.models for name in model.deployments}
     return sorted({name for name, model in asked if prices.price(model) is None})
 
 
@@ -180,59 +180,14 @@ def quota_complaints(estimate: Estimate, suite: Suite, text: SuiteSource, file: 
     `text` is the suite's, as `file` holds it; the line is that of the quota.
     """
     found = []
-    for one in estimate.experiments:
+    models = _models(suite)
+    for one in (*estimate.experiments, *estimate.judges):
         if one.requests_above_quota and one.largest_request:
-            names = suite.experiment(one.experiment).model.deployments
+            names = models[one.experiment].deployments
             largest = max(names, key=lambda name: suite.quota[name].tokens_per_minute)
             complaint = _too_large(one, one.largest_request, largest, suite.quota[largest], estimate.dataset)
             found.append((("quota", largest, "tokens_per_minute"), complaint))
     return source_map(text, file).listed(found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """From the rendered rows to all of them, as often as they are asked."""
-
-    rows: int
-    rendered: int
-
-    def up(self, count: int) -> int:
-        return -(-count * self.rows // self.rendered)
-
-
-class _Sample:
-    """What the rendered rows of one experiment add up to."""
-
-    def __init__(self, experiment: Experiment, suite: Suite) -> None:
-        self.experiment = experiment
-        self._prompts = compile_prompts(experiment, suite.templates)
-        self._tokens_per_minute = _most_tokens(experiment, suite.quota)
-        self.requests, self.prompt_tokens, self.unrendered, self.above_quota = 0, 0, 0, 0
-        self.first_error: str | None = None
-        self.largest: LargestRequest | None = None
-
-    def add(self, row: Row) -> None:
-        """As in a run, the criteria before one that cannot be rendered are asked, and those after it are not."""
-        try:
-            for prompt in self._prompts:
-                self._count(prompt.criterion, row.line, estimate_tokens(prompt.counted(row.fields)))
-        except PromptError as error:
-            self.unrendered += 1
-            self.first_error = self.first_error or f"line {row.line}: {error}"
-
-    def _count(self, criterion: str, line: int, prompt_tokens: int) -> None:
-        self.requests += 1
-        self.prompt_tokens += prompt_tokens
-        charged = prompt_tokens + self.experiment.model.max_tokens
-        self.above_quota += self._tokens_per_minute is not None and charged > self._tokens_per_minute
-        if self.largest is None or charged > self.largest.charged_tokens:
-            self.largest = LargestRequest(criterion=criterion, line=line, charged_tokens=charged)
-
-
-def _most_tokens(experiment: Experiment, quota: Mapping[str, QuotaSettings]) -> int | None:
-    """The most that any deployment of the experiment can grant to one request; None when one has no quota."""
-    granted = [quota.get(name) for name in experiment.model.deployments]
-    return None if None in granted else max(one.tokens_per_minute for one in granted if one)
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -245,16 +200,14 @@ def _first_bad_rows(path: Path) -> tuple[BadRow, ...]:
         return tuple(map(BadRow.model_validate_json, islice(lines, KEPT_BAD_ROWS)))
 
 
-def _experiment_estimate(
-    sample: _Sample, scale: _Scale, prices: PriceTable, assumed: Assumptions
-) -> ExperimentEstimate:
+def _experiment_estimate(sample: Sample, scale: Scale, prices: PriceTable, assumed: Assumptions) -> ExperimentEstimate:
     model = sample.experiment.model
     requests, prompt_tokens = scale.up(sample.requests), scale.up(sample.prompt_tokens)
     answer_tokens = assumed.answer_tokens_of(sample.experiment)
-    price = prices.price(_model_behind(model.deployment, sample.experiment, assumed))
+    price = prices.price(_model_behind(model.deployment, model, assumed))
 
-    def usage(tokens_per_answer: int) -> Usage:
-        return Usage(input_tokens=prompt_tokens, output_tokens=requests * tokens_per_answer)
+    def usage(tokens_per_answer: int, more_tokens: int = 0) -> Usage:
+        return Usage(input_tokens=prompt_tokens + requests * more_tokens, output_tokens=requests * tokens_per_answer)
 
     return ExperimentEstimate(
         experiment=sample.experiment.name,
@@ -266,13 +219,32 @@ def _experiment_estimate(
         prompt_tokens=prompt_tokens,
         charged_tokens=prompt_tokens + requests * model.max_tokens,
         likely_cost_usd=price.of(usage(answer_tokens)) if price else None,
-        highest_cost_usd=price.of(usage(model.max_tokens)) if price else None,
+        highest_cost_usd=price.of(usage(model.max_tokens, sample.more_tokens)) if price else None,
         batch_cost_usd=price.batch_of(usage(answer_tokens)) if price else None,
         unrendered_trials=scale.up(sample.unrendered),
         first_prompt_error=sample.first_error,
         largest_request=sample.largest,
         requests_above_quota=sample.above_quota,
     )
+
+
+def _judge_estimate(
+    samples: JudgeSamples, rows: int, rendered: int, prices: PriceTable, assumed: Assumptions
+) -> ExperimentEstimate:
+    """One line for all that a judge judges."""
+    judged = [
+        _experiment_estimate(sample, Scale(rows * repeats, rendered), prices, assumed)
+        for sample, repeats in samples.by_judgement
+    ]
+    largest = [one.largest_request for one in judged if one.largest_request]
+    said = {
+        "experiment": _judge_name(samples.judge.name),
+        "unrendered_trials": sum(one.unrendered_trials for one in judged),
+        "first_prompt_error": next((one.first_prompt_error for one in judged if one.first_prompt_error), None),
+        "largest_request": max(largest, key=lambda one: one.charged_tokens, default=None),
+        "requests_above_quota": sum(one.requests_above_quota for one in judged),
+    }
+    return judged[0].model_copy(update={**dict(_total(judged)), **said})
 
 
 def _total(experiments: Sequence[ExperimentEstimate]) -> Demand:
@@ -296,13 +268,23 @@ def _sum_if_known(costs: Iterable[Decimal | None]) -> Decimal | None:
     return total
 
 
-def _model_behind(deployment: str, experiment: Experiment, assumed: Assumptions) -> str:
-    return assumed.models.get(deployment) or experiment.model.priced_as_of(deployment)
+def _model_behind(deployment: str, model: ModelSettings, assumed: Assumptions) -> str:
+    return assumed.models.get(deployment) or model.priced_as_of(deployment)
+
+
+def _models(suite: Suite) -> dict[str, ModelSettings]:
+    """By the names that estimates have."""
+    asked = {one.name: one.model for one in suite.ordered}
+    return asked | {_judge_name(judge.score): judge.model for judge in suite.judges}
+
+
+def _judge_name(score: str) -> str:
+    return f"judge {score}"
 
 
 def _prices(suite: Suite, prices: PriceTable, assumed: Assumptions) -> tuple[DeploymentPrice, ...]:
-    """One for each deployment that is asked first, in the order of the experiments."""
-    models = {one.model.deployment: _model_behind(one.model.deployment, one, assumed) for one in suite.ordered}
+    """One for each deployment that is asked first, in the order of the experiments, then the judges."""
+    models = {one.deployment: _model_behind(one.deployment, one, assumed) for one in _models(suite).values()}
     return tuple(_price(deployment, model, prices) for deployment, model in models.items())
 
 
@@ -320,8 +302,9 @@ def _price(deployment: str, model: str, prices: PriceTable) -> DeploymentPrice:
 def _times(suite: Suite, experiments: Sequence[ExperimentEstimate]) -> tuple[DeploymentTime, ...]:
     """One for each group of deployments that share work; deployments for emergencies are not counted in."""
     groups: list[tuple[dict[str, None], list[ExperimentEstimate]]] = []
+    models = _models(suite)
     for one in experiments:
-        model = suite.experiment(one.experiment).model
+        model = models[one.experiment]
         names, asking = dict.fromkeys((model.deployment, *model.spread)), [one]
         for group in [group for group in groups if group[0].keys() & names.keys()]:
             groups.remove(group)
