@@ -70,7 +70,7 @@ def test_wrong_input_gives_exit_code_2_and_a_sentence(site: Site, tmp_path: Path
         ("validate", str(broken)): "did you mean 'experiments'?",
         ("submit", str(_dataset(tmp_path, "x.csv")), "--suite", "colour"): "did you mean 'colours'?",
         ("show", "no-such-run"): "there is no run 'no-such-run'",
-        ("verify", str(tmp_path / "nothing")): "is not a folder",
+        ("verify", str(tmp_path / "nothing")): "is not there; expected a bundle",
         ("fetch", "no-such-run"): "has no published bundle",
         ("no-such-command",): "No such command",
     }

@@ -1,8 +1,11 @@
 """`assay fetch`, `assay verify`: bundles, once a run has ended."""
 
+import asyncio
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +14,10 @@ from assay.cli.runs import RunArgument
 from assay.cli.shown import JsonFlag, print_json
 from assay.errors import EXIT_FAILED, EXIT_OK, CheckFailed, UserError
 from assay.orchestration.drops import fetch_bundle
-from assay.provenance.verification import Verification, verify_bundle
+from assay.provenance.files import bundle_files
+from assay.provenance.trust import Trust
+from assay.provenance.verification import Verification, verify_files
+from assay.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -36,20 +42,41 @@ def fetch(
         typer.echo(f"{len(files)} files in {folder}")
 
 
+KeyOption = Annotated[
+    list[Path] | None,
+    typer.Option("--key", help="Public key (PEM) that you trust; may be given several times", show_default=False),
+]
+KeyringOption = Annotated[
+    Path | None,
+    typer.Option("--keyring", help="File with the public keys that you trust, old ones too", show_default=False),
+]
+VaultOption = Annotated[
+    str | None,
+    typer.Option("--keyvault", help="Key in Azure Key Vault that you trust, by its address", show_default=False),
+]
+SecretOption = Annotated[
+    Path | None,
+    typer.Option("--hmac-secret", help="File with the secret of a bundle sealed with one", show_default=False),
+]
+
+
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle", show_default=False)],
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            "--key", help="Public key (PEM) that you trust; without it only integrity is checked", show_default=False
-        ),
-    ] = None,
+    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, a zip, or the address of either")],
+    key: KeyOption = None,
+    keyring: KeyringOption = None,
+    keyvault: VaultOption = None,
+    hmac_secret: SecretOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check a bundle's signature and every file in it. Needs neither network nor Azure. Exit code 1 when it fails."""
-    if not bundle.is_dir():
-        raise UserError(f"{bundle} is not a folder; expected a bundle's folder, with a manifest.json in it")
-    found = verify_bundle(bundle, _read(key) if key else None)
+    """Check a bundle's signatures and every file in it; without a key only its integrity. Exit code 1 when it fails.
+
+    Needs neither network nor Azure, but for an address and for --keyvault.
+    """
+    pems = [_read(file) for file in [*(key or []), *([keyring] if keyring else [])]]
+    if keyvault:
+        pems.append(asyncio.run(_key_of_vault(keyvault)))
+    trust = Trust.of(pems, _read(hmac_secret).strip() if hmac_secret else None)
+    found = _verified(bundle, trust)
     if as_json:
         print_json(
             {
@@ -57,12 +84,32 @@ def verify(
                 "meaning": found.meaning,
                 "key": found.key_id,
                 "findings": [asdict(one) for one in found.findings],
+                "statement": found.statement if found.ok else None,
             }
         )
         raise typer.Exit(EXIT_OK if found.ok else EXIT_FAILED)
     _print(found)
     if not found.ok:
-        raise CheckFailed(f"{bundle} does not verify")
+        raise CheckFailed(f"{bundle.partition('?')[0]} does not verify")
+
+
+def _verified(bundle: str, trust: Trust) -> Verification:
+    if "://" in bundle:
+        from assay.provenance.remote import fetch_bundle as download_bundle
+
+        with tempfile.TemporaryDirectory(prefix="assay-verify-") as folder:
+            return verify_files(bundle_files(download_bundle(bundle, Path(folder))), trust)
+    place = Path(bundle)
+    if not place.exists():
+        raise UserError(f"{place} is not there; expected a bundle: a folder with a manifest.json in it, or a zip")
+    return verify_files(bundle_files(place), trust)
+
+
+async def _key_of_vault(address: str) -> bytes:
+    from assay.provenance.key_vault import read_public_key
+
+    async with Settings.load().credential() as credential:
+        return await read_public_key(address, credential)
 
 
 def _print(found: Verification) -> None:
@@ -71,13 +118,24 @@ def _print(found: Verification) -> None:
         typer.echo(
             f"run       {found.manifest.run}\nartifacts {len(found.manifest.artifacts)}\nkey       {found.key_id}"
         )
+        for name, text in _told(found.statement):
+            typer.echo(f"{name:<9} {text}")
         typer.echo(f"meaning   {found.meaning}")
     for finding in found.findings:
         typer.secho(f"{finding.path}: {finding.message}", fg="red")
+
+
+def _told(statement: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """What the signed provenance says of where the results come from, a line each."""
+    if statement is None:
+        return
+    for one in statement.get("predicate", {}).get("buildDefinition", {}).get("resolvedDependencies", []):
+        digest = next(iter(one.get("digest", {}).values()), "")
+        yield ascii(one.get("name", ""))[1:-1], ascii(f"{one.get('uri', '')} {digest}".strip())[1:-1]
 
 
 def _read(key: Path) -> bytes:
     try:
         return key.read_bytes()
     except OSError as error:
-        raise UserError(f"{key}: the public key cannot be read: {error.strerror}") from None
+        raise UserError(f"{key}: the key cannot be read: {error.strerror}") from None
