@@ -4,6 +4,7 @@ Adapters read chat completions here, in whatever way they got them. Pure.
 """
 
 import json
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -15,41 +16,65 @@ _SHOWN_CHARACTERS = 80
 _CUT_BY_FILTER = "content_filter"
 
 
-def read_answer(
-    body: bytes,
-    request: ChatRequest,
-    *,
-    request_id: str | None = None,
-    latency_seconds: float = 0.0,
-    rate_limit: RateLimitHeaders | None = None,
-) -> ChatAnswer:
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How an answer came: under which id, how fast, and what its headers said of limits.
+
+    Seconds run from sending: `latency_seconds` to the last byte, `first_token_seconds` to the first piece of a stream.
+    """
+
+    request_id: str | None = None
+    latency_seconds: float = 0.0
+    first_token_seconds: float | None = None
+    rate_limit: RateLimitHeaders = field(default_factory=RateLimitHeaders)
+
+
+def read_answer(body: bytes, request: ChatRequest, delivery: Delivery | None = None) -> ChatAnswer:
     """The answer in a chat completion's body. Raises ModelError for one that cannot be used.
 
     Truncated answers and refusals are answers. What a filtered or invalid one was billed is in the error.
     Protocol: https://learn.microsoft.com/azure/ai-services/openai/reference#chat-completions
     """
+    delivery = delivery or Delivery()
     try:
         content = json.loads(body)
+    except ValueError as error:
+        raise malformed(error, body.decode("utf-8", "replace"), delivery) from error
+    return answer_in(content, request, delivery)
+
+
+def answer_in(content: Any, request: ChatRequest, delivery: Delivery) -> ChatAnswer:
+    """The same for the content of a body: a chat completion as plain values."""
+    try:
         choice = content["choices"][0]
         message = choice["message"]
         answer = ChatAnswer(
             text=_text(message.get("content") or message.get("refusal") or ""),
             finish_reason=_name(choice["finish_reason"] or ""),
             model=_name(content["model"]),
-            request_id=request_id,
-            usage=_usage(content.get("usage") or {}),
-            latency_seconds=latency_seconds,
-            rate_limit=rate_limit or RateLimitHeaders(),
+            request_id=delivery.request_id,
+            usage=_usage(content),
+            latency_seconds=delivery.latency_seconds,
+            rate_limit=delivery.rate_limit,
             refused=bool(message.get("refusal")),
             unfiltered=_is_unfiltered(choice.get("content_filter_results") or {}),
+            first_token_seconds=delivery.first_token_seconds,
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        found = body[:_SHOWN_CHARACTERS].decode("utf-8", "replace")
-        what = f"The answer is not a chat completion: {type(error).__name__}: {error}; it begins with {found!r}"
-        raise ModelError(
-            FailureKind.MALFORMED_ANSWER, what, status=HTTPStatus.OK, request_id=request_id, rate_limit=rate_limit
-        ) from error
+        raise malformed(error, json.dumps(content), delivery) from error
     return usable(answer, request)
+
+
+def malformed(error: Exception, found: str, delivery: Delivery) -> ModelError:
+    """What to raise for an answer of status 200 that is no chat completion; `found` is its text."""
+    return ModelError(
+        FailureKind.MALFORMED_ANSWER,
+        f"The answer is not a chat completion: {type(error).__name__}: {error}; "
+        f"it begins with {found[:_SHOWN_CHARACTERS]!r}",
+        status=HTTPStatus.OK,
+        request_id=delivery.request_id,
+        rate_limit=delivery.rate_limit,
+    )
 
 
 def usable(answer: ChatAnswer, request: ChatRequest) -> ChatAnswer:
@@ -105,10 +130,23 @@ def _name(found: Any) -> str:
     return _text(found).encode().decode()
 
 
-def _usage(counts: dict[str, Any]) -> Usage:
-    details = counts.get("prompt_tokens_details") or {}
+def _usage(content: dict[str, Any]) -> Usage:
+    """The tokens that the service counted; none where it says nothing of them.
+
+    A llama.cpp server tells them in `timings` too, in streams even when it leaves `usage` out.
+    Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+    """
+    counts, timings = content.get("usage"), content.get("timings")
+    if counts:
+        details = counts.get("prompt_tokens_details") or {}
+        return Usage(
+            input_tokens=counts.get("prompt_tokens") or 0,
+            cached_input_tokens=details.get("cached_tokens") or 0,
+            output_tokens=counts.get("completion_tokens") or 0,
+        )
+    if not timings:
+        return Usage()
+    cached = timings.get("cache_n") or 0
     return Usage(
-        input_tokens=counts.get("prompt_tokens", 0),
-        cached_input_tokens=details.get("cached_tokens") or 0,
-        output_tokens=counts.get("completion_tokens", 0),
+        input_tokens=cached + timings["prompt_n"], cached_input_tokens=cached, output_tokens=timings["predicted_n"]
     )

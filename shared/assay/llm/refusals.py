@@ -21,8 +21,17 @@ _BUSY = compile(
     r"temporarily unable to process|experiencing high demand|no capacity|at capacity|overloaded", IGNORECASE
 )
 _REQUEST_TOO_LARGE = compile(r"request too large", IGNORECASE)
-_FILTERED = compile(r"content management policy|ResponsibleAIPolicyViolation", IGNORECASE)
-_TOO_LONG = compile(r"maximum context length|context_length_exceeded|string_above_max_length", IGNORECASE)
+_FILTERED = compile(r"content management policy|ResponsibleAIPolicyViolation|content_policy_violation", IGNORECASE)
+_TOO_LONG = compile(
+    r"maximum context length|context_length_exceeded|string_above_max_length"
+    r"|exceed_context_size_error|exceeds the available context size",  # llama.cpp
+    IGNORECASE,
+)
+_NO_SUCH_MODEL = compile(r"model_not_found|^\S* (?:the )?model\b.{0,200}\b(?:not found|does not exist)", IGNORECASE)
+# llama.cpp: status 503 until its model is loaded, and 500 for images where it has no eyes.
+_LOADING = compile(r"loading model", IGNORECASE)
+_UNSUPPORTED = compile(r"input is not supported", IGNORECASE)
+_DURATION = compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _RETRY_AFTER_TEXT = compile(
     r"(?:retry after|try again in) (\d+(?:\.\d+)?) ?(ms|milliseconds?|s|seconds?)\b", IGNORECASE
 )
@@ -34,6 +43,7 @@ _BY_STATUS = {
     HTTPStatus.NOT_FOUND: FailureKind.DEPLOYMENT_MISSING,
     HTTPStatus.REQUEST_TIMEOUT: FailureKind.TIMEOUT,
     HTTPStatus.CONFLICT: FailureKind.CONFLICT,
+    HTTPStatus.NOT_IMPLEMENTED: FailureKind.INVALID_REQUEST,
     HTTPStatus.BAD_GATEWAY: FailureKind.GATEWAY_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE: FailureKind.SERVICE_BUSY,
     HTTPStatus.GATEWAY_TIMEOUT: FailureKind.GATEWAY_ERROR,
@@ -46,6 +56,10 @@ def classify(status: int, code: str | None, message: str, headers: Mapping[str, 
         return _classify_throttling(code, message, headers, now)
     if status == HTTPStatus.BAD_REQUEST:
         return _classify_bad_request(code or "", message)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and _LOADING.search(message):
+        return FailureKind.AT_CAPACITY
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR and _UNSUPPORTED.search(message):
+        return FailureKind.INVALID_REQUEST
     if status in _BY_STATUS:
         return _BY_STATUS[HTTPStatus(status)]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -83,7 +97,9 @@ def _classify_throttling(code: str | None, message: str, headers: Mapping[str, s
 def _classify_bad_request(code: str, message: str) -> FailureKind:
     if code == "content_filter" or _FILTERED.search(f"{code} {message}"):
         return FailureKind.CONTENT_FILTER
-    return FailureKind.CONTEXT_LENGTH if _TOO_LONG.search(f"{code} {message}") else FailureKind.INVALID_REQUEST
+    if _TOO_LONG.search(f"{code} {message}"):
+        return FailureKind.CONTEXT_LENGTH
+    return FailureKind.DEPLOYMENT_MISSING if _NO_SUCH_MODEL.search(f"{code} {message}") else FailureKind.INVALID_REQUEST
 
 
 def retry_after_seconds(headers: Mapping[str, str], message: str, now: datetime) -> float | None:
@@ -119,19 +135,28 @@ def _until(http_date: str | None, now: datetime) -> float | None:
 
 
 def _reset_seconds(headers: Mapping[str, str], message: str) -> float | None:
-    """The unit is not documented; the values seen are seconds."""
-    resets = [_positive(headers.get(f"x-ratelimit-reset-{axis}")) for axis in _exhausted_axes(headers, message)]
+    """Azure's unit is not documented, and the values seen are seconds; OpenAI writes durations such as 6m0s."""
+    told = [headers.get(f"x-ratelimit-reset-{axis}") for axis in _exhausted_axes(headers, message)]
+    resets = [_positive(text) or _duration(text) for text in told]
     longest = max((reset for reset in resets if reset), default=None)
     return longest and min(longest, _LONGEST_RESET_SECONDS)
+
+
+def _duration(text: str | None) -> float | None:
+    found = _DURATION.fullmatch(text or "")
+    if not found:
+        return None
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
 
 
 def _exhausted_axes(headers: Mapping[str, str], message: str) -> tuple[Axis, ...]:
     stated = headers.get("x-ratelimit-type", "").lower()
     if stated in _AXES:
         return tuple(axis for axis in _AXES if axis == stated)
-    if search("token rate limit", message, IGNORECASE):
+    if search("token rate limit|tokens per min", message, IGNORECASE):
         return ("tokens",)
-    if search("call rate limit", message, IGNORECASE):
+    if search("call rate limit|requests per min", message, IGNORECASE):
         return ("requests",)
     return tuple(axis for axis in _AXES if headers.get(f"x-ratelimit-remaining-{axis}") == "0")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.llm.answers import read_answer
+from assay.llm.answers import Delivery, read_answer
 from assay.llm.base import ChatMessage, ChatRequest, ModelError
 from assay.llm.errors import FailureKind
 from assay.records import Usage
@@ -28,7 +28,7 @@ def body(content: str | None = "Hello.", finish_reason: str = "stop", **changes:
 
 def failure(content: bytes, request: ChatRequest = REQUEST) -> ModelError:
     with pytest.raises(ModelError) as caught:
-        read_answer(content, request, request_id="req-1")
+        read_answer(content, request, Delivery("req-1"))
     return caught.value
 
 
