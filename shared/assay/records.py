@@ -276,6 +276,9 @@ class Plan(Record):
     `repeats` has how often each experiment is asked; empty: once each. An experiment's chunks are numbered repeat by
     repeat: the row range `at` of the repeat `r` is chunk `r * len(ranges) + at`. A judgement's chunks have the numbers
     of the chunks that it judges, and stand `JUDGING_LAG` row ranges behind them.
+
+    With `early_stop` the run may settle experiments before all rows are asked, and rows are in a seeded random order:
+    then `first_row` counts places in `rows.jsonl`.
     """
 
     run: str
@@ -285,6 +288,7 @@ class Plan(Record):
     ranges: tuple[RowRange, ...]
     repeats: tuple[int, ...] = ()
     judgements: tuple[Judgement, ...] = ()
+    early_stop: bool = False
 
     def repeats_of(self, name: str) -> int:
         """How often every row is put to an experiment or judgement. Raises ValueError for one that is not planned."""

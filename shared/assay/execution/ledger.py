@@ -79,6 +79,11 @@ class Ledger:
         if self._commit is None:
             await self._write_outcomes(self._safe)
 
+    async def end_early(self) -> None:
+        """Ends a chunk of which no more rows are asked: those without an outcome count as skipped."""
+        waived = self._message.rows - len(self._safe)
+        await self._write_outcomes(self._safe, Tally(trials=waived, skipped=waived))
+
     async def flush(self) -> None:
         """Waits, a little, until what was added is safe; for a worker that is told to stop."""
         self._no_more.set()
@@ -117,11 +122,12 @@ class Ledger:
         except BlobMissing as error:
             raise LeaseLost(f"{self._checkpoint} is gone: another worker has ended the chunk") from error
 
-    async def _write_outcomes(self, known: dict[int, Outcome]) -> None:
+    async def _write_outcomes(self, known: dict[int, Outcome], waived: Tally | None = None) -> None:
         ordered = [known[number] for number in sorted(known)]
         name = layout.outcome(self._message.run, self._message.experiment, self._message.chunk)
+        counted = tally(ordered) + (waived or Tally())
         with suppress(BlobExists):
-            await self._storage.write(name, _lines(ordered), metadata=metadata_of(tally(ordered)))
+            await self._storage.write(name, _lines(ordered), metadata=metadata_of(counted))
 
     @property
     def _checkpoint(self) -> str:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from assay.errors import LeaseHeld, LeaseLost, MessageRefused, RunStopped, UserError
+from assay.execution.control import read_control
 from assay.execution.job import Jobs, NotYetAnswered, RowTrial, quarantine_message, read_message
 from assay.execution.ledger import ChunkDone, Ledger, claimed
 from assay.execution.stops import is_stopped, write_stop
 from assay.middleware.redaction import default_redact
 from assay.quota.base import QuotaElsewhere
-from assay.records import ChunkMessage, Failure, Outcome, Row, TrialStatus
+from assay.records import ChunkMessage, Failure, Outcome, Plan, Row, TrialStatus
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.telemetry import Redact, Telemetry, bound
@@ -99,6 +100,9 @@ class Worker:
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             if await self._is_stopped(message.run):
                 self.telemetry.event("chunk_left", rows=message.rows)
+                return Handled(message.run)
+            if job.plan.early_stop and await self._is_over(job.plan, message):
+                self.telemetry.event("chunk_waived", rows=message.rows)
                 return Handled(message.run)
             try:
                 # Before the claim: a chunk whose answers are not there must not look as if it were worked on.
@@ -204,6 +208,10 @@ class Worker:
             return True
         self.stopped_runs.discard(run)
         return False
+
+    async def _is_over(self, plan: Plan, message: ChunkMessage) -> bool:
+        """Whether early stop needs no more of the experiment; then the orchestrator ends its chunks as they are."""
+        return message.experiment in (await read_control(self.storage, message.run)).over(plan)
 
     async def _leave_to_others(self, body: str, elsewhere: QuotaElsewhere) -> None:
         """Puts the chunk back for workers with quota, and keeps its place here empty until there may be quota again.

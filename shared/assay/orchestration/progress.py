@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from assay.errors import BlobMissing
+from assay.execution.control import Control
 from assay.records import Plan, Progress, RunHeader, Stage, Tally, is_run_id
 from assay.storage import layout
 from assay.storage.base import Blobs
@@ -62,6 +63,20 @@ async def list_progress(blobs: Blobs) -> list[Progress]:
         batch = await asyncio.gather(*(read_progress(blobs, run) for run in runs[first : first + READ_AT_ONCE]))
         found += [progress for progress in batch if progress]
     return sorted(found, key=lambda progress: progress.started_at or LONG_AGO, reverse=True)
+
+
+def early_stop_notice(control: Control) -> str:
+    """A sentence for people about the variants that early stop has settled; without any, nothing."""
+    ended = [
+        f"{one.experiment} after {one.rows:,} of {one.rows_planned:,} rows ({one.decision}, {one.rule} rule)"
+        for one in control.settled
+    ]
+    return f"Stopped early: {'; '.join(ended)}." if ended else ""
+
+
+def with_message(progress: Progress, message: str) -> Progress:
+    """The same with one more sentence for people."""
+    return progress.model_copy(update={"message": " ".join(filter(None, (progress.message, message)))})
 
 
 async def take_up(blobs: Blobs, run: str) -> Stage | None:

@@ -12,21 +12,30 @@ from time import monotonic
 from typing import Any
 
 from assay.errors import BlobExists, BlobMissing, DatasetError, UserError
+from assay.execution.control import Control, read_control
 from assay.execution.stops import is_stopped, read_stop
 from assay.llm.pricing import PriceTable, load_prices
 from assay.middleware.redaction import default_redact
 from assay.orchestration.budgets import budget_advice, budget_fault, price_fault, terms_now
 from assay.orchestration.ingest import file_digest, quarantine_file
-from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
+from assay.orchestration.progress import (
+    count_progress,
+    done_chunks,
+    early_stop_notice,
+    read_progress,
+    with_message,
+    write_progress,
+)
 from assay.orchestration.queries import AddressOf, kept_result, no_connections
 from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.stopping import chunks_at_work, stopped_progress
+from assay.orchestration.waiving import is_wanted, list_outcomes
 from assay.planning.datasets import dropped_query, open_dataset
 from assay.planning.estimate import estimate_run
 from assay.planning.frozen import read_header, read_plan
 from assay.planning.plan import Planned, build_plan
 from assay.planning.queries import is_query
-from assay.records import NO_COST, BadRow, ChunkMessage, Progress, RunHeader, Stage
+from assay.records import NO_COST, BadRow, ChunkMessage, Plan, Progress, RunHeader, Stage
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Suite
@@ -74,9 +83,11 @@ class AskingSteps:
         """
         started = monotonic()
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
+        control = await self._look(header, plan) if plan.early_stop else Control()
         progress = await count_progress(self.storage, header, plan, Stage.ASKING, self.now())
         stopped = await is_stopped(self.storage, run)
-        await write_progress(self.storage, await self._warned(header, progress))
+        progress = with_message(await self._warned(header, progress), early_stop_notice(control))
+        await write_progress(self.storage, progress)
         self.telemetry.event("run_watched", run=run, done=progress.chunks_done, total=progress.chunks_total)
         return {
             "done": progress.chunks_done,
@@ -85,6 +96,16 @@ class AskingSteps:
             "at_work": await chunks_at_work(self.storage, run) if stopped else 0,
             "seconds": round(monotonic() - started, 3),
         }
+
+    async def _look(self, header: RunHeader, plan: Plan) -> Control:
+        """Settles what early stop says, and gives everything that is settled."""
+        from assay.orchestration.early_stop import look  # numpy comes with it: only such runs pay for that
+
+        known = await read_control(self.storage, header.run)
+        seen = await look(self.storage, Suite.model_validate(header.suite), plan, self.now())
+        for one in seen.control.settled[len(known.settled) :]:
+            self.telemetry.event("experiment_settled", run=header.run, experiment=one.experiment, rows=one.rows)
+        return seen.control
 
     async def stop(self, run: str) -> bool:
         """Marks a run as stopped, and says how to go on. False, and nothing done, when it was let go on meanwhile."""
@@ -105,6 +126,9 @@ class AskingSteps:
         """
         with bound(run=run):
             plan = await read_plan(self.storage, run)
+            over = (await read_control(self.storage, run)).over(plan) if plan.early_stop else frozenset()
+            if over:
+                return await self._dispatch_wanted(plan, over, cursor, lost)
             until = max(cursor, min(plan.chunks, done + await self._depth(run, done)))
             messages = list(plan.messages(0 if lost else cursor, until))
             if lost or cursor < done:
@@ -114,6 +138,19 @@ class AskingSteps:
                 self.telemetry.problem("chunks_sent_again", chunks=len(messages))
             await self._send(messages)
             return until
+
+    async def _dispatch_wanted(self, plan: Plan, over: frozenset[str], cursor: int, lost: bool) -> int:
+        """The same once early stop has settled experiments: their chunks are left out, and fill no queue."""
+        ended = await list_outcomes(self.storage, plan.run)
+        room = await self._depth(plan.run, sum(name not in over for name, _ in ended))
+        wanted = (
+            (index, one)
+            for index, one in enumerate(plan.messages(0, plan.chunks))
+            if is_wanted(plan, over, ended, one.experiment, one.chunk)
+        )
+        waiting = [(index, one) for place, (index, one) in enumerate(wanted) if index < cursor or place < room]
+        await self._send([one for index, one in waiting if lost or index >= cursor])
+        return max([cursor, *(index + 1 for index, _ in waiting)])
 
     async def fail(self, run: str, reason: str) -> None:
         """Marks a run as failed, for people; dropping its file again takes it up where it stopped."""

@@ -12,6 +12,7 @@ from assay.middleware.chain import MIDDLEWARE
 from assay.planning.complaints import Complaint, criterion_complaint, option_complaints
 from assay.planning.judges.catalogue import judges_of
 from assay.planning.judges.checking import judge_complaints, judged_uses
+from assay.planning.stopping_checks import stopping_complaints
 from assay.planning.templates import PromptError, Templates
 from assay.registry import UnknownName, did_you_mean
 from assay.repetition import repeats_in_repeats
@@ -41,6 +42,7 @@ def check_suite(suite: Suite, source: SourceMap) -> None:
             *_primary(suite),
             *_comparison_complaints(suite),
             *_middleware_complaints(suite),
+            *stopping_complaints(suite),
         ]
     )
 

@@ -69,6 +69,16 @@ def stop(run: str) -> str:
     return f"{RUNS}/{run}/stop.json"
 
 
+def control(run: str) -> str:
+    """Which experiments early stop has settled."""
+    return f"{RUNS}/{run}/control.json"
+
+
+def early_stop(run: str) -> str:
+    """What early stop has counted of a run so far; made anew from the outcomes when it is missing."""
+    return f"{RUNS}/{run}/early_stop.json"
+
+
 def outcomes(run: str) -> str:
     """The prefix of all outcomes of a run."""
     return f"{RUNS}/{run}/outcomes/"
