@@ -147,17 +147,35 @@ class Deployments:
     async def _chat_model(self, endpoint: str) -> ChatModel:
         """One client for all deployments of an endpoint; '' is the one of AZURE_OPENAI_ENDPOINT."""
         if endpoint not in self._models:
-            from assay.llm.azure_openai import AzureOpenAIChat
-
-            settings, one = self._settings, self._endpoint(endpoint)
-            client = AzureOpenAIChat(
-                one.url,
-                one.api_version or settings.azure_openai_api_version,
-                connections=settings.worker_concurrency,
-                **await self._model_access(one.api_key or settings.azure_openai_api_key),
-            )
-            self._models[endpoint] = with_failures(client, settings.inject_failures, self._telemetry)
+            client = await self._client(self._endpoint(endpoint))
+            self._models[endpoint] = with_failures(client, self._settings.inject_failures, self._telemetry)
         return self._models[endpoint]
+
+    async def _client(self, endpoint: Endpoint) -> ChatModel:
+        """A client of the endpoint's kind; each SDK is loaded only where it is used. Raises UserError."""
+        if endpoint.kind == "azure":
+            return await self._azure_client(endpoint)
+        key = await self._secret(endpoint.api_key) if endpoint.api_key else None
+        if endpoint.kind == "litellm":
+            from assay.llm.litellm_chat import LiteLLMChat
+
+            return LiteLLMChat(str(endpoint.provider), url=endpoint.url, api_key=key)
+        from assay.llm.llama_cpp import LlamaCppChat
+        from assay.llm.openai_chat import OpenAIChat
+
+        speaks = LlamaCppChat if endpoint.kind == "llama_cpp" else OpenAIChat
+        return speaks(endpoint.address, key, connections=self._settings.worker_concurrency)
+
+    async def _azure_client(self, endpoint: Endpoint) -> ChatModel:
+        from assay.llm.azure_openai import AzureOpenAIChat
+
+        settings = self._settings
+        return AzureOpenAIChat(
+            endpoint.address,
+            endpoint.api_version or settings.azure_openai_api_version,
+            connections=settings.worker_concurrency,
+            **await self._model_access(endpoint.api_key or settings.azure_openai_api_key),
+        )
 
     def _endpoint(self, name: str) -> Endpoint:
         settings = self._settings

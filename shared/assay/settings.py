@@ -96,14 +96,41 @@ ConnectionString = Annotated[SecretStr, AfterValidator(_checked_connection_strin
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())]
 
 
+EndpointKind = Literal["azure", "openai", "llama_cpp", "litellm"]
+
+
 class Endpoint(BaseModel):
-    """One more Azure OpenAI resource. What is absent is taken from the AZURE_OPENAI_ variables."""
+    """Where models are asked, by the protocol of its kind.
+
+    What is absent for an Azure OpenAI resource is taken from the AZURE_OPENAI_ variables; their key goes nowhere else.
+    `provider` is LiteLLM's, which knows where most of its providers are without a `url`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    url: Url
+    kind: EndpointKind = "azure"
+    url: Url | None = None
     api_key: SecretStr | None = None
     api_version: str | None = None
+    provider: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+
+    @property
+    def address(self) -> str:
+        """The URL of an endpoint whose kind needs one."""
+        assert self.url is not None
+        return self.url
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.url is None and self.kind != "litellm":
+            raise ValueError(f"'url' is missing; an endpoint of kind '{self.kind}' needs its address")
+        if self.provider is None and self.kind == "litellm":
+            raise ValueError("'provider' is missing; LiteLLM needs one, such as anthropic")
+        if self.provider is not None and self.kind != "litellm":
+            raise ValueError(f"'provider' is for the kind 'litellm', and this endpoint's kind is '{self.kind}'")
+        if self.api_version is not None and self.kind != "azure":
+            raise ValueError(f"'api_version' is for the kind 'azure', and this endpoint's kind is '{self.kind}'")
+        return self
 
 
 Accounting = Literal["standard", "settled"]
@@ -173,6 +200,7 @@ class Settings(BaseSettings):
     on_exhausted: str | None = _variable(
         "ASSAY_ON_EXHAUSTED", "package.module:callable", pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
     )
+    code: str | None = _variable("ASSAY_CODE", f"folders with Python code, with '{os.pathsep}' between them")
     inject_failures: str | None = _variable(
         "ASSAY_INJECT_FAILURES", "failures to inject, such as rate=0.05,kinds=429|500|timeout|malformed"
     )
@@ -209,6 +237,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what the caller passes: `load` is the one place that reads the environment."""
         return (init_settings,)
+
+    @property
+    def code_folders(self) -> tuple[Path, ...]:
+        """The folders from which programs may be imported."""
+        return tuple(Path(one) for one in (self.code or "").split(os.pathsep) if one)
 
     @property
     def names_storage(self) -> bool:
@@ -337,11 +370,20 @@ class _Environment(EnvSettingsSource):
 def _sentence(error: ErrorDetails) -> str:
     if not error["loc"]:
         return str(error["ctx"]["error"])
-    variable = str(error["loc"][0])
+    variable, *below = map(str, error["loc"])
+    if variable == "ASSAY_ENDPOINTS" and below:
+        return f"ASSAY_ENDPOINTS: {'.'.join(below)}: {_endpoint_problem(error)}"
     fields = Settings.model_fields.values()
     expected = next(field.description for field in fields if field.validation_alias == variable)
     found = "something else, not shown here" if variable in _SECRET_VARIABLES else _shown(error["input"])
     return f"{variable} is {found}; expected {expected}"
+
+
+def _endpoint_problem(error: ErrorDetails) -> str:
+    """Without what was found, which may be a key in the wrong place."""
+    if error["type"] == "extra_forbidden":
+        return f"unknown key; an endpoint has: {', '.join(Endpoint.model_fields)}"
+    return error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
 
 
 def _shown(value: object) -> str:
