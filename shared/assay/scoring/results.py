@@ -128,6 +128,23 @@ class BinaryComparison:
     odds_ratio: Interval
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two raters agree on the same `n` things. `exact` is the share of equal ratings.
+
+    `weights` says how `kappa` counts disagreements: by their square ("quadratic"), or all alike ("none").
+    `mean_difference` is the second rater's mean less the first one's. The correlations are None for ratings by name.
+    """
+
+    n: int
+    exact: Interval
+    kappa: Interval
+    weights: Literal["quadratic", "none"]
+    pearson: Interval | None = None
+    spearman: float | None = None
+    mean_difference: float | None = None
+
+
 class MissingCounts(Record):
     """Why trials have no score. `unscored`: the trial succeeded and the scorer had no value for it."""
 
