@@ -21,7 +21,7 @@ LAYERS = (
     ("errors", "records"),
     ("installed", "references", "repetition"),
     ("registry", "settings", "telemetry", "storage"),
-    ("suite", "sources", "llm", "quota", "tokens", "budget", "scoring"),
+    ("suite", "sources", "llm", "quota", "tokens", "budget", "scoring", "programs"),
     ("middleware",),
     ("planning",),
     ("execution", "reporting", "provenance"),

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -23,6 +24,8 @@ from assay.errors import StorageError, UserError
 from assay.execution.heartbeat import Heartbeat
 from assay.execution.job import ChunkTrial, Jobs
 from assay.execution.judging import Judging
+from assay.execution.program_threads import ProgramThreads
+from assay.execution.programs import ProgramRunner
 from assay.execution.trial import Trial
 from assay.execution.watchdog import Watchdog
 from assay.execution.worker import Worker
@@ -35,6 +38,7 @@ from assay.orchestration.steps import AskingSteps
 from assay.planning.judges.catalogue import judged_criteria, judgements_by, judges_of
 from assay.planning.judges.prompts import asked_as, compile_judge, judging_experiments
 from assay.planning.preflight import scorers_of
+from assay.planning.programs import load_program, open_code
 from assay.planning.prompts import RowPrompt, compile_prompts
 from assay.records import Progress, Record, RunHeader
 from assay.registry import did_you_mean
@@ -166,13 +170,22 @@ class Runtime:
         suite = Suite.model_validate(header.suite)
         ask = await self._ask(header.run, suite)
         trials: dict[str, ChunkTrial] = {
-            one.name: self._trial(header.run, suite, one, ask) for one in suite.experiments
+            one.name: self._trial(header.run, suite, one, ask, await self._runner(one)) for one in suite.experiments
         }
         return trials | {one.judgement.name: one for one in self._judgings(header.run, suite, ask)}
 
-    def _trial(self, run: str, suite: Suite, experiment: Experiment, ask: "Ask") -> Trial:
+    def _trial(
+        self, run: str, suite: Suite, experiment: Experiment, ask: "Ask", program: ProgramRunner | None
+    ) -> Trial:
         prompts = compile_prompts(experiment, suite.templates)
-        return self._asking_trial(run, suite, experiment, ask, prompts, scorers_of(suite))
+        trial = self._asking_trial(run, suite, experiment, ask, prompts, scorers_of(suite))
+        return replace(trial, program=program) if program else trial
+
+    async def _runner(self, experiment: Experiment) -> ProgramRunner | None:
+        """What runs the experiment's program; the import, which may take seconds, does not hold up other trials."""
+        if experiment.program is None:
+            return None
+        return ProgramRunner(await asyncio.to_thread(load_program, experiment.program), self._program_threads)
 
     def _judgings(self, run: str, suite: Suite, ask: "Ask") -> Iterator[Judging]:
         """How each judge of the suite judges each experiment."""
@@ -248,6 +261,10 @@ class Runtime:
         return Watchdog(self.telemetry)
 
     @cached_property
+    def _program_threads(self) -> ProgramThreads:
+        return ProgramThreads(self.telemetry)
+
+    @cached_property
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(
             self._worker_name,
@@ -275,6 +292,7 @@ class Runtime:
 def runtime() -> Runtime:
     """This process's runtime, from its environment. Raises UserError when a setting is missing or wrong."""
     settings = Settings.load()
+    open_code(settings.code_folders)
     logging.getLogger(LOGGER).setLevel(settings.log_level)
     made = Runtime(settings)
     redact_logs(made.redactor.redact)

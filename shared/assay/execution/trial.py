@@ -1,12 +1,13 @@
 """One trial: a row is put to every criterion of an experiment, the answers are scored, an outcome comes back."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from assay.execution.course import Course, followed
+from assay.execution.program_calls import Calls
+from assay.execution.programs import PROGRAM, ProgramFailed, ProgramRunner, response_of
 from assay.execution.trial_clock import trial_clock
 from assay.execution.watchdog import Watchdog
-from assay.llm.base import ChatRequest
+from assay.llm.base import AnswerSchema, ChatMessage, ChatRequest
 from assay.llm.errors import TAXONOMY, FailureKind
 from assay.middleware.base import Ask, Question, Unanswered
 from assay.middleware.redaction import default_redact
@@ -14,13 +15,14 @@ from assay.planning.prompts import RowPrompt
 from assay.planning.templates import PromptError
 from assay.records import ChunkMessage, Failure, Outcome, Response, Row, Score, TrialStatus
 from assay.scoring.base import Scorer
-from assay.suite.models import Experiment, Limits
+from assay.scoring.trials import score_trial
+from assay.suite.models import PROGRAM_CRITERION, Experiment, Limits
 from assay.telemetry import Redact
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How every row of one experiment is tried; made once per run and process."""
+    """How every row of one experiment is tried, by its prompts or its program; made once per run and process."""
 
     run_id: str
     experiment: Experiment
@@ -31,6 +33,7 @@ class Trial:
     watchdog: Watchdog
     redact: Redact = field(default_factory=default_redact)
     repeat: int = 0
+    program: ProgramRunner | None = None
 
     def of_repeat(self, repeat: int) -> "Trial":
         """The same for another repeat of the rows, counted from 0."""
@@ -50,11 +53,14 @@ class Trial:
             try:
                 async with trial_clock(limit_seconds) as clock:
                     with self.watchdog.watching(row.row_id, limit_seconds, clock.stood_seconds):
+                        if self.program is not None:
+                            return await self._run_program(self.program, row, course)
                         return await self._ask_all(row, responses, course)
             except TimeoutError:
                 if not clock.expired:
                     raise
-        return self._failed(row, responses, self._too_slow(course, self.prompts[len(responses)].criterion))
+        criterion = PROGRAM_CRITERION if self.program else self.prompts[len(responses)].criterion
+        return self._failed(row, responses, self._too_slow(course, criterion))
 
     async def _ask_all(self, row: Row, responses: list[Response], course: Course) -> Outcome:
         """Puts every answer into `responses` as soon as it is there."""
@@ -69,11 +75,25 @@ class Trial:
                 return self._failed(row, responses, _failure(error, prompt.criterion))
         return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))
 
+    async def _run_program(self, runner: ProgramRunner, row: Row, course: Course) -> Outcome:
+        """The course is that of all its calls, so that it tells what was paid when the program is cut off."""
+        question = self._question(PROGRAM_CRITERION, row, self._asked((), None))
+        calls = Calls(self.ask, question, self.limits.calls_per_trial, course)
+        try:
+            text = await runner.answer(row.fields, calls)
+        except Unanswered as error:
+            failure = _failure(error, PROGRAM_CRITERION)
+        except ProgramFailed as error:
+            failure = Failure(kind=PROGRAM, message=_storable(self.redact(str(error))), criterion=PROGRAM_CRITERION)
+        else:
+            responses = [response_of(_storable(text), calls)]
+            return self._outcome(row, TrialStatus.SUCCEEDED, responses, scores=self._scores(row, responses))
+        spent = {"usage": course.spent.usage, "cost_usd": course.spent.cost_usd, "attempts": tuple(course.attempts)}
+        return self._failed(row, [], failure.model_copy(update=spent))
+
     async def _respond(self, prompt: RowPrompt, row: Row) -> Response:
-        request = self._request(prompt, row)
-        reply = await self.ask(
-            Question(self.run_id, self.experiment.name, prompt.criterion, row.row_id, request, self.repeat)
-        )
+        request = self._asked(prompt.render(row.fields), prompt.schema)
+        reply = await self.ask(self._question(prompt.criterion, row, request))
         answer = reply.answer
         return Response(
             criterion=prompt.criterion,
@@ -96,11 +116,14 @@ class Trial:
             limit_sent=reply.limit_sent,
         )
 
-    def _request(self, prompt: RowPrompt, row: Row) -> ChatRequest:
+    def _question(self, criterion: str, row: Row, request: ChatRequest) -> Question:
+        return Question(self.run_id, self.experiment.name, criterion, row.row_id, request, self.repeat)
+
+    def _asked(self, messages: tuple[ChatMessage, ...], schema: AnswerSchema | None) -> ChatRequest:
         model = self.experiment.model
         return ChatRequest(
             deployment=model.deployment,
-            messages=prompt.render(row.fields),
+            messages=messages,
             max_tokens=model.max_tokens,
             temperature=model.temperature,
             seed=model.seed,
@@ -109,7 +132,7 @@ class Trial:
             timeout_seconds=self.limits.request_timeout_seconds,
             connect_timeout_seconds=self.limits.connect_timeout_seconds,
             read_timeout_seconds=self.limits.read_timeout_seconds,
-            schema=prompt.schema,
+            schema=schema,
             stream=model.stream,
         )
 
@@ -127,7 +150,7 @@ class Trial:
 
     def _scores(self, row: Row, responses: list[Response]) -> tuple[Score, ...]:
         by_criterion = {response.criterion: response for response in responses}
-        return tuple(_score(scorer, row, by_criterion) for scorer in self.scorers)
+        return tuple(_storable_score(one) for one in score_trial(self.scorers, row.fields, by_criterion))
 
     def _failed(self, row: Row, responses: list[Response], failure: Failure) -> Outcome:
         rule = next((rule for kind, rule in TAXONOMY.items() if kind == failure.kind), None)
@@ -154,11 +177,7 @@ class Trial:
         )
 
 
-def _score(scorer: Scorer, row: Row, responses: Mapping[str, Response]) -> Score:
-    try:
-        score = scorer.score(row.fields, responses)
-    except Exception as error:  # a scorer's bug must not cost answers that are paid for
-        score = Score(name=scorer.name, value=None, reason=f"the scorer failed: {type(error).__name__}: {error}")
+def _storable_score(score: Score) -> Score:
     texts = {key: text for key in ("reason", "label", "expected") if (text := getattr(score, key))}
     return score.model_copy(update={key: _storable(text) for key, text in texts.items()}) if texts else score
 

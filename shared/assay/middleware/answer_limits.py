@@ -26,7 +26,7 @@ class AnswerLimits:
     def __init__(self, telemetry: Telemetry, charged: Collection[str]) -> None:
         self._telemetry = telemetry
         self._charged = frozenset(charged)
-        self._criteria: dict[tuple[str, str, str], _Criterion] = {}
+        self._criteria: dict[tuple[str, str, str, int], _Criterion] = {}
 
     async def begin(self) -> None:
         """Nothing to prepare."""
@@ -39,14 +39,14 @@ class AnswerLimits:
         """
         if question.request.deployment not in self._charged:
             return await ask(question)
-        key = (question.run, question.experiment, question.criterion)
-        longest = question.request.max_tokens
+        longest = question.request.max_tokens  # of programs each call may have its own
+        key = (question.run, question.experiment, question.criterion, longest)
         criterion = self._criteria.setdefault(key, _Criterion(AnswerLengths(longest)))
         return await _Asking(criterion, question, ask).reply()
 
     async def end(self) -> None:
         """Reports what the limits saved; a second call does nothing."""
-        for (_, experiment, criterion), one in self._criteria.items():
+        for (_, experiment, criterion, _), one in self._criteria.items():
             self._telemetry.event("answer_limit", experiment=experiment, criterion=criterion, **one.fields())
         self._criteria.clear()
 

@@ -17,7 +17,10 @@ _NO_USAGE = Usage()
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One criterion of one trial. `repeat` tells apart questions that are put more than once on purpose."""
+    """One criterion of one trial. `repeat` tells apart questions that are put more than once on purpose.
+
+    `draw` does so within a trial: how often its program has put the same request before.
+    """
 
     run: str
     experiment: str
@@ -25,6 +28,7 @@ class Question:
     row_id: str
     request: ChatRequest
     repeat: int = 0
+    draw: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class CachedAnswer(Record):
 
 
 def cache_key(question: Question) -> str:
-    """SHA-256 of everything that shapes the answer: the request without its timeouts, the repeat, the format.
+    """SHA-256 of everything that shapes the answer: the request without its timeouts, repeat and draw, the format.
 
     Run, experiment, criterion and row are not part of it: the same question is the same, whoever asks. A streamed
     request is another one, as an answer that came whole does not tell when it began.
@@ -79,7 +79,8 @@ def cache_key(question: Question) -> str:
         del shape["schema"]  # so that answers kept before there were schemas are still found
     if not shape["stream"]:
         del shape["stream"]  # as it was before there were streams
-    return sha256(_canonical({"v": FORMAT, "repeat": question.repeat, "request": shape})).hexdigest()
+    drawn = {"draw": question.draw} if question.draw else {}
+    return sha256(_canonical({"v": FORMAT, "repeat": question.repeat, **drawn, "request": shape})).hexdigest()
 
 
 def is_worth_keeping(reply: Reply) -> bool:

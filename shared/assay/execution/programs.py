@@ -1,0 +1,214 @@
+"""Runs a program for one row: calls it, ends it, and makes a response of what it returns, or says why there is none.
+
+`trial.py` calls `answered`; the model calls are in `program_calls.py`.
+"""
+
+import asyncio
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from traceback import FrameSummary, StackSummary, walk_tb
+from typing import Any
+
+from assay.execution.program_calls import AwaitedModel, BlockingModel, Calls, TooManyCalls
+from assay.execution.program_threads import Ended, ProgramThreads
+from assay.middleware.base import Unanswered
+from assay.planning.programs import Program
+from assay.records import Response, Usage
+from assay.suite.models import PROGRAM_CRITERION
+
+PROGRAM = "program"
+"""The kind of failure of a program that raised or returned what is no answer."""
+
+GRACE_SECONDS = 1.0
+"""How long a program that is cut off may take to end by itself before it is left behind."""
+
+NO_MODEL = "none"
+_LONGEST_MESSAGE = 1_000
+
+
+class ProgramFailed(Exception):
+    """The program has no answer for this row; the text says why."""
+
+
+@dataclass(frozen=True)
+class ProgramRunner:
+    """A program and the threads it may run in."""
+
+    program: Program
+    threads: ProgramThreads
+
+    async def answer(self, fields: Mapping[str, Any], calls: Calls) -> str:
+        """What the program returns, as text: a mapping as canonical JSON.
+
+        Raises ProgramFailed, Unanswered when that is what the program raised, and what its calls met that ends more
+        than the program: RunStopped, QuotaElsewhere. When it returns or raises, the program is over or left behind, and
+        `calls` are closed.
+        """
+        running = asyncio.create_task(self._run(copy.deepcopy(dict(fields)), calls))
+        running.add_done_callback(_seen)
+        try:
+            awaited: tuple[asyncio.Future[Any], ...] = (running, calls.halted)
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            if calls.halted.done():
+                raise _reason(calls.halted.result())
+            ended = running.result()
+        finally:
+            await _ended(running, calls)
+        if ended.error is not None:
+            raise _failed(ended.error, self.program) from ended.error
+        try:
+            return answer_text(ended.value)
+        except ProgramFailed:
+            raise
+        except Exception as error:  # what a program returns may do anything when it is looked at
+            raise ProgramFailed(f"the program's answer cannot be read: {_said(error)}") from error
+
+    async def _run(self, fields: dict[str, Any], calls: Calls) -> Ended:
+        call = self.program.call
+        if self.program.is_async:
+            return await _awaited(call(fields, AwaitedModel(calls)))
+        model = BlockingModel(calls)
+        return await self.threads.run(lambda: call(fields, model))
+
+
+async def _awaited(answer: Any) -> Ended:
+    try:
+        return Ended(await answer)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return Ended(error=error)  # of something that the program itself had cancelled
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # `sys.exit` must not end the worker
+        return Ended(error=error)
+
+
+async def _ended(running: "asyncio.Task[Ended]", calls: Calls) -> None:
+    calls.close()
+    running.cancel()
+    pending = {one for one in (running, *calls.under_way) if not one.done()}
+    if pending:
+        await asyncio.wait(pending, timeout=GRACE_SECONDS)
+
+
+def _seen(running: "asyncio.Task[Ended]") -> None:
+    """What a program raised after it was left behind is of no interest."""
+    if not running.cancelled():
+        running.exception()
+
+
+def _reason(halted: BaseException) -> BaseException:
+    return ProgramFailed(f"the program asked {halted}") if isinstance(halted, TooManyCalls) else halted
+
+
+def _failed(error: BaseException, program: Program) -> Exception:
+    """A model without an answer is the model's failure, unless the program made another error of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Unanswered):
+            return cause
+        cause = cause.__cause__
+    where = _last_line(error, program)
+    return ProgramFailed(f"{_said(error)} ({where})" if where else _said(error))
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
+    except Exception:  # of an error that cannot say what it is
+        return type(error).__name__
+
+
+def _last_line(error: BaseException, program: Program) -> str:
+    """The innermost line of the traceback that is the program's own."""
+    frames = list(walk_tb(error.__traceback__))
+    own = [one for one in frames if _package(one[0].f_globals) == program.package]
+    found: list[FrameSummary] = StackSummary.extract(iter(own[-1:]))
+    return "".join(f"{Path(one.filename).name}:{one.lineno}: {one.line}" for one in found)
+
+
+def _package(module: Mapping[str, Any]) -> str:
+    return str(module.get("__name__", "")).partition(".")[0]
+
+
+def answer_text(value: Any) -> str:
+    """A text as it is, a mapping as canonical JSON: sorted keys, no spaces. Raises ProgramFailed for all else."""
+    if isinstance(value, str):
+        return str(value)
+    as_mapping = getattr(value, "toDict", None)  # as DSPy's predictions have it
+    plain = as_mapping() if callable(as_mapping) else value
+    if not isinstance(plain, Mapping):
+        found = "None" if value is None else f"{_of_type(value)} {value!r}"[:200]
+        raise ProgramFailed(f"the program returned {found}; expected text or a mapping")
+    problem = next(_not_json(plain, "", 0), None)
+    if problem:
+        raise ProgramFailed(f"the program returned a mapping that is no JSON: {problem}")
+    return json.dumps(_plain(plain), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+_DEEPEST = 100
+
+
+def _not_json(value: Any, place: str, depth: int) -> Iterator[str]:
+    """What JSON cannot hold, with its place."""
+    at = place or "the answer"
+    if depth > _DEEPEST:
+        yield f"{at[:100]} is nested deeper than {_DEEPEST} levels"
+    elif isinstance(value, Mapping):
+        for key, below in value.items():
+            if not isinstance(key, str):
+                yield f"{at} has the key {key!r} of type {_of_type(key)}; expected text"
+            yield from _not_json(below, f"{place}.{key}" if place else str(key), depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, below in enumerate(value):
+            yield from _not_json(below, f"{place}[{index}]", depth + 1)
+    elif isinstance(value, float) and value - value != 0:
+        yield f"{at} is {value}, which is no number in JSON"
+    elif not (value is None or isinstance(value, str | int | float)):
+        yield f"{at} is of type {_of_type(value)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(below) for key, below in value.items()}
+    return [_plain(below) for below in value] if isinstance(value, list | tuple) else value
+
+
+def _of_type(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def response_of(text: str, calls: Calls) -> Response:
+    """The response of a program: its own text, and the sums over its calls.
+
+    Where some calls were answered from the cache, `usage` counts the others only, which were paid for; the response is
+    `cached` when all were.
+    """
+    replies = calls.replies
+    paid = [one for one in replies if not one.cached]
+    last = replies[-1] if replies else None
+    discarded = calls.discarded
+    return Response(
+        criterion=PROGRAM_CRITERION,
+        text=text,
+        finish_reason=last.answer.finish_reason if last else "stop",
+        model=last.answer.model if last else NO_MODEL,
+        deployment=last.deployment if last else calls.question.request.deployment,
+        request_id=last.answer.request_id if last else None,
+        usage=sum((one.answer.usage for one in paid or replies), Usage()),
+        cost_usd=calls.course.spent.cost_usd,
+        latency_seconds=sum(one.answer.latency_seconds for one in replies),
+        quota_wait_seconds=calls.quota_wait_seconds,
+        attempts=tuple(calls.course.attempts),
+        refused=last.answer.refused if last else False,
+        discarded=discarded.usage,
+        discarded_usd=discarded.cost_usd,
+        cached=bool(replies) and not paid,
+        reruns=sum(one.reruns for one in replies),
+    )

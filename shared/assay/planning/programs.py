@@ -1,0 +1,130 @@
+"""Finds the Python code that `program:` of an experiment names, and says before a run what is wrong with it.
+
+Preflight and the runtime call it. Modules are imported once per process.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from assay.errors import UserError
+from assay.references import BadReference, imported
+from assay.registry import did_you_mean
+from assay.suite.models import Suite
+from assay.suite.yaml_text import Path as Place
+from assay.suite.yaml_text import SourceMap
+
+
+class BadProgram(UserError):
+    """What a suite names as program is not there, or cannot be one."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, ready to be called with a row's fields and a model. `is_async`: what it returns is to be awaited."""
+
+    reference: str
+    call: Callable[[Mapping[str, Any], Any], Any]
+    is_async: bool
+
+    @property
+    def package(self) -> str:
+        """The outermost package or module that it stands in."""
+        return self.reference.partition(":")[0].partition(".")[0]
+
+
+def open_code(folders: Iterable[Path]) -> None:
+    """Lets programs be imported from folders too, after everything that is installed. Raises UserError."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"ASSAY_CODE names '{folder}', which is no folder")
+        if (path := str(folder.resolve())) not in sys.path:
+            sys.path.append(path)
+
+
+def has_code(folder: Path) -> bool:
+    """Whether a suite's folder holds Python modules of its own."""
+    return any(folder.glob("*.py"))
+
+
+def check_programs(suite: Suite, source: SourceMap) -> None:
+    """Raises SuiteError with every program that cannot be used, and why. Imports their modules."""
+    source.refuse(_complaints(suite))
+
+
+def _complaints(suite: Suite) -> Iterator[tuple[Place, str]]:
+    for index, experiment in enumerate(suite.experiments):
+        if experiment.program is None:
+            continue
+        try:
+            load_program(experiment.program)
+        except BadProgram as error:
+            yield ("experiments", index, "program"), f"experiment '{experiment.name}': {error}"
+
+
+@cache
+def load_program(reference: str) -> Program:
+    """The program of that name, `package.module:callable`. Raises BadProgram."""
+    try:
+        found = imported(reference)
+    except BadReference as error:
+        raise BadProgram(_not_found(reference, error)) from error
+    call = _of_dspy(reference, found) or found
+    _check(reference, call)
+    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
+    return Program(reference, call, is_async)
+
+
+def _not_found(reference: str, error: BadReference) -> str:
+    module, _, name = reference.partition(":")
+    cause = error.__cause__
+    if isinstance(cause, ModuleNotFoundError) and cause.name and f"{module}.".startswith(f"{cause.name}."):
+        return (
+            f"program '{reference}': there is no module '{cause.name}'. Install it beside Assay, or name the folder "
+            "that it is in with ASSAY_CODE"
+        )
+    if cause is None and module in sys.modules:
+        known = [one for one in vars(sys.modules[module]) if not one.startswith("_")]
+        return f"program {error}{did_you_mean(name, known)}"
+    return f"program {error}"
+
+
+def _of_dspy(reference: str, found: Any) -> Callable[[Mapping[str, Any], Any], Any] | None:
+    """A module of DSPy as a program; None when it is none. DSPy is imported only where the program has done so."""
+    dspy = sys.modules.get("dspy")
+    if dspy is None or not (isinstance(found, dspy.Module) or _is_subclass(found, dspy.Module)):
+        return None
+    from assay.programs.dspy import as_program
+
+    try:
+        made: Callable[[Mapping[str, Any], Any], Any] = as_program(found)
+    except Exception as error:  # of the user's constructor, which may do anything
+        raise BadProgram(f"program '{reference}': cannot be made: {type(error).__name__}: {error}") from error
+    return made
+
+
+def _is_subclass(found: Any, base: type) -> bool:
+    return inspect.isclass(found) and issubclass(found, base)
+
+
+def _check(reference: str, found: Any) -> None:
+    """A mistake that every row would meet is found before the first one."""
+    expected = "expected a function of two parameters, the row and the model"
+    if inspect.isclass(found):
+        raise BadProgram(f"program '{reference}' is a class; {expected}, or an object of the class that can be called")
+    if not callable(found):
+        raise BadProgram(f"program '{reference}' is of type {type(found).__name__}; {expected}")
+    if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
+        raise BadProgram(f"program '{reference}' yields; {expected} that returns its answer")
+    try:
+        signature = inspect.signature(found)
+    except ValueError:  # of a few callables written in C nobody knows
+        return
+    try:
+        signature.bind({}, None)
+    except TypeError:
+        raise BadProgram(f"program '{reference}' takes {signature}; {expected}") from None
