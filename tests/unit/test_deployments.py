@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 from assay.deployments import Deployments
 from assay.errors import StorageError, UserError
 from assay.execution.asking import Asker
+from assay.llm.azure_openai import AzureOpenAIChat
+from assay.llm.litellm_chat import LiteLLMChat
+from assay.llm.llama_cpp import LlamaCppChat
+from assay.llm.openai_chat import OpenAIChat
 from assay.quota.limiter import BlobLeaseLimiter
 from assay.quota.none import NoLimiter
 from assay.settings import Settings
@@ -18,7 +23,13 @@ from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
 from builders import RUN, experiment, suite
 
-ENDPOINTS = {"west": "https://west.example", "east": {"url": "https://east.example", "api_key": "another"}}
+ENDPOINTS = {
+    "west": "https://west.example",
+    "east": {"url": "https://east.example", "api_key": "another"},
+    "plain": {"kind": "openai", "url": "https://plain.example/api/v1", "api_key": "plain-key"},
+    "local": {"kind": "llama_cpp", "url": "http://127.0.0.1:8089"},
+    "other": {"kind": "litellm", "provider": "anthropic", "api_key": "other-key"},
+}
 QUOTA = {"requests_per_minute": 600, "tokens_per_minute": 100_000}
 ENVIRONMENT = {
     "AZURE_OPENAI_ENDPOINT": "https://home.example",
@@ -65,8 +76,32 @@ async def test_the_ladder_holds_the_group_and_the_fallbacks_with_their_endpoints
 
 async def test_an_unknown_endpoint_is_named_with_those_that_are_known(deployments: Deployments) -> None:
     """A slip in a suite is found before anything is asked."""
-    with pytest.raises(UserError, match=r"no model endpoint 'north'\. ASSAY_ENDPOINTS has: west, east"):
+    with pytest.raises(
+        UserError, match=r"no model endpoint 'north'\. ASSAY_ENDPOINTS has: west, east, plain, local, other"
+    ):
         await asker(deployments, {"deployment": "chat@north"})
+
+
+async def test_every_kind_of_endpoint_has_its_client(deployments: Deployments) -> None:
+    """And the key of Azure OpenAI is sent to none that is not Azure's."""
+    model = {"deployment": "chat", "fallbacks": ["gpt-5@plain", "qwen3:8b@local", "claude@other"]}
+    ladder = (await asker(deployments, model)).ladder
+    clients: list[Any] = [rung[0].model for rung in ladder]
+    assert [type(one) for one in clients] == [AzureOpenAIChat, OpenAIChat, LlamaCppChat, LiteLLMChat]
+    assert [str(one._client.base_url) for one in clients[1:3]] == [
+        "https://plain.example/api/v1/",
+        "http://127.0.0.1:8089/v1/",
+    ]
+    assert [one._client.api_key for one in clients[1:3]] == ["plain-key", "no-key"]
+
+
+async def test_without_litellm_its_kind_says_what_to_install(
+    deployments: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an extra, and the message names it."""
+    monkeypatch.setitem(sys.modules, "litellm", None)
+    with pytest.raises(UserError, match=r"pip install 'assay-batch\[litellm\]'"):
+        await asker(deployments, {"deployment": "claude@other"})
 
 
 async def test_a_quota_comes_from_the_suite_else_from_the_settings(deployments: Deployments) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -248,3 +249,23 @@ def test_endpoints_that_cannot_be_told_apart_or_read_are_refused(text: str) -> N
     """One of two addresses of the same name would be lost silently; and no text breaks the reader."""
     with pytest.raises(UserError, match="ASSAY_ENDPOINTS is something else, not shown here; expected JSON such as"):
         Settings.load({"ASSAY_ENDPOINTS": text})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "problem"),
+    [
+        ({"kind": "opena", "url": "https://x"}, "kind: expected 'azure', 'openai', 'llama_cpp' or 'litellm'"),
+        ({"kind": "openai"}, "'url' is missing; an endpoint of kind 'openai' needs its address"),
+        ({"kind": "openai", "url": "http://x.example"}, "url: an https:// address"),
+        ({"kind": "llama_cpp", "url": "https://x", "api_version": "1"}, "'api_version' is for the kind 'azure'"),
+        ({"kind": "litellm"}, "'provider' is missing; LiteLLM needs one, such as anthropic"),
+        ({"url": "https://x", "provider": "anthropic"}, "'provider' is for the kind 'litellm'"),
+        ({"url": "https://x", "apikey": "s3cret"}, "apikey: unknown key; an endpoint has: kind, url, api_key"),
+    ],
+)
+def test_a_wrong_endpoint_is_named_with_its_problem(endpoint: dict[str, str], problem: str) -> None:
+    """By its name and key, without what stands there, which may be a secret."""
+    with pytest.raises(UserError, match=r"^ASSAY_ENDPOINTS: west") as caught:
+        Settings.load({"ASSAY_ENDPOINTS": json.dumps({"west": endpoint})})
+    assert problem in str(caught.value)
+    assert "s3cret" not in str(caught.value)
