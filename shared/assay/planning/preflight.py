@@ -9,14 +9,16 @@ from pydantic import ValidationError
 from assay.errors import SuiteError
 from assay.llm.schemas import schema_problem
 from assay.middleware.chain import MIDDLEWARE
-from assay.planning.complaints import Complaint, criterion_complaint, option_complaints
+from assay.planning.complaints import Complaint, option_complaints
 from assay.planning.judges.catalogue import judges_of
 from assay.planning.judges.checking import judge_complaints, judged_uses
+from assay.planning.plugin_checks import experiment_complaints, no_such_score, score_names, scorer_complaints
 from assay.planning.stopping_checks import stopping_complaints
 from assay.planning.templates import PromptError, Templates
 from assay.registry import UnknownName, did_you_mean
 from assay.repetition import repeats_in_repeats
-from assay.scoring.base import Scorer
+from assay.scoring.base import Aggregator, Comparer, Scorer
+from assay.scoring.experiments import AGGREGATORS, COMPARERS
 from assay.scoring.results import CLUSTERED_TESTS
 from assay.scoring.rows import SCORERS
 from assay.suite.loading import SuiteSource, load_suite, prompt_path, source_map
@@ -37,7 +39,8 @@ def check_suite(suite: Suite, source: SourceMap) -> None:
         [
             *_prompt_complaints(suite, source),
             *_schema_complaints(suite, source),
-            *_scorer_complaints(suite),
+            *scorer_complaints(suite),
+            *experiment_complaints(suite),
             *judge_complaints(suite),
             *_primary(suite),
             *_comparison_complaints(suite),
@@ -76,6 +79,16 @@ def columns_used(suite: Suite) -> frozenset[str]:
 def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
     """The suite's scorers, made; the first is the primary one unless the suite says otherwise."""
     return tuple(SCORERS.make(settings.plugin, settings.options) for settings in suite.scorers)
+
+
+def aggregators_of(suite: Suite) -> tuple[Aggregator, ...]:
+    """The suite's aggregators, made anew."""
+    return tuple(AGGREGATORS.make(settings.plugin, settings.options) for settings in suite.aggregators)
+
+
+def comparers_of(suite: Suite) -> tuple[Comparer, ...]:
+    """The suite's comparers, made anew."""
+    return tuple(COMPARERS.make(settings.plugin, settings.options) for settings in suite.comparers)
 
 
 def primary_score(suite: Suite) -> str | None:
@@ -117,24 +130,6 @@ def _pattern_problem(schema: Any) -> str | None:
     return next((problem for part in parts if (problem := _pattern_problem(part))), None)
 
 
-def _scorer_complaints(suite: Suite) -> Iterator[Complaint]:
-    names: list[str] = []
-    for index, settings in enumerate(suite.scorers):
-        path: Path = ("scorers", index)
-        try:
-            scorer = SCORERS.make(settings.plugin, settings.options)
-        except UnknownName as error:
-            yield (*path, "plugin"), str(error)
-            continue
-        except ValidationError as error:
-            yield from option_complaints(SCORERS, settings.plugin, error, path)
-            continue
-        if scorer.name in names:
-            yield path, f"score '{scorer.name}' stands twice; give one of them another 'name'"
-        names.append(scorer.name)
-        yield from criterion_complaint(suite, settings.options.get("criterion"), path)
-
-
 def _middleware_complaints(suite: Suite) -> Iterator[Complaint]:
     names: list[str] = []
     for index, settings in enumerate(suite.middleware):
@@ -152,12 +147,9 @@ def _middleware_complaints(suite: Suite) -> Iterator[Complaint]:
 
 
 def _primary(suite: Suite) -> Iterator[Complaint]:
-    known = _score_names(suite)
     primary = suite.comparison.primary
-    if primary is not None and primary not in known:
-        hint = did_you_mean(primary, known)
-        scores = ", ".join(known) or "none, because the suite has no scorers"
-        yield ("comparison", "primary"), f"{_givers(suite)} gives '{primary}'{hint}. Scores: {scores}"
+    if primary is not None and primary not in score_names(suite):
+        yield ("comparison", "primary"), no_such_score(suite, primary)
 
 
 def _comparison_complaints(suite: Suite) -> Iterator[Complaint]:
@@ -185,20 +177,10 @@ def _comparison_complaints(suite: Suite) -> Iterator[Complaint]:
 
 
 def _unknown_scores(suite: Suite, by_score: dict[str, Any], path: Path) -> Iterator[Complaint]:
-    known = _score_names(suite)
+    known = score_names(suite)
     for name in by_score:
         if name not in known:
-            scores = ", ".join(known) or "none, because the suite has no scorers"
-            yield (*path, name), f"{_givers(suite)} gives '{name}'{did_you_mean(name, known)}. Scores: {scores}"
-
-
-def _score_names(suite: Suite) -> list[str]:
-    scored = [str(settings.options.get("name") or settings.plugin) for settings in suite.scorers]
-    return [*scored, *(judge.score for judge in suite.judges)]
-
-
-def _givers(suite: Suite) -> str:
-    return "no scorer or judge" if suite.judges else "no scorer"
+            yield (*path, name), no_such_score(suite, name)
 
 
 def _score_kinds(suite: Suite) -> dict[str, str]:

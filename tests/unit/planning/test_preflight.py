@@ -4,6 +4,7 @@ import pytest
 
 from assay.errors import SuiteError
 from assay.planning.preflight import check_columns, checked_suite, columns_used, primary_score, scorers_of
+from assay.scoring.rows import SCORERS
 
 SUITE = """\
 version: 1
@@ -98,7 +99,7 @@ class TestScorers:
         [
             (
                 ("plugin: label_match", "plugin: label_mach"),
-                "17: unknown scorer 'label_mach' (did you mean 'label_match'?). Known: label_match, json_score",
+                f"17: unknown scorer 'label_mach' (did you mean 'label_match'?). Known: {', '.join(SCORERS.names)}",
             ),
             (
                 ("path: queue", "pth: queue"),

@@ -248,10 +248,10 @@ class TestDistance:
             (None, "column 'right' holds no number: 'null'"),
             (True, "column 'right' holds no number: 'true'"),
             ([7], "column 'right' holds no number: '[7]'"),
-            ("nan", "column 'right': nan is outside 0 to 10"),
-            ("inf", "column 'right': inf is outside 0 to 10"),
+            ("nan", "column 'right' holds no number: 'nan'"),
+            ("inf", "column 'right' holds no number: 'inf'"),
             (11, "column 'right': 11 is outside 0 to 10"),
-            ("9" * 400, "column 'right': inf is outside 0 to 10"),
+            ("9" * 400, f"column 'right' holds no number: '{'9' * 77}...'"),
         ],
     )
     def test_a_row_without_the_right_number_is_not_scored(self, right: Any, reason: str):
@@ -271,8 +271,8 @@ class TestOptions:
         """And with all there are."""
         with pytest.raises(UnknownName) as caught:
             SCORERS.make("json_scores", {})
-        assert str(caught.value) == (
-            "unknown scorer 'json_scores' (did you mean 'json_score'?). Known: label_match, json_score"
+        assert str(caught.value).startswith(
+            "unknown scorer 'json_scores' (did you mean 'json_score'?). Known: label_match, json_score, "
         )
 
     @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The built-in aggregators; `scoring/experiments.py` lists them."""

@@ -1,0 +1,1 @@
+"""The built-in comparers; `scoring/experiments.py` lists them."""

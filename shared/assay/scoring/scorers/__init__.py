@@ -1,0 +1,1 @@
+"""The built-in scorers; `scoring/rows.py` lists them."""
