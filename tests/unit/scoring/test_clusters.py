@@ -46,10 +46,10 @@ def error_by_hand(values: np.ndarray, clusters: np.ndarray) -> float:
 
 class TestClusteredMean:
     def test_agrees_with_lohr(self):
-        """Mean 2.826, standard error 0.164 with the finite-population correction for 5 of 100 suites."""
+        """Total over 400 students 1,130.4, its standard error by Stata 67.16666 (vignette of R's SDaA)."""
         found = clustered_mean(GPA, SUITES)
-        assert found.mean == pytest.approx(2.826, abs=5e-4)
-        assert found.standard_error * math.sqrt(1 - 5 / 100) == pytest.approx(0.164, abs=5e-4)
+        assert found.mean * 400 == pytest.approx(1_130.4, rel=1e-9)
+        assert found.standard_error * 400 == pytest.approx(67.16666, abs=5e-6)
         assert (found.clusters, found.degrees_of_freedom) == (5, 4)
 
     @examples
@@ -59,6 +59,21 @@ class TestClusteredMean:
         values, clusters = (np.array(column) for column in zip(*rows, strict=True))
         assert clustered_mean(values, clusters).standard_error == pytest.approx(
             error_by_hand(values.astype(float), clusters), rel=1e-9, abs=1e-9
+        )
+
+    @examples
+    @given(clustered_values)
+    def test_interval_and_test_follow_from_the_standard_error(self, rows):
+        """The t distribution with clusters - 1 degrees of freedom, by its own quantiles."""
+        values, clusters = (np.array(column) for column in zip(*rows, strict=True))
+        mean, error = values.mean(), error_by_hand(values.astype(float), clusters)
+        if error < 1e-6:
+            return
+        degrees = len(set(clusters.tolist())) - 1
+        interval, low = clustered_mean_interval(values, clusters), stats.t(degrees, mean, error).ppf(0.025)
+        assert interval.low == pytest.approx(low, rel=1e-9, abs=1e-9)
+        assert clustered_t(values, clusters).p_value == pytest.approx(
+            2 * stats.t.cdf(-abs(mean) / error, degrees), rel=1e-9
         )
 
     @examples
@@ -94,7 +109,30 @@ class TestClusteredMean:
             clustered_mean([1.0, 2.0], [1])
 
 
+def clustered_wilson_by_hand(passes: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
+    """Second implementation: Wilson's centre and reach for Korn and Graubard's effective sample size."""
+    n, rate, degrees = len(passes), passes.mean(), len(set(clusters.tolist())) - 1
+    t, z = stats.t.ppf(0.975, [n - 1, degrees]), stats.norm.ppf(0.975)
+    size = rate * (1 - rate) / error_by_hand(passes, clusters) ** 2 * n / (n - 1) * (t[0] / t[1]) ** 2
+    centre, half = rate + z**2 / (2 * size), z * math.sqrt(rate * (1 - rate) / size + z**2 / (4 * size**2))
+    return (centre - half) / (1 + z**2 / size), (centre + half) / (1 + z**2 / size)
+
+
 class TestClusteredWilson:
+    @examples
+    @given(
+        st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=4, max_size=60).filter(
+            lambda rows: len({one for one, _ in rows}) == 2 and len({cluster for _, cluster in rows}) > 1
+        )
+    )
+    def test_agrees_with_the_formula_written_out(self, rows):
+        """Where clusters differ at all; the effective size is then as the sources have it."""
+        passes, clusters = np.array([one for one, _ in rows], dtype=float), np.array([cluster for _, cluster in rows])
+        if error_by_hand(passes, clusters) > 1e-6:
+            interval = clustered_wilson_interval(passes, clusters)
+            expected = clustered_wilson_by_hand(passes, clusters)
+            assert (interval.low, interval.high) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
     @examples
     @given(st.lists(st.booleans(), min_size=2, max_size=60).filter(lambda passes: 0 < sum(passes) < len(passes)))
     def test_values_that_are_alone_get_wilsons_interval(self, passes):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noncentral import noncentral_t_below
 from scipy import stats
 
 from assay.scoring.statistics.effect_sizes import cliffs_delta, cohens_d, cohens_dz, dominance, hedges_g
@@ -28,9 +29,20 @@ def with_moments(n: int, means: tuple[float, float], deviations: tuple[float, fl
     return means[0] + deviations[0] * first, means[1] + deviations[1] * joined
 
 
+def bonett_by_hand(baseline: np.ndarray, variant: np.ndarray) -> tuple[float, float]:
+    """Second implementation: in the terms of R's statpsych."""
+    sd1, sd2, degrees = variant.std(ddof=1), baseline.std(ddof=1), len(baseline) - 1
+    correlation = np.corrcoef(variant, baseline)[0, 1]
+    s = math.sqrt((sd1**2 + sd2**2) / 2)
+    d = (variant.mean() - baseline.mean()) / s
+    of_spread = d**2 * (sd1**4 + sd2**4 + 2 * correlation**2 * sd1**2 * sd2**2) / (8 * degrees * s**4)
+    error = math.sqrt(of_spread + max(0.0, sd1**2 + sd2**2 - 2 * correlation * sd1 * sd2) / (degrees * s**2))
+    return d - stats.norm.ppf(0.975) * error, d + stats.norm.ppf(0.975) * error
+
+
 class TestCohensD:
     def test_agrees_with_lakens(self):
-        """Two movies: d 1.13, g 1.08, d_z 1.50."""
+        """Two movies: d 1.13, g 1.08, d_z 1.50 (also in the tests of R's apa)."""
         assert cohens_d(MOVIE_2, MOVIE_1).value == pytest.approx(1.13, abs=0.005)
         assert hedges_g(MOVIE_2, MOVIE_1).value == pytest.approx(1.08, abs=0.005)
         assert cohens_dz(MOVIE_1 - MOVIE_2).value == pytest.approx(1.50, abs=0.005)
@@ -44,6 +56,17 @@ class TestCohensD:
             pytest.approx(0.2394905, abs=5e-8),
             pytest.approx(0.8705732, abs=5e-8),
         )
+
+    @examples
+    @given(sides.filter(lambda rows: len({b for b, _ in rows}) > 1 and len({v for _, v in rows}) > 1))
+    def test_the_interval_agrees_with_bonetts_formula(self, rows):
+        """Formula of ci.stdmean.ps, by standard deviations and correlation; Hedges' g shrinks estimate and bounds."""
+        baseline, variant = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+        effect, n = cohens_d(baseline, variant), len(rows)
+        low, high = bonett_by_hand(baseline, variant)
+        assert (effect.interval.low, effect.interval.high) == pytest.approx((low, high), rel=1e-9, abs=1e-12)
+        corrected, shrunk = hedges_g(baseline, variant).interval, 1 - 3 / (8 * n - 9)
+        assert (corrected.low, corrected.high) == pytest.approx((low * shrunk, high * shrunk), rel=1e-9, abs=1e-12)
 
     @examples
     @given(sides.filter(lambda rows: len({b for b, _ in rows}) > 1 and len({v for _, v in rows}) > 1))
@@ -73,12 +96,13 @@ class TestCohensDz:
     @pytest.mark.parametrize("n", [2, 5, 30, 1_000, 100_000])
     @pytest.mark.parametrize("shift", [0.0, 0.2, 3.0])
     def test_bounds_are_where_the_noncentral_t_puts_them(self, n, shift):
-        """At either bound the t that was seen lies at the level's tail; NumPy draws no part in it."""
+        """At either bound the t that was seen lies at the level's tail, by SciPy's distribution and by quadrature."""
         differences = np.random.default_rng(5).normal(shift, 1, n)
         effect, root = cohens_dz(differences), math.sqrt(n)
         t = stats.ttest_1samp(differences, 0).statistic
-        assert stats.nct.cdf(t, n - 1, effect.interval.low * root) == pytest.approx(0.975, rel=1e-9)
-        assert stats.nct.cdf(t, n - 1, effect.interval.high * root) == pytest.approx(0.025, rel=1e-9)
+        for bound, share in ((effect.interval.low, 0.975), (effect.interval.high, 0.025)):
+            assert stats.nct.cdf(t, n - 1, bound * root) == pytest.approx(share, rel=1e-9)
+            assert noncentral_t_below(t, n - 1, bound * root) == pytest.approx(share, rel=1e-9)
 
 
 def delta_by_hand(baseline: np.ndarray, variant: np.ndarray) -> tuple[float, float]:
@@ -90,7 +114,7 @@ def delta_by_hand(baseline: np.ndarray, variant: np.ndarray) -> tuple[float, flo
 
 class TestCliffsDelta:
     def test_agrees_with_effsize(self):
-        """R's effsize, cliff.delta of its documented treatment and control: -0.25."""
+        """Tests of R's effsize, with the data of Hogarty and Kromrey (1999): -0.25."""
         treatment, control = [10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50]
         above, below = dominance(control, treatment)
         assert above.mean() == pytest.approx(-0.25, rel=1e-9) and below.mean() == pytest.approx(-0.25, rel=1e-9)

@@ -94,8 +94,7 @@ def odds_ratio(pairs: BinaryPairs, level: float = 0.95) -> Interval:
     """
     if pairs.discordant == 0:
         return Interval(None, None, None, level, "exact conditional", "no pair differs")
-    share = stats.binomtest(pairs.only_variant, pairs.discordant).proportion_ci(level, "exact")
-    low, high = float(share.low), float(share.high)
+    low, high = _favourable_share(pairs, level)
     if pairs.only_baseline == 0:
         reason = "no pair favours the baseline alone: the ratio has no upper bound"
         return Interval(None, low / (1 - low), None, level, "exact conditional", reason)
@@ -111,9 +110,16 @@ def cohens_g(pairs: BinaryPairs, level: float = 0.95) -> Effect:
     if pairs.discordant == 0:
         return Effect("Cohen's g", None, "no pair differs" if pairs.n else NO_VALUES)
     value = pairs.only_variant / pairs.discordant - 0.5
-    share = stats.binomtest(pairs.only_variant, pairs.discordant).proportion_ci(level, "exact")
-    interval = Interval(value, float(share.low) - 0.5, float(share.high) - 0.5, level, "Clopper-Pearson")
-    return Effect("Cohen's g", value, interval=interval)
+    low, high = _favourable_share(pairs, level)
+    return Effect("Cohen's g", value, interval=Interval(value, low - 0.5, high - 0.5, level, "Clopper-Pearson"))
+
+
+def _favourable_share(pairs: BinaryPairs, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's bounds of the discordant pairs' share that favours the variant, by quantiles of beta."""
+    wins, losses, tail = pairs.only_variant, pairs.only_baseline, (1 - level) / 2
+    low = float(stats.beta.ppf(tail, wins, losses + 1)) if wins else 0.0
+    high = float(stats.beta.isf(tail, wins + 1, losses)) if losses else 1.0
+    return low, high
 
 
 def probability_better(pairs: BinaryPairs) -> float | None:
