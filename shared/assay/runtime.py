@@ -10,7 +10,6 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from assay import __version__
 from assay.errors import StorageError, UserError
 from assay.execution.heartbeat import Heartbeat
 from assay.execution.job import ChunkTrial, Jobs
-from assay.execution.judging import Judging
+from assay.execution.judging import judgings_of
 from assay.execution.program_threads import ProgramThreads
 from assay.execution.programs import ProgramRunner
 from assay.execution.trial import Trial
@@ -35,8 +34,8 @@ from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest
 from assay.orchestration.progress import list_progress, read_progress
 from assay.orchestration.steps import AskingSteps
-from assay.planning.judges.catalogue import judged_criteria, judgements_by, judges_of
-from assay.planning.judges.prompts import asked_as, compile_judge, judging_experiments
+from assay.planning.judges.base import Judge
+from assay.planning.judges.prompts import judging_experiments
 from assay.planning.preflight import scorers_of
 from assay.planning.programs import load_program, open_code
 from assay.planning.prompts import RowPrompt, compile_prompts
@@ -172,7 +171,11 @@ class Runtime:
         trials: dict[str, ChunkTrial] = {
             one.name: self._trial(header.run, suite, one, ask, await self._runner(one)) for one in suite.experiments
         }
-        return trials | {one.judgement.name: one for one in self._judgings(header.run, suite, ask)}
+
+        def asked_by(judge: Judge, asking: Experiment) -> Trial:
+            return self._asking_trial(header.run, suite, asking, ask, (), (judge,))
+
+        return trials | judgings_of(suite, self.storage, asked_by)
 
     def _trial(
         self, run: str, suite: Suite, experiment: Experiment, ask: "Ask", program: ProgramRunner | None
@@ -186,14 +189,6 @@ class Runtime:
         if experiment.program is None:
             return None
         return ProgramRunner(await asyncio.to_thread(load_program, experiment.program), self._program_threads)
-
-    def _judgings(self, run: str, suite: Suite, ask: "Ask") -> Iterator[Judging]:
-        """How each judge of the suite judges each experiment."""
-        for judge in judges_of(suite):
-            compiled, criteria = compile_judge(judge, suite.templates), judged_criteria(judge, suite)
-            for judgement in judgements_by(judge, suite):
-                trial = self._asking_trial(run, suite, asked_as(judge, judgement), ask, (), (judge,))
-                yield Judging(self.storage, judgement, compiled, criteria, trial)
 
     def _asking_trial(
         self,

@@ -1,20 +1,23 @@
 """Judging: a chunk of answers is read, and each is put to a judge's model as a trial puts a row to an experiment's.
 
-`runtime.py` makes one `Judging` per judgement of a run; the worker takes it for one more way of trying rows.
+`runtime.py` has one `Judging` made per judgement of a run; the worker takes it for one more way of trying rows.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from assay.errors import BlobMissing
-from assay.execution.job import NotYetAnswered
+from assay.execution.job import ChunkTrial, NotYetAnswered
 from assay.execution.ledger import read_outcomes
 from assay.execution.trial import Trial
-from assay.planning.judges.prompts import CompiledJudge
+from assay.planning.judges.base import Judge
+from assay.planning.judges.catalogue import judged_criteria, judgements_by, judges_of
+from assay.planning.judges.prompts import CompiledJudge, asked_as, compile_judge
 from assay.records import ChunkMessage, Failure, Judgement, Outcome, Row, Score, TrialStatus
 from assay.storage import layout
 from assay.storage.base import Blobs
+from assay.suite.models import Experiment, Suite
 
 NOT_JUDGED = "not_judged"
 """The kind of failure of a row that has no answer to judge."""
@@ -94,6 +97,17 @@ class JudgedChunk:
             scores=scores,
             failure=failure,
         )
+
+
+def judgings_of(suite: Suite, blobs: Blobs, trial_of: Callable[[Judge, Experiment], Trial]) -> dict[str, ChunkTrial]:
+    """How the suite's judges judge, by the name of each judgement; `trial_of` says how one asks its questions."""
+    found: dict[str, ChunkTrial] = {}
+    for judge in judges_of(suite):
+        compiled, criteria = compile_judge(judge, suite.templates), judged_criteria(judge, suite)
+        for judgement in judgements_by(judge, suite):
+            trial = trial_of(judge, asked_as(judge, judgement))
+            found[judgement.name] = Judging(blobs, judgement, compiled, criteria, trial)
+    return found
 
 
 def _answered(outcome: Outcome, criterion: str) -> Answered:
