@@ -19,8 +19,8 @@ MOST_STEPS = 100
 class LlmJudgeOptions(JudgeOptions):
     """Options of a judge that gives scores."""
 
-    minimum: float = Field(1, description="The lowest score")
-    maximum: float = Field(5, description="The highest score, which is the best")
+    minimum: float = Field(1.0, description="The lowest score")
+    maximum: float = Field(5.0, description="The highest score, which is the best")
     whole: bool = Field(True, description="Whether only whole numbers are given")
 
     @model_validator(mode="after")
