@@ -220,10 +220,19 @@ def _cost_sentences(made: Estimate, assumed: Assumptions) -> list[str]:
     likely = "half of max_tokens" if assumed.answer_tokens is None else _count(assumed.answer_tokens, "token")
     return [
         f"Highest if every answer takes all of max_tokens, likely with answers of {likely}; without retries.",
+        *([_program_sentence(made)] if made.programs else []),
         *(_price_sentence(one, made) for one in made.prices),
         _lanes_sentence(made),
         "A token is taken to be four characters, as the quota counts it; text that is not English may have more.",
     ]
+
+
+def _program_sentence(made: Estimate) -> str:
+    named = ", ".join(f"'{one}'" for one in made.programs)
+    return (
+        f"Not estimated: {named}, by a program, whose calls nobody knows before the run. Assumed is one call a row, "
+        "with the row as prompt and an answer as above; it may be none, or up to limits.calls_per_trial."
+    )
 
 
 def _lanes_sentence(made: Estimate) -> str:
@@ -239,7 +248,7 @@ def _budget_sentence(made: Estimate, terms: Terms) -> str:
     if likely is None or likely > terms.limit_usd:
         return f"{limit} USD, enforced: a run would not start."
     highest = made.total.highest_cost_usd
-    enough = highest is not None and highest <= terms.limit_usd
+    enough = highest is not None and highest <= terms.limit_usd and not made.programs
     rest = "whatever the answers are" if enough else "and stop when it is used up"
     return f"{limit} USD, enforced: a run would start, {rest}."
 

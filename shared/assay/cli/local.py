@@ -20,6 +20,7 @@ from assay.llm.failing import EXAMPLE, read_failures
 from assay.local.processes import is_running, terminated_as_interrupted
 from assay.local.stack import HOME, PUBLIC_KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
 from assay.orchestration.drops import drop_file, fetch_bundle, read_suite, run_of, upload_suite
+from assay.planning.programs import has_code
 from assay.provenance.verification import verify_bundle
 from assay.records import Stage
 from assay.runtime import Runtime
@@ -118,13 +119,15 @@ def _stack(home: Path, workers: int, suites: list[Path], failures: str | None) -
     running = running_stack(home)
     if running:
         _refuse_unscripted(running, home, emulators)
+        _refuse_uncoded(running, home, suites)
         _refuse_drill(failures, home)
         progress_console().print(f"Using the local stack that runs on {home}.")
         yield running
         return
-    Settings.load()  # a wrong setting would only show in the log of the host
+    settings = Settings.load()  # a wrong setting would only show in the log of the host
+    code = (*settings.code_folders, *filter(has_code, suites))
     began = time.monotonic()
-    options = StackOptions(home=home, workers=workers, emulators=emulators, inject_failures=failures)
+    options = StackOptions(home=home, workers=workers, emulators=emulators, inject_failures=failures, code=code)
     with started_stack(options) as stack:
         progress_console().print(f"Azurite, model emulator and host are up ({time.monotonic() - began:.1f} s).")
         try:
@@ -139,6 +142,16 @@ def _refuse_unscripted(stack: Stack, home: Path, emulators: tuple[Path, ...]) ->
     if unknown:
         raise UserError(
             f"the local stack on {home} runs without {unknown[0]};"
+            " stop it with Ctrl-C where it runs, or choose another --home"
+        )
+
+
+def _refuse_uncoded(stack: Stack, home: Path, suites: list[Path]) -> None:
+    """Its host would refuse every dataset, as it cannot import the suite's program."""
+    unknown = [folder for folder in filter(has_code, suites) if str(folder.resolve()) not in stack.code]
+    if unknown:
+        raise UserError(
+            f"the local stack on {home} runs without the Python code in {unknown[0]};"
             " stop it with Ctrl-C where it runs, or choose another --home"
         )
 

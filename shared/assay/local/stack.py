@@ -9,9 +9,9 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from assay.errors import ServiceError, UserError
@@ -32,7 +32,7 @@ class StackOptions:
     """What to start. `emulators` are the emulator files of suites; whatever they do not script gets filler answers.
 
     With `known_deployments_only` a deployment that no emulator file names is missing, as it would be in Azure.
-    `inject_failures` is what host and workers find in ASSAY_INJECT_FAILURES.
+    `inject_failures` is what host and workers find in ASSAY_INJECT_FAILURES, `code` what they find in ASSAY_CODE.
     """
 
     home: Path
@@ -42,6 +42,7 @@ class StackOptions:
     message_lease_seconds: int = 30
     known_deployments_only: bool = False
     inject_failures: str | None = None
+    code: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Stack:
     owner: int
     emulators: tuple[str, ...]
     pids: dict[str, int]
+    code: tuple[str, ...] = ()
 
     def environment(self, home: Path) -> dict[str, str]:
         """What a process of the product needs to use this stack."""
@@ -106,11 +108,12 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
         emulator, openai_port = parts.enter_context(running_child(home, "emulator", emulator_command(options, key), {}))
         openai = f"http://127.0.0.1:{openai_port}"
         scripts = tuple(str(path.resolve()) for path in options.emulators)
-        stack = Stack(azurite.connection_string, openai, key, "", os.getpid(), scripts, {})
-        environment = stack.environment(home) | drill_environment(options)
+        code = tuple(str(path.resolve()) for path in options.code)
+        stack = Stack(azurite.connection_string, openai, key, "", os.getpid(), scripts, {}, code)
+        environment = stack.environment(home) | drill_environment(options) | code_environment(code)
         host, port = parts.enter_context(running_child(home, "host", host_command(options), environment))
         pids = {"storage": azurite.process.pid, "emulator": emulator, "host": host}
-        stack = Stack(azurite.connection_string, openai, key, f"http://127.0.0.1:{port}", os.getpid(), scripts, pids)
+        stack = replace(stack, host=f"http://127.0.0.1:{port}", pids=pids)
         write_whole(home / STACK_FILE, json.dumps(asdict(stack)))
         parts.callback((home / STACK_FILE).unlink, missing_ok=True)
         yield stack
@@ -135,6 +138,11 @@ def host_command(options: StackOptions) -> list[str]:
 def drill_environment(options: StackOptions) -> dict[str, str]:
     """What makes the workers fail on purpose; nothing when they shall not."""
     return {"ASSAY_INJECT_FAILURES": options.inject_failures} if options.inject_failures else {}
+
+
+def code_environment(code: Sequence[str]) -> dict[str, str]:
+    """Where host and workers may import programs from; nothing unless a suite brings code."""
+    return {"ASSAY_CODE": os.pathsep.join(code)} if code else {}
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def budget_fault(estimate: Estimate, terms: Terms) -> str:
     likely, highest = estimate.total.likely_cost_usd, estimate.total.highest_cost_usd
     if not terms.is_enforced or likely is None or likely <= terms.limit_usd:
         return ""
-    most = "" if highest is None else f" ({usd(highest)} at most)"
+    most = "" if highest is None or estimate.programs else f" ({usd(highest)} at most)"
     return f"the run would likely cost {usd(likely)} USD{most}, and its budget is {usd(terms.limit_usd)} USD"
 
 

@@ -20,11 +20,12 @@ from assay.orchestration.progress import read_progress, take_up
 from assay.orchestration.scratch import scratch_folder
 from assay.planning.datasets import check_beginning
 from assay.planning.preflight import checked_suite
+from assay.planning.programs import check_programs, has_programs
 from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.registry import did_you_mean
 from assay.storage import layout
 from assay.storage.base import BlobEntry, Storage
-from assay.suite.loading import suite_digest
+from assay.suite.loading import source_map, suite_digest
 from assay.suite.models import Suite
 from assay.telemetry import Redact, Telemetry
 
@@ -95,6 +96,8 @@ class Ingest:
         suite = checked_suite(text, f"{suite_name}/suite.yaml")
         if suite.name != suite_name:
             raise SuiteError(f"{suite_name}/suite.yaml: the suite is named '{suite.name}'; expected '{suite_name}'")
+        if has_programs(suite):  # their modules may take seconds to import
+            await asyncio.to_thread(check_programs, suite, source_map(text, f"{suite_name}/suite.yaml"))
         digest = await self._digest(entry, file, suite, text)
         return RunHeader(
             run=run_id(suite, entry.path, digest, again_of(entry.metadata)),

@@ -14,6 +14,7 @@ from typing import Literal
 from assay.llm.pricing import PriceTable
 from assay.planning.judges.estimate import JudgeSamples, judge_samples
 from assay.planning.plan import Planned
+from assay.planning.programs import AssumedCall
 from assay.planning.prompts import compile_prompts
 from assay.planning.rendered import LargestRequest, Sample, Scale
 from assay.records import NO_COST, BadRow, Record, Row, Usage
@@ -64,7 +65,8 @@ class Demand(Record):
 class ExperimentEstimate(Demand):
     """What one experiment asks for. `requests_above_quota` can never be sent; they are counted in rendered rows only.
 
-    `unrendered_trials` end as failed, because a prompt cannot be rendered for their row.
+    `unrendered_trials` end as failed, because a prompt cannot be rendered for their row. What a `program` asks is not
+    known: one call a row is counted, with the row as its prompt.
     """
 
     experiment: str
@@ -75,6 +77,7 @@ class ExperimentEstimate(Demand):
     first_prompt_error: str | None
     largest_request: LargestRequest | None
     requests_above_quota: int
+    program: str | None = None
 
 
 class DeploymentPrice(Record):
@@ -127,6 +130,11 @@ class Estimate(Record):
     deployments: tuple[DeploymentTime, ...]
     seconds: float | None
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The experiments that are programs, whose calls nobody knows."""
+        return tuple(one.experiment for one in self.experiments if one.program)
+
 
 def estimate_run(
     suite: Suite, planned: Planned, dataset: str, prices: PriceTable, assumptions: Assumptions | None = None
@@ -136,7 +144,7 @@ def estimate_run(
     Counts are exact when all rows are rendered; else they are scaled up from the first ones, and rounded up.
     """
     assumed = assumptions or Assumptions()
-    samples = [Sample(one, compile_prompts(one, suite.templates), suite.quota) for one in suite.ordered]
+    samples = [_sample(one, suite) for one in suite.ordered]
     judging = judge_samples(suite, assumed.answer_tokens_of)
     every = [*samples, *(sample for of_judge in judging for sample, _ in of_judge.by_judgement)]
     rendered = 0
@@ -166,6 +174,12 @@ def estimate_run(
         deployments=times,
         seconds=max((one.seconds for one in times if one.seconds is not None), default=None),
     )
+
+
+def _sample(experiment: Experiment, suite: Suite) -> Sample:
+    if experiment.program:
+        return Sample(experiment, (AssumedCall(),), {})
+    return Sample(experiment, compile_prompts(experiment, suite.templates), suite.quota)
 
 
 def unpriced_deployments(suite: Suite, prices: PriceTable) -> list[str]:
@@ -211,6 +225,7 @@ def _experiment_estimate(sample: Sample, scale: Scale, prices: PriceTable, assum
 
     return ExperimentEstimate(
         experiment=sample.experiment.name,
+        program=sample.experiment.program,
         deployment=model.deployment,
         max_tokens=model.max_tokens,
         likely_answer_tokens=answer_tokens,

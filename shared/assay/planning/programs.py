@@ -4,6 +4,7 @@ Preflight and the runtime call it. Modules are imported once per process.
 """
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import UserError
+from assay.llm.base import ChatMessage
 from assay.references import BadReference, imported
 from assay.registry import did_you_mean
-from assay.suite.models import Suite
+from assay.suite.models import PROGRAM_CRITERION, Suite
 from assay.suite.yaml_text import Path as Place
 from assay.suite.yaml_text import SourceMap
 
@@ -37,18 +39,53 @@ class Program:
         return self.reference.partition(":")[0].partition(".")[0]
 
 
+@dataclass(frozen=True)
+class AssumedCall:
+    """What estimates take a program to ask, which nobody knows before the run: one call a row, the row its prompt."""
+
+    criterion: str = PROGRAM_CRITERION
+    schema: None = None
+
+    def render(self, fields: Mapping[str, Any]) -> tuple[ChatMessage, ...]:
+        return (ChatMessage("user", json.dumps(fields, ensure_ascii=False, default=str)),)
+
+    counted = render
+
+
+_opened: dict[Path, frozenset[str]] = {}
+"""The folders that programs may be imported from, and the modules in them."""
+
+
 def open_code(folders: Iterable[Path]) -> None:
-    """Lets programs be imported from folders too, after everything that is installed. Raises UserError."""
-    for folder in folders:
+    """Lets programs be imported from folders too, after everything that is installed; a second call does nothing.
+
+    Raises UserError for what is no folder, and for a module that another one of the folders has too.
+    """
+    for folder in map(Path.resolve, folders):
         if not folder.is_dir():
             raise UserError(f"ASSAY_CODE names '{folder}', which is no folder")
-        if (path := str(folder.resolve())) not in sys.path:
-            sys.path.append(path)
+        modules = _modules(folder)
+        for other, known in _opened.items():
+            if other != folder and (both := sorted(modules & known)):
+                raise UserError(f"{other} and {folder} both have a module '{both[0]}'; rename one of them")
+        _opened[folder] = modules
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def _modules(folder: Path) -> frozenset[str]:
+    packages = (path.parent.name for path in folder.glob("*/__init__.py"))
+    return frozenset((*(path.stem for path in folder.glob("*.py")), *packages))
 
 
 def has_code(folder: Path) -> bool:
     """Whether a suite's folder holds Python modules of its own."""
     return any(folder.glob("*.py"))
+
+
+def has_programs(suite: Suite) -> bool:
+    """Whether some experiment is a program."""
+    return any(experiment.program for experiment in suite.experiments)
 
 
 def check_programs(suite: Suite, source: SourceMap) -> None:
@@ -88,8 +125,9 @@ def _not_found(reference: str, error: BadReference) -> str:
             "that it is in with ASSAY_CODE"
         )
     if cause is None and module in sys.modules:
-        known = [one for one in vars(sys.modules[module]) if not one.startswith("_")]
-        return f"program {error}{did_you_mean(name, known)}"
+        found = vars(sys.modules[module])
+        hint = did_you_mean(name, [one for one in found if not one.startswith("_")])
+        return f"program {error}{hint}. The module is {found.get('__file__')}"
     return f"program {error}"
 
 
