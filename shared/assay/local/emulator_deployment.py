@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Pattern = re.Pattern[str]
+Dialect = Literal["azure", "openai", "llama_cpp"]
 
 
 class Strict(BaseModel):
@@ -60,6 +61,8 @@ class Deployment(Strict):
     (which windows a rejected request fills) are the server's unless they are set here. `answer_tokens`: lengths of
     answers that no task scripts. `reasoning`: makes it a reasoning model, which refuses `max_tokens` and adds so many
     hidden tokens to each answer. `prompt_cache`: prompts that begin alike are billed as cached, as on the service.
+    `first_token_share`: which part of the answer time passes before a streamed answer begins. `dialect`: what it speaks
+    below `/v1`; elsewhere it is always Azure's.
     """
 
     model: str
@@ -76,3 +79,5 @@ class Deployment(Strict):
     answer_tokens: TokenCount | None = None
     reasoning: TokenCount | None = None
     prompt_cache: bool = False
+    first_token_share: Share = 0.3
+    dialect: Literal["openai", "llama_cpp"] = "openai"

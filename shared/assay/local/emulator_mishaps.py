@@ -16,6 +16,7 @@ from assay.local.emulator_deployment import Pattern, Share, Strict
 Fault = Literal[
     "error_500", "error_503", "timeout", "dropped", "malformed", "error_408", "error_429", "error_502",
     "insufficient_quota", "empty", "invalid_json", "refused", "prompt_filtered", "answer_filtered", "filter_error",
+    "cut", "stream_error",
 ]
 # fmt: on
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -27,7 +28,8 @@ class FaultShares(Strict):
     Refused with a status: `error_...` (429: the service is at capacity; `insufficient_quota`: a 429 of another code).
     No answer: `timeout` holds the caller, `dropped` closes its connection. Bad answers: `malformed` is half a body,
     `empty` has no text, `invalid_json` is prose, `refused` a refusal; the content filter refuses the prompt
-    (`prompt_filtered`), cuts the answer (`answer_filtered`), or could not be asked (`filter_error`).
+    (`prompt_filtered`), cuts the answer (`answer_filtered`), or could not be asked (`filter_error`). `cut` breaks the
+    connection in the middle of the answer; `stream_error` reports an error there, and a 500 for what is not streamed.
     """
 
     error_500: Share = 0.0
@@ -45,6 +47,8 @@ class FaultShares(Strict):
     prompt_filtered: Share = 0.0
     answer_filtered: Share = 0.0
     filter_error: Share = 0.0
+    cut: Share = 0.0
+    stream_error: Share = 0.0
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:

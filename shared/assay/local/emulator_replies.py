@@ -4,8 +4,10 @@ Called by `openai_emulator`, which decides what a reply holds.
 """
 
 import asyncio
+import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -24,6 +26,7 @@ from assay.local.emulator_refusals import (
 )
 
 CLIENT_POLL_SECONDS = 0.05
+STEP_SECONDS = 0.01
 CLIENT_LEFT_STATUS = 499
 PROMPT_BILLED = frozenset({"error_408", "prompt_filtered", "content_filter", "context_length_exceeded"})
 """Verdicts of refusals that cost the prompt, as the service's page on managing costs says: 400 for the content filter
@@ -34,6 +37,7 @@ or the input limit, and 408. Nothing else that is refused is billed."""
 class Reply:
     """What to send, after which delay, and how the exchange ends. With `events` it is a stream and `body` is empty.
 
+    A stream begins after the delay and takes `stream_seconds`. One that is `cut` ends in the middle, without its end.
     `when_made` is called after the delay, unless the reply is a timeout: from then on the answer costs money.
     `before_sending` is called next, unless the caller has left or gets nothing.
     """
@@ -44,14 +48,15 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
     events: Sequence[bytes] | None = None
-    ending: Literal["sent", "timeout", "dropped"] = "sent"
+    stream_seconds: float = 0.0
+    ending: Literal["sent", "timeout", "dropped", "cut"] = "sent"
     before_sending: Callable[[], None] | None = None
     when_made: Callable[[], None] | None = None
 
     @property
     def sent_status(self) -> int | None:
         """The status that the caller gets; None when it gets no answer at all."""
-        return self.status if self.ending == "sent" else None
+        return self.status if self.ending in ("sent", "cut") else None
 
 
 def with_fault(reply: Reply, fault: Fault | None, prompt_made: Callable[[], None] | None = None) -> Reply:
@@ -63,11 +68,15 @@ def with_fault(reply: Reply, fault: Fault | None, prompt_made: Callable[[], None
         return reply if fault is None else replace(reply, verdict=fault)
     if fault == "malformed":
         return _broken_off(reply)
+    if fault == "cut":
+        return replace(_broken_off(reply), verdict=fault, ending=fault)
+    if fault == "stream_error" and reply.events is not None:
+        return _reporting_error(reply)
     if fault == "timeout":
         return replace(reply, verdict=fault, ending=fault, when_made=None)
     if fault == "dropped":
         return replace(reply, verdict=fault, ending=fault)
-    refusal = server_error(reply.headers["apim-request-id"]) if fault == "error_500" else _REFUSALS[fault]()
+    refusal = _REFUSALS[fault]() if fault in _REFUSALS else server_error(reply.headers["apim-request-id"])
     retry = {"retry-after": str(CAPACITY_RETRY_SECONDS)} if fault == "error_429" else {}
     return replace(
         reply,
@@ -103,7 +112,7 @@ async def carry_out(request: web.Request, reply: Reply, hang_seconds: float) -> 
         await asyncio.sleep(reply.delay_seconds)
     if reply.when_made is not None:
         reply.when_made()
-    if reply.ending != "sent":
+    if reply.ending in ("timeout", "dropped"):
         _drop_connection(request)
     if _has_left(request):
         return web.Response(status=CLIENT_LEFT_STATUS), False
@@ -118,6 +127,13 @@ def _broken_off(reply: Reply) -> Reply:
         return replace(reply, verdict="malformed", body=reply.body[: len(reply.body) // 2])
     whole = b"".join(reply.events)
     return replace(reply, verdict="malformed", events=[whole[: len(whole) // 2]])
+
+
+def _reporting_error(reply: Reply) -> Reply:
+    events = reply.events or ()
+    said = server_error(reply.headers["apim-request-id"]).error
+    told = b"data: " + json.dumps({"error": said}).encode() + b"\n\n"
+    return replace(reply, verdict="stream_error", events=[*events[: len(events) // 2], told])
 
 
 def _has_left(request: web.Request) -> bool:
@@ -141,15 +157,44 @@ async def _send(request: web.Request, reply: Reply) -> tuple[web.StreamResponse,
     response = _response_for(reply)
     try:
         await response.prepare(request)
-        for event in reply.events or ():
-            await response.write(event)
+        await _write_events(response, reply)
+        if reply.ending == "cut":
+            return await _cut(request, response, reply), False
         await response.write_eof()
     except ConnectionError:
         return response, False
     return response, True
 
 
+async def _write_events(response: web.StreamResponse, reply: Reply) -> None:
+    """Evenly over the stream's time, in as many steps as timers are good for."""
+    if not reply.events:
+        return
+    groups = list(_groups(reply.events, reply.stream_seconds))
+    for at, group in enumerate(groups):
+        if at:
+            await asyncio.sleep(reply.stream_seconds / (len(groups) - 1))
+        await response.write(b"".join(group))
+
+
+def _groups(events: Sequence[bytes], seconds: float) -> Iterator[Sequence[bytes]]:
+    size = math.ceil(len(events) / (1 + int(seconds / STEP_SECONDS)))
+    return (events[start : start + size] for start in range(0, len(events), size))
+
+
+async def _cut(request: web.Request, response: web.StreamResponse, reply: Reply) -> web.StreamResponse:
+    """What was written still goes out, and nothing that says that it was all."""
+    if reply.events is None:
+        await response.write(reply.body)
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
 def _response_for(reply: Reply) -> web.StreamResponse:
+    if reply.ending == "cut" and reply.events is None:
+        length = {"content-length": str(2 * len(reply.body) + 1)}
+        return web.StreamResponse(headers={**reply.headers, **length, "content-type": "application/json"})
     if reply.events is None:
         kind = "application/json"
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers, content_type=kind)

@@ -23,7 +23,8 @@ from assay.local.emulated_model import EmulatedModel, Match
 from assay.local.emulated_quota import CountRejected
 from assay.local.emulator_bodies import completion_body, stream_events
 from assay.local.emulator_config import DEFAULT_REGION, EmulatorConfig, EmulatorFile, Region
-from assay.local.emulator_deployment import Deployment, Latency
+from assay.local.emulator_deployment import Deployment, Dialect, Latency
+from assay.local.emulator_dialects import in_dialect
 from assay.local.emulator_headers import rate_limit_headers, request_headers, retry_after_headers
 from assay.local.emulator_log import Arrival, ArrivalLog
 from assay.local.emulator_mishaps import Fault, Faults
@@ -69,15 +70,25 @@ class EmulatorSettings:
 
 @dataclass(slots=True)
 class _Exchange:
-    """What every step may need to know of the request at hand. `headers` go into the answer."""
+    """What every step may need to know of the request at hand. `headers` go into the answer.
+
+    `is_plain`: it came below `/v1`, where OpenAI and other servers are asked, not Azure.
+    """
 
     arrival: Arrival
     region: str
     now: float
     headers: dict[str, str]
     api_version: str | None
+    is_plain: bool = False
     judge: DeploymentReferee | None = field(default=None)
     is_down: bool = False
+
+    @property
+    def dialect(self) -> Dialect:
+        if not self.is_plain:
+            return "azure"
+        return self.judge.deployment.dialect if self.judge is not None else "openai"
 
     @property
     def place(self) -> str:
@@ -160,6 +171,7 @@ class OpenAIEmulator:
         arrival = self.log.arrive()
         exchange = self._begin(request, arrival)
         reply = self._judge(request, raw, exchange, answer)
+        reply = in_dialect(reply, exchange.dialect, str(arrival.deployment))
         self.log.received(arrival)
         sent = False
         try:
@@ -192,6 +204,7 @@ class OpenAIEmulator:
         if arrival.client is not None:
             headers["x-ms-client-request-id"] = arrival.client
         exchange = _Exchange(arrival, region, now, headers, request.query.get("api-version"))
+        exchange.is_plain = "/openai/" not in request.path
         exchange.is_down = region in self.referee.regions and self.referee.regions[region].is_down(now)
         return exchange
 
@@ -301,9 +314,12 @@ class OpenAIEmulator:
             latency = Latency(median=self._settings.latency_ms)
         content = f"{exchange.place}{arrival.content}"
         settles = judge.deployment.accounting == "settled"
+        seconds = latency_seconds(latency, seed, content, arrival.attempt or 1)
+        begins = 1.0 if reply.events is None else judge.deployment.first_token_share
         reply = replace(
             reply,
-            delay_seconds=latency_seconds(latency, seed, content, arrival.attempt or 1),
+            delay_seconds=seconds * begins,
+            stream_seconds=seconds * (1 - begins),
             before_sending=partial(self._settle, exchange, judged, billed) if settles else None,
             when_made=partial(_bill, exchange, billed),
         )
@@ -333,7 +349,7 @@ def _bill(exchange: _Exchange, billed: Billed) -> None:
 
 def _tells_usage(reply: Reply) -> bool:
     """Whether who got the reply knows what it costs: a refusal tells no usage, a stream only when asked to."""
-    if reply.status != 200 or reply.verdict == "malformed":
+    if reply.status != 200 or reply.verdict in ("malformed", "cut", "stream_error"):
         return False
     return reply.events is None or _tells_usage_at_end(reply.events)
 
