@@ -105,6 +105,7 @@ def _kappa(pairs: Pairs) -> Json:
     if len(labels) < 2:
         return None
     table = np.array([[pairs[row, column] if row is not None else 0 for column in labels] for row in labels])
-    found = cohens_kappa(table)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where all is chance, its bounds are NaN
+        found = cohens_kappa(table)
     figures = {"value": found.kappa, "low": found.kappa_low, "high": found.kappa_upp}
     return {key: float(value) for key, value in figures.items() if isfinite(value)} or None
