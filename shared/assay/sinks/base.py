@@ -1,8 +1,15 @@
 """The sink port: a place where a sealed bundle is published."""
 
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import Field
+
+from assay.provenance.manifest import MANIFEST_NAME, Manifest, read_manifest
 from assay.records import Record
 
 
@@ -13,6 +20,36 @@ class Receipt(Record):
     location: str
     manifest_sha256: str
     files: int
+    details: dict[str, str] = Field(default_factory=dict, description="What the sink calls it: commit, pull request")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A sealed and verified bundle in a folder. `summary` is the report's summary in Markdown."""
+
+    run: str
+    suite: str
+    folder: Path
+    summary: str = ""
+
+    @cached_property
+    def manifest_bytes(self) -> bytes:
+        return (self.folder / MANIFEST_NAME).read_bytes()
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return read_manifest(self.manifest_bytes)
+
+    @property
+    def manifest_sha256(self) -> str:
+        return hashlib.sha256(self.manifest_bytes).hexdigest()
+
+    @property
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Every file by its path in the bundle, the manifest last: whoever sees it sees the whole bundle."""
+        found = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        for file in sorted(found, key=lambda path: path.name == MANIFEST_NAME):
+            yield file.relative_to(self.folder).as_posix(), file
 
 
 class Sink(Protocol):

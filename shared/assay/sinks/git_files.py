@@ -1,0 +1,88 @@
+"""What of a bundle goes into a Git repository, and where: the same for GitHub and Azure DevOps."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from assay.errors import NameRefused
+from assay.provenance.manifest import MANIFEST_NAME, path_fault
+from assay.sinks.base import Bundle
+from assay.suite.sink_options import GitSinkOptions
+
+POINTER_SUFFIX = ".pointer.json"
+_MEGABYTE = 1024 * 1024
+_LONGEST_BODY = 60_000
+
+
+@dataclass(frozen=True)
+class GitFile:
+    """A file of the commit. `path` is from the repository's top."""
+
+    path: str
+    content: bytes
+
+    @property
+    def text(self) -> str | None:
+        """The content where it is text that a request can hold as it is."""
+        try:
+            return self.content.decode() if b"\x00" not in self.content else None
+        except UnicodeDecodeError:
+            return None
+
+
+@dataclass(frozen=True)
+class GitDelivery:
+    """A bundle on its way into a repository, with all names filled in."""
+
+    bundle: Bundle
+    options: GitSinkOptions
+
+    @property
+    def branch(self) -> str:
+        return self._filled(self.options.branch)
+
+    @property
+    def folder(self) -> str:
+        """The folder of the results. Raises NameRefused for one that is unsafe or would be run by the host."""
+        folder = self._filled(self.options.folder).strip("/")
+        if fault := path_fault(folder):
+            raise NameRefused(f"the sink's folder '{folder}' cannot be used: {fault}")
+        if folder.casefold().split("/")[0] in (".git", ".github", ".gitlab", ".azuredevops"):
+            raise NameRefused(f"the sink's folder '{folder}' belongs to the host; results must not change what it runs")
+        return folder
+
+    @property
+    def title(self) -> str:
+        return self._filled(self.options.title)
+
+    @property
+    def message(self) -> str:
+        """The commit's message: which bundle it is."""
+        return f"{self.title}\n\nRun: {self.bundle.run}\nManifest-SHA256: {self.bundle.manifest_sha256}\n"
+
+    @property
+    def body(self) -> str:
+        """The pull request's text: the report's summary, cut where a host would refuse it."""
+        proof = (
+            f"Manifest SHA-256: `{self.bundle.manifest_sha256}`. Check the folder with `assay verify {self.folder}`."
+        )
+        summary = self.bundle.summary
+        if len(summary) > _LONGEST_BODY:
+            summary = summary[:_LONGEST_BODY] + "\n\n(cut; the whole report is in the folder)"
+        return f"{summary}\n\n---\n{proof}\n".lstrip()
+
+    def files(self) -> Iterator[GitFile]:
+        """Every file, the manifest last; large ones as pointers. Raises NameRefused for an unsafe folder."""
+        folder = self.folder
+        digests = {artifact.path: artifact.sha256 for artifact in self.bundle.manifest.artifacts}
+        for name, file in self.bundle.files:
+            size = file.stat().st_size
+            if size <= self.options.largest_file_mb * _MEGABYTE or name == MANIFEST_NAME:
+                yield GitFile(f"{folder}/{name}", file.read_bytes())
+            else:
+                pointer = {"file": name, "size": size, "sha256": digests.get(name), "run": self.bundle.run}
+                text = json.dumps({"pointer": pointer}, indent=1, sort_keys=True) + "\n"
+                yield GitFile(f"{folder}/{name}{POINTER_SUFFIX}", text.encode())
+
+    def _filled(self, text: str) -> str:
+        return text.replace("{run}", self.bundle.run).replace("{suite}", self.bundle.suite)

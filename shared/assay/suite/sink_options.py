@@ -1,0 +1,50 @@
+"""What suites may say of sinks: where a sealed bundle is published. `sinks/` has what does it."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from assay.registry import Plugin, Registry
+from assay.suite.levels import Level
+from assay.suite.strict import Strict
+
+NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
+REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$"
+BRANCH = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
+FOLDER = r"^[A-Za-z0-9][A-Za-z0-9._/ -]{0,199}$"
+
+SinkName = Annotated[str, StringConstraints(pattern=NAME)]
+Branch = Annotated[str, StringConstraints(pattern=BRANCH)]
+Folder = Annotated[str, StringConstraints(pattern=FOLDER)]
+
+
+class SinkOptions(Strict):
+    """Options every sink takes."""
+
+    name: SinkName | None = Field(None, description="Names its receipts; absent: the plugin's name")
+    clearance: Level = Field("internal", description="The highest level that may go there")
+
+
+class GitSinkOptions(SinkOptions):
+    """Options of sinks that commit to a Git repository and ask for a review."""
+
+    base: Branch | None = Field(None, description="Branch that the results are to be merged into; absent: the default")
+    branch: Branch = Field("assay/{run}", description="Branch of the results; {run} and {suite} are replaced")
+    folder: Folder = Field("assay/{suite}/{run}", description="Folder in the repository; {run}, {suite} are replaced")
+    title: str = Field("Results of {suite} ({run})", min_length=1, max_length=200)
+    pull_request: bool = Field(True, description="Whether to ask for a review with a pull request")
+    labels: tuple[Annotated[str, StringConstraints(min_length=1, max_length=50)], ...] = Field((), max_length=20)
+    largest_file_mb: float = Field(10, gt=0, le=95, description="Larger files are replaced by a pointer with digest")
+
+
+class GitHubOptions(GitSinkOptions):
+    """Commits the bundle to a GitHub repository and opens a pull request with the report's summary."""
+
+    repository: Annotated[str, StringConstraints(pattern=REPOSITORY)] = Field(description="owner/name")
+
+
+def _same(options: SinkOptions) -> SinkOptions:
+    return options
+
+
+SINKS: Registry[SinkOptions] = Registry("sink", Plugin("github", GitHubOptions, _same))

@@ -1,0 +1,325 @@
+"""The GitHub sink against a stand-in with real Git objects, which validates requests by GitHub's description."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from openapi_core.exceptions import OpenAPIError
+
+from assay.errors import NameRefused, ServiceError, UserError
+from assay.provenance.bundle import Statement, seal_folder
+from assay.provenance.signing import LocalKeySigner
+from assay.provenance.verification import verify_bundle
+from assay.sinks.base import Bundle
+from assay.sinks.github.access import AppAccess, TokenAccess
+from assay.sinks.github.api import API_BASE, explain, is_limited, waiting
+from assay.sinks.github.sink import GitHubSink
+from assay.sinks.http import HttpService
+from assay.suite.sink_options import GitHubOptions
+from assay.telemetry import LogTelemetry
+from stand_ins.git_store import GitStore
+from stand_ins.github import TOKEN, GitHub, refusal, reply, validate
+
+SIGNER = LocalKeySigner(ec.generate_private_key(ec.SECP256R1()))
+FILES = {"report.md": "# Ergebnis: größer\n".encode(), "plots/box.png": b"\x89PNG\x00\xff", "results.csv": b"id\n1\n"}
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+async def bundle(tmp_path: Path) -> Bundle:
+    folder = tmp_path / "bundle"
+    for path, content in FILES.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    await seal_folder(folder, Statement("triage-1", "2026-01-02T03:04:05+00:00", {}), SIGNER)
+    return Bundle("triage-1", "triage", folder, "## think-first is better")
+
+
+def github_at(folder: Path) -> GitHub:
+    store = GitStore(folder)
+    store.seed({"README.md": b"# Results\n"})
+    return GitHub(store)
+
+
+@pytest.fixture
+def github(tmp_path: Path) -> GitHub:
+    return github_at(tmp_path / "github.git")
+
+
+def sink_of(github: httpx2.AsyncBaseTransport, slept: list[float] | None = None, **options: object) -> GitHubSink:
+    async def token() -> str:
+        return TOKEN
+
+    async def sleep(seconds: float) -> None:
+        (slept if slept is not None else []).append(seconds)
+
+    service = HttpService(
+        "GitHub",
+        API_BASE,
+        TokenAccess(token),
+        LogTelemetry(),
+        explain=explain,
+        waiting=waiting,
+        is_busy=is_limited,
+        sleep=sleep,
+        transport=github,
+    )
+    return GitHubSink(GitHubOptions.model_validate({"repository": "acme/results", **options}), service)
+
+
+def state(github: GitHub) -> object:
+    """Everything that somebody who looks at the repository sees."""
+    heads = {branch: github.store.ref(branch) for branch in github.store.branches()}
+    return heads, json.dumps(github.pulls, sort_keys=True)
+
+
+def once(match: str, answer: httpx2.Response) -> Callable[[httpx2.Request], httpx2.Response | None]:
+    """A fault for the first request that matches."""
+    left = [answer]
+
+    def fault(request: httpx2.Request) -> httpx2.Response | None:
+        return left.pop() if left and match in f"{request.method} {request.url.path}" else None
+
+    return fault
+
+
+class TestPublishing:
+    async def test_a_clone_has_the_bundle_and_it_verifies(self, github, bundle, tmp_path) -> None:
+        """One commit upon the base, with every file byte by byte, read by Git itself."""
+        receipt = await sink_of(github).publish(bundle)
+        clone = tmp_path / "clone"
+        command = ["git", "clone", "--quiet", "--branch", "assay/triage-1", str(github.store.folder), str(clone)]
+        await asyncio.to_thread(subprocess.run, command, check=True)
+        assert verify_bundle(clone / "assay/triage/triage-1", SIGNER.public_key_pem).ok
+        assert (clone / "README.md").read_bytes() == b"# Results\n"
+        assert len(github.store.log("assay/triage-1")) == 2
+        assert receipt.details["commit"] == github.store.ref("assay/triage-1")
+
+    async def test_a_pull_request_shows_the_summary(self, github, bundle) -> None:
+        """With title, labels and how to check."""
+        receipt = await sink_of(github, labels=("evaluation",)).publish(bundle)
+        (pull,) = github.pulls
+        assert (pull["title"], pull["labels"]) == ("Results of triage (triage-1)", ["evaluation"])
+        assert pull["body"].startswith("## think-first is better") and "assay verify" in pull["body"]
+        assert receipt.location == "https://github.com/acme/results/pull/1"
+
+    async def test_again_changes_nothing(self, github, bundle) -> None:
+        """The same commit, the same pull request, and no object is moved."""
+        first = await sink_of(github).publish(bundle)
+        before = state(github)
+        assert await sink_of(github).publish(bundle) == first
+        assert state(github) == before
+
+    async def test_again_after_a_merge_opens_nothing(self, github, bundle) -> None:
+        """Also when the branch was deleted, as hosts offer after a merge."""
+        await sink_of(github).publish(bundle)
+        github.store.set_ref("main", github.store.ref("assay/triage-1"))
+        github.store.delete_ref("assay/triage-1")
+        github.pulls[0]["state"] = "closed"
+        before = state(github)
+        await sink_of(github).publish(bundle)
+        assert state(github) == before
+
+    async def test_a_new_report_of_the_run_is_a_commit_upon_the_last(self, github, bundle) -> None:
+        """The same pull request shows it."""
+        await sink_of(github).publish(bundle)
+        (bundle.folder / "report.md").write_bytes(b"# Better words\n")
+        await seal_folder(bundle.folder, Statement("triage-1", "2026-01-02T03:04:05+00:00", {}), SIGNER)
+        await sink_of(github).publish(Bundle("triage-1", "triage", bundle.folder, "## words"))
+        assert len(github.store.log("assay/triage-1")) == 3
+        (pull,) = github.pulls
+        assert pull["body"].startswith("## words")
+
+    async def test_a_large_file_becomes_a_pointer(self, github, bundle) -> None:
+        """With the digest by which the real one is known."""
+        await sink_of(github, largest_file_mb=0.000005).publish(bundle)
+        files = github.store.files("assay/triage-1")
+        pointer = json.loads(files["assay/triage/triage-1/plots/box.png.pointer.json"])["pointer"]
+        digests = {one.path: one.sha256 for one in bundle.manifest.artifacts}
+        assert (pointer["sha256"], pointer["size"]) == (digests["plots/box.png"], 6)
+        assert "assay/triage/triage-1/manifest.json" in files
+
+    async def test_a_preview_sends_nothing(self, github, bundle) -> None:
+        """And names every file with its size."""
+        lines = await sink_of(github).preview(bundle)
+        assert github.requests == []
+        assert lines[0] == "commit to acme/results, branch assay/triage-1, from default"
+        assert "file assay/triage/triage-1/results.csv (5 bytes)" in lines
+        assert lines[-1] == "pull request 'Results of triage (triage-1)', labels: none"
+
+
+class TestDeath:
+    async def test_at_any_request_leaves_what_the_next_try_completes(self, tmp_path, bundle) -> None:
+        """Before each request and after each answer: in the end the same commit, one pull request, nothing else."""
+        whole = github_at(tmp_path / "whole.git")
+        await sink_of(whole, labels=("a",)).publish(bundle)
+        expected, number = state(whole), len(whole.requests)
+        for at in range(number):
+            for before in (True, False):
+                github = github_at(tmp_path / f"{at}-{before}.git")
+                with pytest.raises(Killed):
+                    await sink_of(_Dying(github, at, before), labels=("a",)).publish(bundle)
+                await sink_of(github, labels=("a",)).publish(bundle)
+                assert state(github) == expected, (at, before)
+
+    async def test_two_at_once_make_one(self, github, bundle) -> None:
+        """The second finds the branch of the first."""
+        github.faults.append(_racing(github, bundle))
+        await sink_of(github).publish(bundle)
+        assert len(github.pulls) == 1 and len(github.store.log("assay/triage-1")) == 2
+
+
+class _Dying(httpx2.AsyncBaseTransport):
+    def __init__(self, github: GitHub, at: int, before: bool) -> None:
+        self._github, self._left, self._before = github, at, before
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        last = self._left == 0
+        self._left -= 1
+        if last and self._before:
+            raise Killed
+        answer = await self._github.handle_async_request(request)
+        if last:
+            raise Killed
+        return answer
+
+
+def _racing(github: GitHub, bundle: Bundle) -> Callable[[httpx2.Request], httpx2.Response | None]:
+    """Another publisher makes the same branch just before ours."""
+    done: list[bool] = []
+
+    def fault(request: httpx2.Request) -> httpx2.Response | None:
+        if request.method == "POST" and request.url.path.endswith("/git/refs") and not done:
+            done.append(True)
+            github.store.set_ref("assay/triage-1", json.loads(request.content)["sha"])
+        return None
+
+    return fault
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("folder", [".github/workflows", "a/../../b", ".git/hooks", ".GitHub/x"])
+    async def test_a_folder_that_the_host_would_run_is_refused(self, github, bundle, folder) -> None:
+        """Before anything is sent; the option's pattern refuses most already."""
+        with pytest.raises((NameRefused, ValueError)):
+            await sink_of(github, folder=folder).publish(bundle)
+        assert github.requests == []
+
+    @pytest.mark.parametrize(
+        ("status", "words"),
+        [
+            (401, "renew ASSAY_GITHUB_TOKEN"),
+            (403, "it needs: contents=write; pull_requests=write"),
+            (404, "may not see it"),
+            (409, "first commit"),
+        ],
+    )
+    async def test_a_refusal_says_what_to_do(self, github, bundle, status, words) -> None:
+        """And never holds the token."""
+        github.faults.append(once("GET /repos/acme/results", refusal(status, "No.")))
+        with pytest.raises(UserError, match=words) as caught:
+            await sink_of(github).publish(bundle)
+        assert TOKEN not in str(caught.value)
+
+    async def test_a_missing_base_is_named(self, github, bundle) -> None:
+        """The option is the user's to mend."""
+        with pytest.raises(ServiceError, match="no branch 'trunk'"):
+            await sink_of(github, base="trunk").publish(bundle)
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("answer", "seconds"),
+        [
+            (refusal(429, "slow", {"retry-after": "7"}), 7.0),
+            (refusal(403, "You have exceeded a secondary rate limit"), 60.0),
+            (refusal(403, "no", {"retry-after": "9"}), 9.0),
+            (refusal(500, "oops"), 1.0),
+            (reply({}, 408), 1.0),
+        ],
+    )
+    async def test_are_waited_for(self, github, bundle, answer, seconds) -> None:
+        """As long as GitHub asks; then it goes on where it was."""
+        slept: list[float] = []
+        github.faults.append(once("POST /repos/acme/results/git/trees", answer))
+        await sink_of(github, slept).publish(bundle)
+        assert slept == [seconds] and len(github.pulls) == 1
+
+    async def test_a_long_wait_is_left_to_the_caller(self, github, bundle) -> None:
+        """An hour is no wait for a function; the error says when to come back."""
+        answer = refusal(403, "API rate limit exceeded", {"retry-after": "3000"})
+        github.faults.append(once("POST", answer))
+        with pytest.raises(ServiceError, match="wait 3000 seconds"):
+            await sink_of(github).publish(bundle)
+
+    async def test_a_service_that_stays_away_ends_as_a_service_error(self, github, bundle) -> None:
+        """After some tries; nothing was half done that another try would not find."""
+        github.faults.append(lambda request: refusal(503, "down"))
+        with pytest.raises(ServiceError, match="HTTP 503"):
+            await sink_of(github).publish(bundle)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/git/refs", {"ref": "refs/heads/a"}), ("/git/trees", {"tree": [{"mode": "777"}]}), ("/git/nothing", {})],
+)
+def test_the_stand_in_refuses_what_github_does_not_describe(path: str, body: object) -> None:
+    """Or else the tests above would prove nothing of GitHub."""
+    headers = {"x-github-api-version": "2022-11-28", "user-agent": "assay"}
+    request = httpx2.Request("POST", f"{API_BASE}/repos/acme/results{path}", json=body, headers=headers)
+    with pytest.raises(OpenAPIError):
+        validate(request)
+
+
+class TestApp:
+    KEY = rsa.generate_private_key(65537, 2048)
+
+    async def test_an_installation_gets_a_token_for_this_repository_alone(self, github, bundle) -> None:
+        """Signed with the app's key, with no more rights than needed, and asked for once."""
+        asked: list[httpx2.Request] = []
+
+        def grant(request: httpx2.Request) -> httpx2.Response | None:
+            if not request.url.path.endswith("/access_tokens"):
+                return None
+            asked.append(request)
+            return reply({"token": TOKEN, "expires_at": "2999-01-01T00:00:00Z"}, 201)
+
+        github.faults.append(grant)
+        access = AppAccess(API_BASE, "12", "34", "acme/results", self._pem, github)
+        sink = sink_of(github)
+        sink._service.headers = access
+        await sink.publish(bundle)
+        (request,) = asked
+        said = json.loads(request.content)
+        assert said["repositories"] == ["results"]
+        assert said["permissions"] == {"contents": "write", "pull_requests": "write", "metadata": "read"}
+        claims = json.loads(base64.urlsafe_b64decode(request.headers["authorization"].split(".")[1] + "=="))
+        assert claims["iss"] == "12" and claims["exp"] - claims["iat"] <= 600
+
+    async def test_a_key_that_is_none_is_the_users_to_fix(self, github, bundle) -> None:
+        """The key itself is not shown."""
+
+        async def broken() -> str:
+            return "not-a-key-confidential"
+
+        sink = sink_of(github)
+        sink._service.headers = AppAccess(API_BASE, "12", "34", "acme/results", broken, github)
+        with pytest.raises(UserError, match="private key of GitHub App 12") as caught:
+            await sink.publish(bundle)
+        assert "confidential" not in str(caught.value)
+
+    async def _pem(self) -> str:
+        private = serialization.PrivateFormat.PKCS8
+        return self.KEY.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()).decode()
