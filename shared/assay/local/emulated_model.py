@@ -68,7 +68,7 @@ class Match:
             said = _label(self.task.labels, self.rule, truth, self.script.seed, chat.digest)
         else:
             said = _number(self.task.task, self.rule, truth, self.script.seed, chat.digest)
-        return _fill(self.rule.reply or self.task.task.reply, said)
+        return _fill(self.rule.reply or self.task.task.reply, self.rule.says.get(said, said))
 
 
 class EmulatedModel:

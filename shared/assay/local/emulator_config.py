@@ -77,6 +77,7 @@ class SkillRule(Strict):
     """How good the model is when `when` is found in a message (absent: always) and `deployment` (absent: any) answers.
 
     Labels: the probability of the right one on easy and on hard rows. Numbers: bias and noise (standard deviation).
+    `says` renames what is said: a judge that saw the variant first says "first" where "variant" is right.
     """
 
     name: str
@@ -89,6 +90,7 @@ class SkillRule(Strict):
     range: NumberRange | None = None
     step: PositiveFloat | None = None
     reply: str | None = None
+    says: dict[str, str] = Field(default_factory=dict)
 
     def serves(self, deployment: str) -> bool:
         """Whether the rule is meant for this deployment."""
