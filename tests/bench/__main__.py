@@ -2,12 +2,13 @@
 
 `python -m tests.bench quota ...` measures how well a quota is used, and has options of its own; `rows` how much memory
 datasets of 1,000,000 rows take (ten minutes), `statistics` how often intervals and tests err (five minutes),
-`evaluation` how long judging 1,000,000 rows takes (one minute).
+`evaluation` how long judging 1,000,000 rows takes (one minute), `early_stop` how often early stop errs and what it
+saves (one minute).
 """
 
 import sys
 
-from tests.bench import evaluation, imports, rows_in, statistics_simulation, throughput, whole_run
+from tests.bench import early_stop, evaluation, imports, rows_in, statistics_simulation, throughput, whole_run
 
 BENCHMARKS = {
     "imports": imports.measure,
@@ -16,6 +17,7 @@ BENCHMARKS = {
     "rows": rows_in.measure,
     "statistics": statistics_simulation.measure,
     "evaluation": evaluation.measure,
+    "early_stop": early_stop.measure,
 }
 QUICK = ("imports", "throughput", "run")
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
+
+from assay.scoring.statistics.arrays import Floats
 
 FRACTIONS = np.geomspace(0.005, 0.8, 12)
 """Shares of the capital that are bet, in equal parts. Small ones find small differences, large ones quick decisions."""
@@ -21,23 +22,33 @@ _EXACT = 1e-6
 _BISECTIONS = 24
 
 
-def log_capital(counts: Mapping[int, int], mean: float) -> float:
+Counts = Mapping[int, int]
+"""How often each value came, in steps from -5040 to 5040, which stand for 0 to 1."""
+
+
+def log_capital(counts: Counts, mean: float) -> float:
     """Log of what 1 has become by betting that values are higher than `mean` (above 0, at most 1).
 
-    `counts` has how often each value came, in steps from -5040 to 5040, which stand for 0 to 1. If the true mean is
-    `mean`, the capital is a nonnegative martingale that begins at 1, and so exceeds c ever with chance 1/c at most
-    (Ville's inequality). It falls as `mean` grows. The order of values does not matter, as the bets are constant.
+    If `mean` is the true one, the capital is a nonnegative martingale that begins at 1, and so ever reaches c with
+    chance 1/c at most (Ville's inequality). It falls as `mean` grows. As the bets are constant, the order of the
+    values does not matter.
     """
-    values = np.fromiter(counts.keys(), dtype=np.float64, count=len(counts))
-    times = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
-    return _log_mixture(np.log1p(np.outer(FRACTIONS, _unit(values) / mean - 1)) @ times)
+    values, times = _columns(counts)
+    return _log_mixture(np.log1p(np.outer(FRACTIONS, values / mean - 1)) @ times)
 
 
-def _unit(steps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return (steps / STEPS + 1) / 2
+def _columns(counts: Counts) -> tuple[Floats, Floats]:
+    """Values between 0 and 1, and how often each came."""
+    steps = np.fromiter(counts.keys(), dtype=np.float64, count=len(counts))
+    return (steps / STEPS + 1) / 2, np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
 
 
-def _log_mixture(logs: npt.NDArray[np.float64]) -> float:
+def _mean(counts: Counts) -> float:
+    values, times = _columns(counts)
+    return float(values @ times / times.sum())
+
+
+def _log_mixture(logs: Floats) -> float:
     highest = float(logs.max())
     return highest + math.log(float(np.exp(logs - highest).mean()))
 
@@ -47,7 +58,8 @@ class ConfidenceSequence:
     """Where the mean of differences lies, in parts of their range (-1 to 1), at all looks at once with 1 - `alpha`.
 
     A difference between two steps counts as the lower one for bets on "higher" and as the upper one for bets on
-    "lower": that can only weaken them, so the guarantee stays exact. `low` and `high` only ever come closer.
+    "lower": that can only weaken them, so the guarantee stays exact. `low` and `high` only ever come closer; the
+    evidence, two logs of capital, only ever grows.
     """
 
     alpha: float
@@ -71,11 +83,16 @@ class ConfidenceSequence:
             self.total += difference
 
     def look(self) -> None:
-        """Brings evidence and bounds up to what was taken in; a second look changes nothing."""
+        """Brings the evidence up to what was taken in; a second look changes nothing."""
+        if self.pairs:
+            self.log_higher = max(self.log_higher, log_capital(self.floors, 0.5) - math.log(2))
+            self.log_lower = max(self.log_lower, log_capital(self.negated_ceilings, 0.5) - math.log(2))
+
+    def tighten(self) -> None:
+        """Looks, and brings the bounds up to date as well, which takes longer; they agree with `direction`."""
+        self.look()
         if not self.pairs:
             return
-        self.log_higher = max(self.log_higher, log_capital(self.floors, 0.5) - math.log(2))
-        self.log_lower = max(self.log_lower, log_capital(self.negated_ceilings, 0.5) - math.log(2))
         low = max(self.low, self._bound(self.floors, self.low, self.log_higher))
         high = min(self.high, -self._bound(self.negated_ceilings, -self.high, self.log_lower))
         if low <= high:  # empty with chance alpha at most: then the last one that was not stays
@@ -101,17 +118,14 @@ class ConfidenceSequence:
     def _needed(self) -> float:
         return math.log(1 / self.alpha)
 
-    def _bound(self, counts: Mapping[int, int], known: float, log_evidence: float) -> float:
+    def _bound(self, counts: Counts, known: float, log_evidence: float) -> float:
         """The highest mean of differences that bets on "higher" have refuted so far."""
         needed = self._needed + math.log(2)
-        refuted = max((known + 1) / 2, 1e-12)
+        # Evidence that was enough once stays enough, also where later differences speak against it.
+        refuted = max((known + 1) / 2, 0.5 if log_evidence >= self._needed else 1e-12)
         if log_capital(counts, refuted) < needed:
-            return known
-        steps = np.fromiter(counts.keys(), dtype=np.float64, count=len(counts))
-        times = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
-        if log_evidence >= self._needed:
-            refuted = max(refuted, 0.5)
-        held = max(float(_unit(steps) @ times / times.sum()), refuted)
+            return 2 * refuted - 1 if log_evidence >= self._needed else known
+        held = max(_mean(counts), refuted)
         for _ in range(_BISECTIONS):
             middle = (refuted + held) / 2
             if log_capital(counts, middle) >= needed:

@@ -76,13 +76,16 @@ class Sequential:
         return self._found(course.primary, primary.sequence, primary.width)
 
     def _found(self, score: str, sequence: ConfidenceSequence, width: float) -> Finding | None:
+        margin = self.options.margin
+        if not sequence.direction and margin is None:
+            return None
+        sequence.tighten()
         low, high = sequence.low * width, sequence.high * width
         between = f"the difference in '{score}' lies between {low:+.4g} and {high:+.4g}"
         if sequence.direction:
             better = sequence.direction > 0
             reason = f"{between}, anytime-valid p = {sequence.p_value:.3g}"
             return Finding(decision="better" if better else "worse", reason=reason, statistic=sequence.p_value)
-        margin = self.options.margin
         if margin is not None and -margin < low and high < margin:
             return Finding(decision="equivalent", reason=f"{between}, within the margin of {margin:g}", statistic=high)
         return None
