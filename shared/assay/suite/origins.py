@@ -44,7 +44,8 @@ def settings_of(suite: Suite, source: SourceMap) -> list[Setting]:
     found = [Setting(SHARED, key, value, _origin(source, [path])) for key, path, value in _flat(written)]
     for experiment in suite.ordered:
         at = suite.experiments.index(experiment)
-        for key, path, value in _flat(experiment.model_dump(mode="json", by_alias=True, exclude={"name"})):
+        left_out = {"name", "criteria"} if experiment.program else {"name"}
+        for key, path, value in _flat(experiment.model_dump(mode="json", by_alias=True, exclude=left_out)):
             found.append(Setting(experiment.name, key, value, _origin(source, _places(source, at, path))))
     return found
 
