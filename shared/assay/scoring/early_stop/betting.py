@@ -19,8 +19,7 @@ STEPS = 5040
 """Differences are kept in steps of 1/5040 of the range: exact for halves to tenths, and so for ratings and repeats."""
 
 _EXACT = 1e-6
-_BISECTIONS = 24
-
+_TOLERANCE = 1e-7
 
 Counts = Mapping[int, int]
 """How often each value came, in steps from -5040 to 5040, which stand for 0 to 1."""
@@ -123,10 +122,10 @@ class ConfidenceSequence:
         needed = self._needed + math.log(2)
         # Evidence that was enough once stays enough, also where later differences speak against it.
         refuted = max((known + 1) / 2, 0.5 if log_evidence >= self._needed else 1e-12)
-        if log_capital(counts, refuted) < needed:
+        if log_capital(counts, refuted + _TOLERANCE) < needed:
             return 2 * refuted - 1 if log_evidence >= self._needed else known
         held = max(_mean(counts), refuted)
-        for _ in range(_BISECTIONS):
+        while held - refuted > _TOLERANCE / 2:
             middle = (refuted + held) / 2
             if log_capital(counts, middle) >= needed:
                 refuted = middle
