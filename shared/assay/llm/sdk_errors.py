@@ -28,7 +28,8 @@ def translate(error: Exception, now: datetime) -> ModelError:
     """The ModelError for whatever the SDK or its transport raised."""
     if isinstance(error, openai.APIStatusError):
         headers = {name.lower(): value for name, value in error.response.headers.items()}
-        return refused(error.status_code, said_code(error.body), error.message, headers, now)
+        said = error.body.get("message") if isinstance(error.body, dict) else None
+        return refused(error.status_code, said_code(error.body), str(said or error.message), headers, now)
     kind = _transport_kind(error)
     sent = kind not in (FailureKind.UNREACHABLE, FailureKind.TLS)
     root = list(causes(error))[-1]
