@@ -136,9 +136,11 @@ class TestPublishing:
         """The same pull request shows it."""
         await sink_of(github).publish(bundle)
         (bundle.folder / "report.md").write_bytes(b"# Better words\n")
+        (bundle.folder / "plots/box.png").unlink()
         await seal_folder(bundle.folder, Statement("triage-1", "2026-01-02T03:04:05+00:00", {}), SIGNER)
         await sink_of(github).publish(Bundle("triage-1", "triage", bundle.folder, "## words"))
         assert len(github.store.log("assay/triage-1")) == 3
+        assert "assay/triage/triage-1/plots/box.png" not in github.store.files("assay/triage-1")
         (pull,) = github.pulls
         assert pull["body"].startswith("## words")
 

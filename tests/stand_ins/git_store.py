@@ -86,6 +86,15 @@ class GitStore:
         names = self._git("ls-tree", "-r", "-z", "--name-only", commit).split("\0")
         return {name: self._raw("cat-file", "blob", f"{commit}:{name}") for name in names if name}
 
+    def entries(self, tree: str, *, recursive: bool) -> list[dict[str, str]]:
+        """What a tree holds: path, type and sha of each entry, as `git ls-tree` tells them."""
+        lines = self._git("ls-tree", "-z", *(["-r", "-t"] if recursive else []), tree).split("\0")
+        parts = [line.split("\t") for line in lines if line]
+        return [
+            {"path": path, "mode": said.split()[0], "type": said.split()[1], "sha": said.split()[2]}
+            for said, path in parts
+        ]
+
     def branches(self) -> list[str]:
         return self._git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").split()
 

@@ -33,6 +33,7 @@ PATHS = (
     f"{REPO}/git/refs/{{ref}}",
     f"{REPO}/git/blobs",
     f"{REPO}/git/trees",
+    f"{REPO}/git/trees/{{tree_sha}}",
     f"{REPO}/git/commits",
     f"{REPO}/git/commits/{{commit_sha}}",
     f"{REPO}/pulls",
@@ -133,6 +134,10 @@ class GitHub(httpx2.AsyncBaseTransport):
             entries[entry["path"]] = sha
         return reply({"sha": self.store.tree(body.get("base_tree"), entries)}, 201)
 
+    def get_tree(self, request: httpx2.Request, body: Any, sha: str) -> httpx2.Response:
+        entries = self.store.entries(sha, recursive="recursive" in request.url.params)
+        return reply({"sha": sha, "tree": entries, "truncated": False})
+
     def make_commit(self, request: httpx2.Request, body: Any) -> httpx2.Response:
         said = {}
         for role in ("author", "committer"):
@@ -193,6 +198,7 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx2.Response]]] = [
     ("PATCH", "/git/refs/heads%2F([^/]+)", GitHub.move_ref),
     ("POST", "/git/blobs", GitHub.make_blob),
     ("POST", "/git/trees", GitHub.make_tree),
+    ("GET", "/git/trees/([0-9a-f]+)", GitHub.get_tree),
     ("POST", "/git/commits", GitHub.make_commit),
     ("GET", "/git/commits/([0-9a-f]+)", GitHub.get_commit),
     ("GET", "/pulls", GitHub.list_pulls),

@@ -1,5 +1,6 @@
 """What of a bundle goes into a Git repository, and where: the same for GitHub and Azure DevOps."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ class GitFile:
 
     path: str
     content: bytes
+
+    @property
+    def sha(self) -> str:
+        """What Git calls the content: the SHA-1 of its blob."""
+        return hashlib.sha1(b"blob %d\x00" % len(self.content) + self.content, usedforsecurity=False).hexdigest()
 
     @property
     def text(self) -> str | None:

@@ -71,6 +71,23 @@ class GitHubRepository:
     async def tree_of(self, commit: str) -> str:
         return str((await self._service.ask("GET", f"{self._path}/git/commits/{commit}")).json()["tree"]["sha"])
 
+    async def files_in(self, tree: str, folder: str) -> dict[str, str]:
+        """The blobs under a folder of a tree, by path from the repository's top; nothing when it is not there."""
+        for name in folder.split("/"):
+            entries = await self._entries(tree)
+            found = next((one for one in entries if one["path"] == name and one["type"] == "tree"), None)
+            if found is None:
+                return {}
+            tree = found["sha"]
+        entries = await self._entries(tree, recursive="1")
+        return {f"{folder}/{one['path']}": one["sha"] for one in entries if one["type"] == "blob"}
+
+    async def _entries(self, tree: str, **params: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = (
+            await self._service.ask("GET", f"{self._path}/git/trees/{tree}", params=params)
+        ).json()["tree"]
+        return entries
+
     async def make_blob(self, base64: str) -> str:
         body = {"content": base64, "encoding": "base64"}
         return str((await self._service.ask("POST", f"{self._path}/git/blobs", body)).json()["sha"])

@@ -71,9 +71,8 @@ class GitHubSink:
                 raise ServiceError(
                     f"{self._options.repository} has no branch '{base}'; name another one as the sink's base"
                 )
-            there = await repository.tree_of(parent)
-            tree = await self._tree(there, files)
-            if tree == there:
+            tree = await self._tree(await repository.tree_of(parent), delivery.folder, files)
+            if tree is None:
                 return parent
             commit = await repository.make_commit(delivery.message, tree, parent, at)
             moved = repository.move_branch if head else repository.make_branch
@@ -83,9 +82,19 @@ class GitHubSink:
             f"the branch {delivery.branch} of {self._options.repository} is changed by others all the time"
         )
 
-    async def _tree(self, base_tree: str, files: list[GitFile]) -> str:
-        """The tree with the files, made in pieces that a request can hold."""
-        for piece in _pieces(files):
+    async def _tree(self, base_tree: str, folder: str, files: list[GitFile]) -> str | None:
+        """The tree with these files and no others in the folder, made in pieces that a request can hold.
+
+        None when the base is that already.
+        """
+        there = await self._repository.files_in(base_tree, folder)
+        changed = [one for one in files if there.get(one.path) != one.sha]
+        gone = sorted(there.keys() - {one.path for one in files})
+        if not changed and not gone:
+            return None
+        if gone:
+            base_tree = await self._repository.make_tree(base_tree, [_deletion(path) for path in gone])
+        for piece in _pieces(changed):
             base_tree = await self._repository.make_tree(base_tree, [await self._entry(one) for one in piece])
         return base_tree
 
@@ -110,6 +119,10 @@ class GitHubSink:
         if self._options.labels and found["state"] == "open":
             await self._repository.label(found["number"], self._options.labels)
         return found["number"], found["html_url"]
+
+
+def _deletion(path: str) -> dict[str, Any]:
+    return {"path": path, "mode": _FILE_MODE, "type": "blob", "sha": None}
 
 
 def _pieces(files: Iterable[GitFile]) -> Iterable[list[GitFile]]:
