@@ -187,7 +187,7 @@ class _Asking:
 
     def _failed(self, route: Route, error: ModelError) -> None:
         self._decision = self._decide(route, error)
-        spent = self._asker.sending.spent(error.model, error.usage)
+        spent = self._asker.sending.spent(route, error.model, error.usage)
         self.wasted = spent if self.wasted is NOTHING_SPENT else self.wasted + spent
         attempt = Attempt(
             number=len(self.attempts) + 1,

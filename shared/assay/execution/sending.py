@@ -23,6 +23,9 @@ from assay.telemetry import Telemetry
 # 429s, and whether they say that the service is busy rather than that our pace is wrong.
 _THROTTLINGS = {FailureKind.RATE_LIMITED: False, FailureKind.AT_CAPACITY: True, FailureKind.UNITS_BUSY: True}
 
+NOTHING_COUNTED = Usage()
+"""The usage of an answer whose server said nothing of it, as some do at the end of a stream: not free, but unknown."""
+
 
 class RouteShut(Exception):
     """The route's breaker opened, or the run was stopped, while its permit was waited for."""
@@ -56,9 +59,9 @@ class Sending:
                 raise
         return await self._exchange(route, request, permit, reservation)
 
-    def spent(self, model: str | None, usage: Usage) -> Spent:
+    def spent(self, route: Route, model: str | None, usage: Usage) -> Spent:
         """What the tokens cost; nothing where no model says that it counted them."""
-        return Spent(usage, self._cost(model, usage)) if model else NOTHING_SPENT
+        return Spent(usage, self._cost(route, model, usage)) if model else NOTHING_SPENT
 
     async def _permit(self, route: Route, charge: Charge, waited: Callable[[float], None], ring: Ring) -> Permit:
         """A permit, confirmed right before the request; one whose lease ran out is replaced, which is no attempt."""
@@ -94,8 +97,8 @@ class Sending:
             reservation.settle(None)
             raise
         self._is_well(route)
-        permit.settle(answer.usage.input_tokens + answer.usage.output_tokens)
-        spent = self.spent(answer.model, answer.usage)
+        _settle(permit, answer.usage)
+        spent = self.spent(route, answer.model, answer.usage)
         reservation.settle(spent.cost_usd)
         self._learn(route, request, answer.model, answer.usage)
         _announce(route, answer.rate_limit)
@@ -108,8 +111,8 @@ class Sending:
             error.kind = FailureKind.UNITS_BUSY
         self._judge_health(route, error)
         if error.model:
-            permit.settle(error.usage.input_tokens + error.usage.output_tokens)
-            reservation.settle(self._cost(error.model, error.usage))
+            _settle(permit, error.usage)
+            reservation.settle(self._cost(route, error.model, error.usage))
             self._learn(route, request, error.model, error.usage)
         elif error.sent and TAXONOMY[error.kind].maybe_billed:
             reservation.settle(None)
@@ -143,14 +146,21 @@ class Sending:
         if usage.input_tokens:
             route.tokens.learn(request.counted, usage.input_tokens)
 
-    def _cost(self, model: str, usage: Usage) -> Decimal | None:
-        price = self._price(model)
-        return None if price is None else price.of(usage)
+    def _cost(self, route: Route, model: str, usage: Usage) -> Decimal | None:
+        """At the price of the model that answered, else at the one that the suite says the deployment has."""
+        said = self.priced_as(route.reference)
+        price = self._price(model) or (self._price(said) if said != named_model(route.reference) else None)
+        return None if price is None or usage == NOTHING_COUNTED else price.of(usage)
 
     def _price(self, model: str) -> Price | None:
         if model not in self._known:
             self._known[model] = self.prices.price(model)
         return self._known[model]
+
+
+def _settle(permit: Permit, usage: Usage) -> None:
+    if usage != NOTHING_COUNTED:
+        permit.settle(usage.input_tokens + usage.output_tokens)
 
 
 def _slow_down(permit: Permit, error: ModelError) -> None:
