@@ -54,6 +54,10 @@ class Registry(Generic[Made]):
         """Those that are built in."""
         return tuple(self._plugins)
 
+    def built_in(self, name: str) -> Plugin[Made]:
+        """The plugin of one of `names`."""
+        return self._plugins[name]
+
     def find(self, name: str) -> Plugin[Made]:
         """The plugin. Raises UnknownName."""
         if name not in self._plugins:

@@ -12,7 +12,8 @@ from assay.errors import UserError
 from assay.orchestration.drops import open_suite, upload_suite
 from assay.planning.preflight import columns_used, primary_score
 from assay.planning.row_report import RowReport, report_rows
-from assay.suite.loading import SuiteSource, schema
+from assay.planning.suite_schema import suite_schema
+from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite
 
 SuiteArgument = Annotated[
@@ -67,7 +68,7 @@ def show_schema(
     """Print the JSON Schema of suite files, for editors."""
     import json
 
-    text = json.dumps(schema(), indent=2) + "\n"
+    text = json.dumps(suite_schema(), indent=2) + "\n"
     if to is None:
         typer.echo(text, nl=False)
         return

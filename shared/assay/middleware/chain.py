@@ -53,30 +53,37 @@ class NoOptions(BaseModel):
 
 
 def _redaction(_: RedactionOptions) -> Maker:
+    """Takes secrets and personal data out of the messages of failures and of stopped runs."""
     return ErrorTexts
 
 
 def _audit(options: AuditOptions) -> Maker:
+    """Records every question before it goes out, and its end before the answer is used."""
     return partial(AuditLog, options)
 
 
 def _prompt_shield(options: PromptShieldOptions) -> Maker:
+    """Blocks prompts that attack the instructions."""
     return partial(prompt_shield, options)
 
 
 def _images(_: NoOptions) -> Maker:
+    """Reads images of `blob://` addresses and sends them as data."""
     return lambda context: BlobImages(context.storage)
 
 
 def _cache(options: CacheOptions) -> Maker:
+    """Answers from storage what was answered before."""
     return lambda context: ResponseCache(context.storage, context.telemetry, context.now, options)
 
 
 def _answer_schemas(_: NoOptions) -> Maker:
+    """Checks answers against the criterion's `schema`, and has one that does not fit repaired once."""
     return lambda context: AnswerSchemas(context.telemetry)
 
 
 def _answer_limits(_: NoOptions) -> Maker:
+    """Sends a lower `max_tokens` where answers are known to be shorter."""
     return lambda context: AnswerLimits(context.telemetry, context.charged)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from assay.records import Response, Score
 from assay.references import REFERENCE, BadReference, imported_callable
@@ -33,10 +33,16 @@ Reference = Annotated[str, Field(pattern=REFERENCE), AfterValidator(_importable)
 class CallOptions(PluginOptions):
     """Options of a function that sums up."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "figures", "call": "my_figures:sum_up"}]})
+
     call: Reference = Field(description="The function, as package.module:function")
 
 
 class ScorerCallOptions(CallOptions):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "polite", "call": "my_scorers:is_polite", "kind": "binary"}]}
+    )
+
     kind: ScoreKind = Field("numeric", description="binary: the function tells pass or fail; numeric: any number")
     minimum: float | None = Field(None, description="Smallest number it returns; absent: there is none")
     maximum: float | None = Field(None, description="Largest number it returns; absent: there is none")

@@ -2,13 +2,17 @@
 
 import copy
 import json
+from functools import cache
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
-from assay.suite.loading import load_suite, schema
+from assay.planning.suite_schema import suite_schema
+from assay.suite.loading import load_suite
+
+schema = cache(suite_schema)
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 SAMPLES = sorted(CONFIG.glob("*/suite.yaml"))
@@ -40,6 +44,7 @@ def test_accepts_the_sample_suites(path: Path):
 @pytest.mark.parametrize(
     ("section", "key"),
     [
+        (("scorers", 0), "expcted"),
         ((), "experimants"),
         (("dataset",), "coloumns"),
         (("defaults", "model"), "temprature"),
@@ -57,3 +62,27 @@ def test_rejects_a_mistyped_key(sample: dict, section: tuple[str | int, ...], ke
     at[key] = 1
     with pytest.raises(jsonschema.ValidationError, match=key):
         jsonschema.validate(broken, schema())
+
+
+@pytest.mark.parametrize(
+    ("key", "plugin", "is_right"),
+    [
+        ("scorers", {"plugin": "contains", "texts": ["sorry"]}, True),
+        ("scorers", {"plugin": "contains", "text": ["sorry"]}, False),
+        ("scorers", {"plugin": "label_match"}, False),
+        ("scorers", {"plugin": "politeness", "words": 3}, True),
+        ("scorers", {"words": 3}, False),
+        ("aggregators", {"plugin": "latency", "quantiles": [0.5]}, True),
+        ("aggregators", {"plugin": "latency", "quantiles": ["half"]}, False),
+        ("comparers", {"plugin": "win_rate", "score": "correct", "goal": "less"}, False),
+        ("middleware", {"plugin": "audit", "content": "redacted"}, True),
+        ("middleware", {"plugin": "audit", "contents": "redacted"}, False),
+    ],
+)
+def test_options_of_built_in_plugins_are_checked(sample: dict, key: str, plugin: dict, is_right: bool):
+    """Those of others are theirs to know; in packs and profiles as in the suite itself."""
+    for place in (sample, {"packs": {"p": {}}}, {"profiles": {"p": {}}}):
+        suite = copy.deepcopy(sample) | copy.deepcopy(place)
+        within = next((suite[one]["p"] for one in ("packs", "profiles") if one in place), suite)
+        within[key] = [plugin]
+        assert jsonschema.Draft202012Validator(schema()).is_valid(suite) is is_right

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from assay.scoring.base import Json
 from assay.scoring.options import PluginOptions
@@ -18,6 +18,8 @@ Pairs = Counter[tuple[str, str | None]]
 
 
 class ClassificationOptions(PluginOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"score": "correct"}]})
+
     score: str | None = Field(None, min_length=1, description="The score of labels; absent: the first that has some")
 
 

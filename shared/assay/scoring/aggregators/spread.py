@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from assay.scoring.base import Json
 from assay.scoring.options import PluginOptions
@@ -24,6 +24,10 @@ class QuantileOptions(PluginOptions):
 
 
 class ScoreQuantileOptions(QuantileOptions):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"score": "helpfulness", "quantiles": [0.01, 0.5, 0.99]}]}
+    )
+
     score: str | None = Field(None, min_length=1, description="The score; absent: every score")
     quantiles: tuple[Share, ...] = Field(
         tuple(at / 10 for at in range(1, 10)), min_length=1, max_length=100, description="Shares of the scores"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from assay.scoring.base import Json
 from assay.scoring.options import PluginOptions
@@ -20,12 +20,16 @@ Triples = Counter[tuple[str, str | None, str | None]]
 
 
 class WinRateOptions(PluginOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"score": "helpfulness", "tie": 0.5}]})
+
     score: str = Field(min_length=1, description="The score that decides who wins a row")
     tie: float = Field(0.0, ge=0, description="Difference up to which a row is a tie")
     goal: Literal["maximise", "minimise"] = Field("maximise", description="Whether more or less of the score is better")
 
 
 class LabelChangeOptions(PluginOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"score": "correct"}]})
+
     score: str | None = Field(None, min_length=1, description="The score of labels; absent: the first that has some")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from assay.records import Response, Score
 from assay.scoring.base import ScoreKind
@@ -17,6 +17,10 @@ class DerivedOptions(PluginOptions):
 
 
 class ThresholdOptions(DerivedOptions):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "helpful", "score": "helpfulness", "at_least": 7}]}
+    )
+
     at_least: float | None = Field(None, description="Passes from this value up")
     at_most: float | None = Field(None, description="Passes up to this value")
 
@@ -30,6 +34,8 @@ class ThresholdOptions(DerivedOptions):
 
 
 class NormalisedOptions(DerivedOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"score": "helpfulness", "minimum": 0, "maximum": 10}]})
+
     minimum: float = Field(description="The value that becomes 0")
     maximum: float = Field(description="The value that becomes 1; below the minimum where less is better")
     outside: Literal["clip", "refuse"] = Field(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from assay.records import MOST_LABEL, Response, Score
 from assay.scoring.base import ScoreKind
@@ -14,6 +14,10 @@ from assay.scoring.scorers.frame import OneAnswer, PassOrFail
 
 
 class LabelMatchOptions(ScorerOptions):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "correct", "path": "queue", "expected": "queue"}]}
+    )
+
     expected: str = Field(min_length=1, description="Column that holds the right label")
     ignore_case: bool = Field(True, description="Whether 'Billing' equals 'billing'")
 
@@ -50,6 +54,8 @@ class LabelMatch(OneAnswer[LabelMatchOptions]):
 
 
 class JsonValidOptions(AnswerOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"type": "object", "has": ["queue"]}]})
+
     type: Literal["any", "object", "array"] = Field("any", description="What kind of JSON the answer must be")
     has: tuple[str, ...] = Field((), description="Dotted paths that must lead to something, null included")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from assay.scoring.options import ScorerOptions
 from assay.scoring.scorers.answers import NotInAnswer, NotInRow, label, shown
@@ -17,6 +17,10 @@ _MINUS_SIGNS = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-"})
 
 
 class JsonScoreOptions(ScorerOptions):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "helpfulness", "path": "score", "minimum": 0, "maximum": 10}]}
+    )
+
     path: str = Field("score", min_length=1, description="Dotted path into the JSON answer")
     minimum: float = Field(0.0, description="Smallest value that counts")
     maximum: float = Field(10.0, description="Largest value that counts")
@@ -64,6 +68,8 @@ class JsonScore(Measured[JsonScoreOptions]):
 
 
 class NumericToleranceOptions(ScorerOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expected": "total", "relative": 0.01}]})
+
     expected: str = Field(min_length=1, description="Column that holds the right number")
     absolute: float = Field(0.0, ge=0, description="Distance from the right number up to which the answer passes")
     relative: float = Field(0.0, ge=0, description="The same as a share of the right number: 0.01 is 1 %")

@@ -5,7 +5,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from assay.scoring.options import ScorerOptions
 from assay.scoring.scorers.answers import text_in_answer, text_in_row
@@ -24,6 +24,8 @@ PACKAGES: dict[Method, str] = {
 
 
 class TextSimilarityOptions(ScorerOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expected": "summary", "method": "chrf"}]})
+
     expected: str = Field(min_length=1, description="Column that holds the text to compare with")
     method: Method = Field(
         "ratio",

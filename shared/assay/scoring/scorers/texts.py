@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from assay.repetition import repeats_in_repeats
 from assay.scoring.options import ScorerOptions
@@ -14,6 +14,10 @@ from assay.scoring.scorers.frame import PassOrFail
 
 
 class ContainsOptions(ScorerOptions):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "apologises", "texts": ["sorry", "apolog"], "require": "any"}]}
+    )
+
     texts: tuple[str, ...] = Field((), description="Texts to look for")
     expected: str | None = Field(None, min_length=1, description="Column with the text to look for, or a list of texts")
     require: Literal["all", "any", "none"] = Field("all", description="How many of them the answer must contain")
@@ -50,6 +54,8 @@ class Contains(PassOrFail[ContainsOptions]):
 
 
 class RegexOptions(ScorerOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"pattern": r"Answer: (\w)", "expected": "choice"}]})
+
     pattern: str | None = Field(None, min_length=1, description="Regular expression; absent: the column holds it")
     expected: str | None = Field(
         None,

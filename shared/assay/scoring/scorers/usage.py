@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from assay.records import Response, Score
 from assay.scoring.base import ScoreKind
@@ -15,10 +15,14 @@ class UsageOptions(PluginOptions):
 
 
 class TokenUsageOptions(UsageOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tokens": "output"}]})
+
     tokens: Literal["input", "output", "total"] = Field("total", description="Which tokens count")
 
 
 class LatencyOptions(UsageOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"until": "end"}]})
+
     until: Literal["end", "first_token"] = Field(
         "end", description="end: seconds until the whole answer; first_token: until a streamed answer began"
     )
