@@ -5,6 +5,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 
 import typer
 
@@ -15,6 +16,8 @@ from assay.local.azurite import find_node
 from assay.local.stack import HOME, project_root, running_stack
 from assay.runtime import DEFAULT_KEY_FILE, Runtime
 from assay.storage import layout
+
+ANSWER_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,32 @@ def _storage() -> str:
     return asyncio.run(ask())
 
 
+def _models() -> str:
+    settings = chosen_settings()
+    named = {name: endpoint.kind for name, endpoint in settings.endpoints.items()}
+    if settings.azure_openai_endpoint:
+        named = {"AZURE_OPENAI_ENDPOINT": "azure", **named}
+    if "litellm" in named.values() and find_spec("litellm") is None:
+        raise UserError("an endpoint is of kind litellm, which is not installed; pip install 'assay-batch[litellm]'")
+    for name, endpoint in settings.endpoints.items():
+        if endpoint.kind == "llama_cpp":
+            _check_llama_cpp(name, endpoint.address)
+    told = ", ".join(f"{name} ({kind})" for name, kind in named.items())
+    return told or "none configured; set AZURE_OPENAI_ENDPOINT or ASSAY_ENDPOINTS"
+
+
+def _check_llama_cpp(name: str, address: str) -> None:
+    """It tells without a key whether it is ready. Raises CheckFailed."""
+    import httpx2
+
+    try:
+        status = httpx2.get(f"{address.removesuffix('/v1')}/health", timeout=ANSWER_SECONDS).status_code
+    except httpx2.HTTPError as error:
+        raise CheckFailed(f"the llama.cpp server '{name}' does not answer: {error}; start llama-server") from None
+    if status != 200:
+        raise CheckFailed(f"the llama.cpp server '{name}' is not ready (HTTP {status}); wait until its model is loaded")
+
+
 def _signing_key() -> str:
     path = chosen_settings().signing_key_file or DEFAULT_KEY_FILE
     return str(path) if path.exists() else f"{path} (made on first use)"
@@ -123,5 +152,6 @@ CHECKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "local stack": _local_stack,
     "storage": _storage,
+    "models": _models,
     "signing key": _signing_key,
 }

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.connection import with_runtime
+from assay.cli.connection import chosen_settings, with_runtime
 from assay.cli.datasets import datasets_beside, planned_locally, print_report
 from assay.cli.shown import JsonFlag, print_facts, print_json
 from assay.errors import UserError
@@ -43,12 +43,16 @@ def validate(suite: SuiteArgument, profile: ProfileOption = "", as_json: JsonFla
     checked, text = resolved.suite, resolved.source
     datasets = [_examined(checked, text, path) for path in datasets_beside(folder)]
     facts = _facts(checked, [f"{one.file} ({one.rows:,} rows, {one.bad_rows:,} bad)" for one in datasets])
+    warnings = _endpoint_warnings(checked)
     if as_json:
-        print_json({"ok": True, **facts, "preflight": [one.model_dump(mode="json") for one in datasets]})
+        told = [one.model_dump(mode="json") for one in datasets]
+        print_json({"ok": True, **facts, "preflight": told, "warnings": warnings})
         return
     print_facts({key: ", ".join(value) if isinstance(value, list) else value for key, value in facts.items()})
     for report in datasets:
         print_report(report)
+    for warning in warnings:
+        typer.secho(f"Warning: {warning}", fg="yellow", err=True)
     typer.echo("The suite is fine." if datasets else "The suite is fine; there is no dataset beside it to check.")
 
 
@@ -82,6 +86,21 @@ def _examined(suite: Suite, text: SuiteSource, path: Path) -> RowReport:
     """What a run would find in a dataset. Raises UserError when it could not start."""
     with planned_locally(suite, text, str(path.parent / "suite.yaml"), path) as planned:
         return report_rows(planned, path.name)
+
+
+def _endpoint_warnings(suite: Suite) -> list[str]:
+    """Endpoints that the suite names and this machine's settings lack; those of the workers may have them."""
+    try:
+        known = chosen_settings().endpoints
+    except UserError as error:
+        return [str(error)]
+    named = sorted({name for model in suite.models for name in model.deployments})
+    has = ", ".join(known) or "none"
+    return [
+        f"'{name}' names an endpoint that ASSAY_ENDPOINTS lacks here; workers need it. It has: {has}"
+        for name in named
+        if "@" in name and name.rpartition("@")[2] not in known
+    ]
 
 
 def _facts(suite: Suite, datasets: list[str]) -> dict[str, object]:

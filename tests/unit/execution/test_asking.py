@@ -244,6 +244,22 @@ async def test_the_most_that_a_request_may_cost_is_its_prompt_and_its_limit() ->
     assert unknown.budget.log == [("reserved", Decimal(0)), billed, ("reserved", most), billed]
 
 
+async def test_an_answer_whose_tokens_nobody_counted_costs_what_nobody_knows() -> None:
+    """It is not free: the money set aside for it stays spent, and the quota gets nothing back."""
+    uncounted = replace(scripted_answer("Hello."), usage=Usage())
+    bench = Bench(uncounted)
+    reply = await bench.ask()
+    assert (reply.spent.cost_usd, bench.budget.log[1], bench.permits) == (None, ("settled", None), ["sent"])
+
+
+async def test_a_model_without_a_price_costs_what_the_suite_says_that_its_deployment_does() -> None:
+    """A server at home may call its model what it likes; without a word of the suite its cost is unknown."""
+    answer = replace(scripted_answer("Hello."), model="qwen.gguf")
+    said, unsaid = Bench(answer), Bench(answer)
+    priced = await said.ask(priced_as=lambda _: "gpt-4o-mini")
+    assert (priced.spent.cost_usd, (await unsaid.ask()).spent.cost_usd) == (Decimal("0.0000045"), None)
+
+
 async def test_a_budget_that_is_used_up_stops_before_a_permit_is_taken() -> None:
     """What stops a run passes through."""
     bench = Bench("Hello.")
