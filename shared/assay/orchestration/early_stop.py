@@ -73,8 +73,9 @@ async def _follow(
             continue
         taken += 1
         await _take_in(storage, plan, due, at)
-        asked = [course for course in due if course.experiment not in found and not control.find(course.experiment)]
-        found |= {one.experiment: one for course in asked if (one := _settled(rules, course, plan, now))}
+        # Settled ones as well: so a course depends on nothing but the outcomes, whoever counts them anew.
+        findings = {one.experiment: one for course in due if (one := _settled(rules, course, plan, now))}
+        found = {name: one for name, one in findings.items() if not control.find(name)} | found
     # Before the courses are kept: what is found stands before anybody goes on from behind it.
     if found:
         control = await settle(storage, plan.run, list(found.values()))

@@ -29,10 +29,9 @@ def begin_courses(suite: Suite, variants: Iterable[str]) -> dict[str, Course]:
     """A course per variant before its first row; with sequences of the scores whose range is known, if a rule tests."""
     rule, primary = sequential_rule(suite), primary_score(suite) or ""
     alpha = sequential_alpha(suite, rule) if rule else None
+    scorers, goal = scorers_of(suite), suite.comparison.goal_of(primary)
     return {
-        name: Course(
-            name, primary, scores={one.name: _score_course(one.value_range, alpha) for one in scorers_of(suite)}
-        )
+        name: Course(name, primary, goal, scores={one.name: _score_course(one.value_range, alpha) for one in scorers})
         for name in variants
     }
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from assay.records import NO_COST
 from assay.scoring.early_stop.betting import ConfidenceSequence
+from assay.scoring.results import Goal
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,19 @@ class ScoreCourse:
             parts = ((variant[row] - baseline[row]) / self.width for row in pairs)
             # A value beyond the range that its scorer promised is no score here: the bets would not be fair.
             self.sequence.add(part for part in parts if abs(part) <= 1)
+            self.sequence.look()
 
 
 @dataclass
 class Course:
-    """A variant over its first `ranges` row ranges. `trials`, `failed`, `blocked` and `cost_usd` are its own."""
+    """A variant over its first `ranges` row ranges. `trials`, `failed`, `blocked` and `cost_usd` are its own.
+
+    `goal` is which side of the primary score is the better one.
+    """
 
     experiment: str
     primary: str
+    goal: Goal = "maximise"
     ranges: int = 0
     rows: int = 0
     trials: int = 0

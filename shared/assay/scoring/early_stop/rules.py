@@ -64,26 +64,23 @@ class Sequential:
         return self.options.look_every
 
     def decide(self, course: Course) -> Finding | None:
-        """Looks at the sequences of all scores; the primary one decides."""
-        for score in course.scores.values():
-            if score.sequence is not None:
-                score.sequence.look()
+        """Looks at the sequence of the primary score."""
         primary = course.scores.get(course.primary)
         if primary is None or primary.sequence is None or not primary.width:
             return None
         if primary.sequence.pairs < self.options.minimum_rows:
             return None
-        return self._found(course.primary, primary.sequence, primary.width)
+        return self._found(course, primary.sequence, primary.width)
 
-    def _found(self, score: str, sequence: ConfidenceSequence, width: float) -> Finding | None:
+    def _found(self, course: Course, sequence: ConfidenceSequence, width: float) -> Finding | None:
         margin = self.options.margin
         if not sequence.direction and margin is None:
             return None
         sequence.tighten()
         low, high = sequence.low * width, sequence.high * width
-        between = f"the difference in '{score}' lies between {low:+.4g} and {high:+.4g}"
+        between = f"the difference in '{course.primary}' lies between {low:+.4g} and {high:+.4g}"
         if sequence.direction:
-            better = sequence.direction > 0
+            better = (sequence.direction > 0) == (course.goal == "maximise")
             reason = f"{between}, anytime-valid p = {sequence.p_value:.3g}"
             return Finding(decision="better" if better else "worse", reason=reason, statistic=sequence.p_value)
         if margin is not None and -margin < low and high < margin:
