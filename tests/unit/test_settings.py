@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -269,3 +270,10 @@ def test_a_wrong_endpoint_is_named_with_its_problem(endpoint: dict[str, str], pr
         Settings.load({"ASSAY_ENDPOINTS": json.dumps({"west": endpoint})})
     assert problem in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_code_folders_are_a_list_as_the_system_writes_lists() -> None:
+    """Nothing unless the variable is set."""
+    assert Settings.load({}).code_folders == ()
+    found = Settings.load({"ASSAY_CODE": os.pathsep.join(["/a", "b/c", ""])})
+    assert found.code_folders == (Path("/a"), Path("b/c"))

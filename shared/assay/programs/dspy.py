@@ -140,7 +140,7 @@ def _format(response_format: Mapping[str, Any]) -> Options:
     if response_format.get("type") == "json_schema":
         found = response_format.get("json_schema", response_format)
         return {"schema": found["schema"]}
-    return {"json": True} if response_format else {}
+    return {"json": bool(response_format)}  # DSPy's own formats are no JSON, whatever the suite asks of prompts
 
 
 def _without_schema(options: Options) -> Options:

@@ -25,6 +25,6 @@ class ScriptedModel:
         """The same with tokens, four characters each."""
         self.asked.append((messages, options))
         text = next(self._answers, None)
-        assert text is not None, f"the program asks a {len(self.asked)}th time, and there are no answers left"
+        assert text is not None, f"the program asks {len(self.asked)} times, and there are no answers left"
         said = messages if isinstance(messages, str) else "".join(one["content"] for one in messages)
         return Answer(text, "stop", "scripted", len(said) // _CHARACTERS_PER_TOKEN, len(text) // _CHARACTERS_PER_TOKEN)

@@ -212,6 +212,16 @@ def test_an_enforced_budget_needs_a_price(run: Running, folder: Path) -> None:
     assert (code, "'chat-eu' is taken to run gpt-4o-mini" in out) == (0, True)
 
 
+def test_a_program_is_said_to_be_a_guess(run: Running, folder: Path) -> None:
+    """Its calls are known to nobody, and a budget that is enough for the guess may still be used up."""
+    text = SUITE.replace('user: "{{ text }}{{ text }}"', "program: 'string:capwords'").replace("-eu", "")
+    (folder / "suite.yaml").write_text(text + "limits: {budget_usd: 5}\n")
+    code, out, _ = run(folder)
+    assert (code, "Not estimated: 'twice', by a program, whose calls nobody knows before the run." in out) == (0, True)
+    assert "enforced: a run would start, and stop when it is used up." in out
+    assert json.loads(run(folder, "--json")[1])["experiments"][1]["program"] == "string:capwords"
+
+
 def test_deployments_that_share_the_work_share_the_time(run: Running, folder: Path) -> None:
     """Quotas of a spread add up; those of fallbacks do not count."""
     text = SUITE.replace("gpt-4o-mini-eu,", "gpt-4o-mini-eu, spread: [gpt-4o-mini-us], fallbacks: [gpt-4o],")

@@ -1,6 +1,7 @@
 """`assay suite show`, `assay suite diff` and `--profile`: what a suite became, and what changed."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,24 @@ class TestValidate:
         (folder / "rows.csv").write_text("text\nhello\n", encoding="utf-8")
         assert "other-a" in run("validate", folder, "--profile", "quick")
         assert "other-a" in run("estimate", folder, "--profile", "quick")
+
+
+def test_a_program_is_shown_in_place_of_prompts(tmp_path: Path) -> None:
+    """And it is said when prompts became a program."""
+    prompts = write(tmp_path / "one", SUITE)
+    program = write(tmp_path / "two", SUITE.replace('user: "{{ text }}", matrix', "program: 'string:capwords', matrix"))
+    shown = CliRunner().invoke(app, ["suite", "show", str(program), "--experiment", "other-a"]).stdout
+    assert "string:capwords" in shown and "criteria" not in shown
+    changed = CliRunner().invoke(app, ["suite", "diff", str(prompts), str(program)]).stdout
+    assert "program: - -> string:capwords" in changed or "program: (absent) -> string:capwords" in changed
+
+
+def test_a_suite_s_folder_brings_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`assay validate` imports the program from beside the suite, and says what is wrong with it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("assay.planning.programs._opened", {})
+    folder = write(tmp_path / "own", SUITE.replace('user: "{{ text }}", matrix', "program: 'own_code:answr', matrix"))
+    (folder / "own_code.py").write_text("def answer(row, model): return ''\n", encoding="utf-8")
+    result = CliRunner().invoke(app, ["validate", str(folder)])
+    assert isinstance(result.exception, SuiteError)
+    assert "own_code has no 'answr' (did you mean 'answer'?)" in str(result.exception)
