@@ -12,12 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from openapi_core.exceptions import OpenAPIError
 
 from assay.errors import NameRefused, ServiceError, UserError
-from assay.provenance.bundle import Statement, seal_folder
-from assay.provenance.signing import LocalKeySigner
+from assay.provenance.bundle import seal_folder
 from assay.provenance.verification import verify_bundle
 from assay.sinks.base import Bundle
 from assay.sinks.github.access import AppAccess, TokenAccess
@@ -28,23 +27,12 @@ from assay.suite.sink_options import GitHubOptions
 from assay.telemetry import LogTelemetry
 from stand_ins.git_store import GitStore
 from stand_ins.github import TOKEN, GitHub, refusal, reply, validate
-
-SIGNER = LocalKeySigner(ec.generate_private_key(ec.SECP256R1()))
-FILES = {"report.md": "# Ergebnis: größer\n".encode(), "plots/box.png": b"\x89PNG\x00\xff", "results.csv": b"id\n1\n"}
-
-
-class Killed(BaseException):
-    """The process ends here."""
+from stand_ins.sealed import SIGNER, STATEMENT, Dying, Killed, sealed_bundle
 
 
 @pytest.fixture
 async def bundle(tmp_path: Path) -> Bundle:
-    folder = tmp_path / "bundle"
-    for path, content in FILES.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    await seal_folder(folder, Statement("triage-1", "2026-01-02T03:04:05+00:00", {}), SIGNER)
-    return Bundle("triage-1", "triage", folder, "## think-first is better")
+    return await sealed_bundle(tmp_path / "bundle")
 
 
 def github_at(folder: Path) -> GitHub:
@@ -137,7 +125,7 @@ class TestPublishing:
         await sink_of(github).publish(bundle)
         (bundle.folder / "report.md").write_bytes(b"# Better words\n")
         (bundle.folder / "plots/box.png").unlink()
-        await seal_folder(bundle.folder, Statement("triage-1", "2026-01-02T03:04:05+00:00", {}), SIGNER)
+        await seal_folder(bundle.folder, STATEMENT, SIGNER)
         await sink_of(github).publish(Bundle("triage-1", "triage", bundle.folder, "## words"))
         assert len(github.store.log("assay/triage-1")) == 3
         assert "assay/triage/triage-1/plots/box.png" not in github.store.files("assay/triage-1")
@@ -172,7 +160,7 @@ class TestDeath:
             for before in (True, False):
                 github = github_at(tmp_path / f"{at}-{before}.git")
                 with pytest.raises(Killed):
-                    await sink_of(_Dying(github, at, before), labels=("a",)).publish(bundle)
+                    await sink_of(Dying(github, at, before=before), labels=("a",)).publish(bundle)
                 await sink_of(github, labels=("a",)).publish(bundle)
                 assert state(github) == expected, (at, before)
 
@@ -181,21 +169,6 @@ class TestDeath:
         github.faults.append(_racing(github, bundle))
         await sink_of(github).publish(bundle)
         assert len(github.pulls) == 1 and len(github.store.log("assay/triage-1")) == 2
-
-
-class _Dying(httpx2.AsyncBaseTransport):
-    def __init__(self, github: GitHub, at: int, before: bool) -> None:
-        self._github, self._left, self._before = github, at, before
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        last = self._left == 0
-        self._left -= 1
-        if last and self._before:
-            raise Killed
-        answer = await self._github.handle_async_request(request)
-        if last:
-            raise Killed
-        return answer
 
 
 def _racing(github: GitHub, bundle: Bundle) -> Callable[[httpx2.Request], httpx2.Response | None]:

@@ -77,6 +77,16 @@ class GitDelivery:
             summary = summary[:_LONGEST_BODY] + "\n\n(cut; the whole report is in the folder)"
         return f"{summary}\n\n---\n{proof}\n".lstrip()
 
+    def short_body(self, longest: int) -> str:
+        """The text for hosts that take less of it."""
+        note = f"\n\n(cut) Manifest SHA-256: `{self.bundle.manifest_sha256}`"
+        return self.body if len(self.body) <= longest else self.body[: longest - len(note)] + note
+
+    @staticmethod
+    def listed(files: list[GitFile]) -> list[str]:
+        """The files as a preview shows them."""
+        return [f"file {one.path} ({len(one.content)} bytes)" for one in files]
+
     def files(self) -> Iterator[GitFile]:
         """Every file, the manifest last; large ones as pointers. Raises NameRefused for an unsafe folder."""
         folder = self.folder

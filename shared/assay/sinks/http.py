@@ -52,7 +52,7 @@ def retry_after(response: httpx2.Response) -> float | None:
 class HttpService:
     """One service at one address. `name` stands in errors; `explain` says what to do about a refusal, or nothing.
 
-    `is_busy` tells answers that are worth another try beside 408, 429 and 5xx.
+    `is_busy` tells answers that are worth another try beside 408, 429 and 5xx, `is_no_answer` successes that are none.
     """
 
     name: str
@@ -62,6 +62,7 @@ class HttpService:
     explain: Callable[[httpx2.Response], str] = lambda _: ""
     waiting: Waiting = retry_after
     is_busy: Callable[[httpx2.Response], bool] = lambda _: False
+    is_no_answer: Callable[[httpx2.Response], bool] = lambda _: False
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     transport: httpx2.AsyncBaseTransport | None = None
     _client: httpx2.AsyncClient | None = field(default=None, init=False)
@@ -104,7 +105,7 @@ class HttpService:
             response = await self._client.request(method, self.base + path, json=body, params=params, headers=headers)
         except httpx2.HTTPError as error:
             raise _Busy(f"{self.name} does not answer: {type(error).__name__}") from error
-        if response.is_success or response.status_code in fine:
+        if (response.is_success and not self.is_no_answer(response)) or response.status_code in fine:
             return response
         raise self._fault(method, path, response)
 

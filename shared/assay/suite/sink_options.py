@@ -10,6 +10,8 @@ from assay.suite.strict import Strict
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
 REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$"
+ORGANIZATION = r"^[A-Za-z0-9][A-Za-z0-9-]{0,49}$"
+PROJECT = r"^[A-Za-z0-9_][A-Za-z0-9._ -]{0,63}$"
 BRANCH = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
 FOLDER = r"^[A-Za-z0-9][A-Za-z0-9._/ -]{0,199}$"
 
@@ -43,8 +45,18 @@ class GitHubOptions(GitSinkOptions):
     repository: Annotated[str, StringConstraints(pattern=REPOSITORY)] = Field(description="owner/name")
 
 
+class AzureDevOpsOptions(GitSinkOptions):
+    """Commits the bundle to a repository of Azure DevOps and opens a pull request with the report's summary."""
+
+    organization: Annotated[str, StringConstraints(pattern=ORGANIZATION)]
+    project: Annotated[str, StringConstraints(pattern=PROJECT)]
+    repository: Annotated[str, StringConstraints(pattern=PROJECT)]
+
+
 def _same(options: SinkOptions) -> SinkOptions:
     return options
 
 
-SINKS: Registry[SinkOptions] = Registry("sink", Plugin("github", GitHubOptions, _same))
+SINKS: Registry[SinkOptions] = Registry(
+    "sink", Plugin("github", GitHubOptions, _same), Plugin("azure_devops", AzureDevOpsOptions, _same)
+)

@@ -34,7 +34,7 @@ class GitHubSink:
 
     async def preview(self, bundle: Bundle) -> tuple[str, ...]:
         delivery = GitDelivery(bundle, self._options)
-        files = [f"file {one.path} ({len(one.content)} bytes)" for one in delivery.files()]
+        files = delivery.listed(list(delivery.files()))
         review = [f"pull request '{delivery.title}', labels: {', '.join(self._options.labels) or 'none'}"]
         target = (
             f"commit to {self._options.repository}, branch {delivery.branch}, from {self._options.base or 'default'}"

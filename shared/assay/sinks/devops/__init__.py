@@ -1,0 +1,1 @@
+"""Publishes bundles to Azure DevOps: pushes to a branch, and a pull request."""
