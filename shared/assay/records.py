@@ -156,7 +156,7 @@ class Response(Record):
 
 
 class Failure(Record):
-    """Why a trial has no answer. `kind` is one of the error taxonomy (`llm/errors.py`), `prompt` or `poisoned`.
+    """Why a trial has no answer. `kind` is one of the error taxonomy (`llm/errors.py`), `prompt`, `program` or `poisoned`.
 
     `usage` and `cost_usd` are what its answers were billed, if there were any that could not be used.
     """
@@ -249,6 +249,9 @@ class RowRange(Record):
 JUDGED = "~"
 """Between judge and experiment in the name of a judgement; no name of either can hold it."""
 
+
+NOT_JUDGED = "not_judged"
+"""The kind of failure of a row that has no answer to judge."""
 
 JUDGING_LAG = 4
 """Row ranges between asking and judging: most answers are then there when their judge is asked, and none waits long."""

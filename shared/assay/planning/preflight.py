@@ -91,6 +91,11 @@ def comparers_of(suite: Suite) -> tuple[Comparer, ...]:
     return tuple(COMPARERS.make(settings.plugin, settings.options) for settings in suite.comparers)
 
 
+def scores_given(suite: Suite) -> tuple[Scorer, ...]:
+    """All that gives scores, for whoever sums these up: the scorers, then the judges."""
+    return (*scorers_of(suite), *judges_of(suite))
+
+
 def primary_score(suite: Suite) -> str | None:
     """The score that decides: the first scorer's, or else judge's, unless the suite says otherwise. None: no score."""
     scorers = scorers_of(suite)

@@ -11,7 +11,7 @@ from typing import Any
 from worker_bench import RUN, Clock, begin_run, outcomes_of, trial, worker
 
 from assay.execution.job import ChunkTrial, Jobs
-from assay.execution.judging import NOT_JUDGED, judgings_of
+from assay.execution.judging import judgings_of
 from assay.execution.ledger import read_outcomes, tally
 from assay.execution.trial import Trial
 from assay.execution.watchdog import Watchdog
@@ -22,7 +22,7 @@ from assay.llm.pricing import load_prices
 from assay.llm.scripted import scripted_answer
 from assay.middleware.base import Question, Reply, Spent, Unanswered
 from assay.planning.judges.catalogue import judgements_of
-from assay.records import Attempt, Outcome, Plan, RunHeader, TrialStatus
+from assay.records import NOT_JUDGED, Attempt, Outcome, Plan, RunHeader, TrialStatus
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.suite.models import Suite

@@ -166,7 +166,7 @@ class TestScores:
     def test_equal_answers_are_a_tie_without_a_question(self):
         """Nobody is paid for saying so; for grades there is no such shortcut."""
         found = judge("pairwise_judge").without_asking(("Yes.", " Yes.\n"))
-        assert (found.value, found.label) == (0.5, "tie")
+        assert (found.value, found.label) == (0.5, "equal answers")
         assert judge("pairwise_judge").without_asking(("Yes.", "No.")) is None
         assert judge().without_asking(("Yes.",)) is None
 

@@ -12,7 +12,7 @@ from assay.records import Response, Score
 from assay.scoring.base import ScoreKind
 
 BASELINE_FIRST, VARIANT_FIRST = "baseline-first", "variant-first"
-POSITION_BIAS = "position bias"
+POSITION_BIAS, EQUAL_ANSWERS = "position bias", "equal answers"
 VALUES = {"variant": 1.0, "tie": 0.5, "baseline": 0.0}
 """What a verdict is worth: the variant's score."""
 
@@ -28,7 +28,7 @@ class PairwiseJudge:
     """1 where the variant is better, 0 where the baseline is, one half for a tie.
 
     Both questions have to agree; where they do not, the judge went by the places, and the verdict is a tie too. The
-    score's `label` is the verdict: variant, baseline, tie or position bias.
+    score's `label` is the verdict: variant, baseline, tie, position bias, or equal answers where nobody was asked.
     """
 
     options: JudgeOptions
@@ -52,7 +52,7 @@ class PairwiseJudge:
     def without_asking(self, answers: Sequence[str]) -> Score | None:
         """Equal answers are a tie, and no model is paid for saying so."""
         baseline, variant = (answer.strip() for answer in answers)
-        return self._score("tie", "the answers are equal") if baseline == variant else None
+        return self._score(EQUAL_ANSWERS, "no model was asked") if baseline == variant else None
 
     def score(self, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
         try:
