@@ -156,9 +156,10 @@ class Response(Record):
 
 
 class Failure(Record):
-    """Why a trial has no answer. `kind` is one of the error taxonomy (`llm/errors.py`), `prompt`, `program` or `poisoned`.
+    """Why a trial has no answer. `kind` is one of the error taxonomy (`llm/errors.py`), or one that no request has.
 
-    `usage` and `cost_usd` are what its answers were billed, if there were any that could not be used.
+    Those are `prompt`, `program` and `poisoned`. `usage` and `cost_usd` are what its answers were billed, if there were
+    any that could not be used.
     """
 
     kind: str
