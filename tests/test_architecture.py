@@ -227,3 +227,10 @@ def test_an_import_stays_light(module: str, unwanted: set[str]) -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert unwanted & set(run.stdout.split()) == set()
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest imports them by name, and stops before the first test when two of them share it."""
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    names = [path.name for path in files]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
