@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.errors import CheckFailed
 from assay.llm.pricing import PriceTable, load_prices
@@ -21,16 +21,21 @@ from assay.provenance.bundle import Statement, seal_folder
 from assay.provenance.manifest import SEAL_NAMES, path_fault, shown
 from assay.provenance.signing import Signer
 from assay.provenance.verification import verify_bundle
-from assay.records import BadRow, Outcome, Plan, Row, RunHeader, Stage
+from assay.records import BadRow, Plan, Row, RunHeader, Stage
 from assay.sinks.base import Receipt, Sink
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Suite
 from assay.telemetry import Telemetry
 
+if TYPE_CHECKING:
+    from assay.reporting.contents import Contents
+    from assay.reporting.outcome_files import OutcomeFiles
+
 FETCH_AT_ONCE = 16
-SUMMARY, RESULTS_CSV, RESULTS_JSONL = "summary.json", "results.csv", "results.jsonl"
-REPORT_HTML, REPORT_MD, SUITE_FILE, BAD_ROWS = "report.html", "report.md", "suite.yaml", "bad_rows.jsonl"
+SUMMARY, SUITE_FILE, BAD_ROWS = "summary.json", "suite.yaml", "bad_rows.jsonl"
+REPORT_HTML, REPORT_MD = "report.html", "report.md"
+RESULTS_OF_REPORTS = ("results.parquet", "trials.parquet")
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class FinishingSteps:
     prices: PriceTable = field(default_factory=load_prices)
 
     async def evaluate(self, run: str) -> dict[str, Any]:
-        """Writes `summary.json` and the results tables into the bundle. Returns how many trials they hold."""
-        from assay.reporting import evaluation, tables  # pandas and scipy come with these: only this step pays for them
+        """Writes `summary.json` and the result files into the bundle. Returns how many trials they hold."""
+        from assay.reporting import evaluation  # pyarrow and scipy come with it: only this step pays for them
 
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
         await self._mark(header, plan, Stage.EVALUATING)
@@ -60,12 +65,11 @@ class FinishingSteps:
             bundle.mkdir()
 
             def work() -> None:
+                rows = _rows(folder / "rows.jsonl")
                 summary = evaluation.evaluate(
-                    header, suite, plan, outcomes.each(), bad_rows, messages, _rows(folder), self.prices
+                    header, suite, plan, outcomes, bad_rows, messages, rows, self.prices, bundle
                 )
                 (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
-                tables.write_results_csv(outcomes.by_range(), suite, bundle / RESULTS_CSV, self.prices)
-                tables.write_results_jsonl(outcomes.by_range(), bundle / RESULTS_JSONL)
                 (bundle / SUITE_FILE).write_text(header.suite_source, encoding="utf-8")
 
             await asyncio.to_thread(work)
@@ -74,18 +78,26 @@ class FinishingSteps:
         return {"trials": plan.trials}
 
     async def report(self, run: str) -> dict[str, Any]:
-        """Writes the report's pages and the list of bad rows into the bundle. Returns the names of the files."""
-        from assay.reporting import contents, html, markdown
+        """Writes the report's pages and the list of bad rows into the bundle. Returns the names of the files.
+
+        Works on the bundle and the rows alone, so that a report can be made again when the outcomes are gone.
+        """
+        from assay.reporting import contents
 
         plan = await read_plan(self.storage, run)
-        summary = contents.Contents.model_validate_json(await self.storage.read(layout.bundle(run) + SUMMARY))
-        pages = {REPORT_HTML: html.render_html(summary), REPORT_MD: markdown.render_markdown(summary)}
         with scratch_folder() as folder:
+            bundle = folder / "bundle"
+            bundle.mkdir()
+            for name in (SUMMARY, SUITE_FILE, *RESULTS_OF_REPORTS):
+                await self.storage.download(layout.bundle(run) + name, folder / name)
+            await self.storage.download(layout.rows(run), folder / "rows.jsonl")
+            summary = contents.Contents.model_validate_json((folder / SUMMARY).read_bytes())
+            pages = await asyncio.to_thread(_pages, folder, summary)
             for file, text in pages.items():
-                (folder / file).write_text(text, encoding="utf-8")
+                (bundle / file).write_text(text, encoding="utf-8")
             if plan.bad_rows:
-                await self.storage.download(layout.bad_rows(run), folder / BAD_ROWS)
-            await self._upload(run, folder)
+                await self.storage.download(layout.bad_rows(run), bundle / BAD_ROWS)
+            await self._upload(run, bundle)
         return {"files": sorted(pages)}
 
     async def seal(self, run: str) -> dict[str, Any]:
@@ -134,8 +146,10 @@ class FinishingSteps:
         lines = (await self.storage.read(layout.bad_rows(run))).splitlines()
         return [BadRow.model_validate_json(line) for line in lines]
 
-    async def _fetch_outcomes(self, plan: Plan, folder: Path) -> "FetchedOutcomes":
-        fetched = FetchedOutcomes(plan, folder)
+    async def _fetch_outcomes(self, plan: Plan, folder: Path) -> "OutcomeFiles":
+        from assay.reporting.outcome_files import OutcomeFiles
+
+        fetched = OutcomeFiles(plan, folder)
         names = [one for at in range(len(plan.ranges)) for one in fetched.chunks(at)]
         for first in range(0, len(names), FETCH_AT_ONCE):
             batch = names[first : first + FETCH_AT_ONCE]
@@ -168,40 +182,21 @@ class FinishingSteps:
             await self.storage.upload(layout.bundle(run) + file.name, file)
 
 
-@dataclass(frozen=True)
-class FetchedOutcomes:
-    """Local copies of all outcome blobs of a run; read as often as needed, one row range in memory at a time."""
+def _pages(folder: Path, summary: "Contents") -> dict[str, str]:
+    """The report in every format, by file name."""
+    from assay.reporting import html, markdown, trial_page, trial_table
 
-    plan: Plan
-    folder: Path
-
-    def file(self, experiment: str, chunk: int) -> Path:
-        # By number: a disk may take names that differ in case only for one.
-        return self.folder / f"{self.plan.experiments.index(experiment)}-{chunk:06d}.jsonl"
-
-    def chunks(self, at: int) -> list[tuple[str, int]]:
-        """Experiment and number of every chunk of a row range, an experiment's repeats one after the other."""
-        plan = self.plan
-        return [(name, plan.chunk(at, one)) for name in plan.experiments for one in range(plan.repeats_of(name))]
-
-    def by_range(self) -> Iterator[list[Outcome]]:
-        """Per row range the outcomes of all its rows and experiments."""
-        for at in range(len(self.plan.ranges)):
-            yield [outcome for experiment, chunk in self.chunks(at) for outcome in self._read(experiment, chunk)]
-
-    def each(self) -> Iterator[Outcome]:
-        """All outcomes, range by range."""
-        for outcomes in self.by_range():
-            yield from outcomes
-
-    def _read(self, experiment: str, chunk: int) -> Iterator[Outcome]:
-        with self.file(experiment, chunk).open("rb") as lines:
-            for line in lines:
-                yield Outcome.model_validate_json(line)
+    table = trial_table.trial_table(folder, summary)
+    trials = trial_page.pack_trials(table, _rows(folder / "rows.jsonl"), summary)
+    source = (folder / SUITE_FILE).read_text(encoding="utf-8")
+    return {
+        REPORT_HTML: html.render_html(summary, trials, source),
+        REPORT_MD: markdown.render_markdown(summary),
+    }
 
 
-def _rows(folder: Path) -> Iterator[Row]:
-    with (folder / "rows.jsonl").open("rb") as lines:
+def _rows(path: Path) -> Iterator[Row]:
+    with path.open("rb") as lines:
         for line in lines:
             yield Row.model_validate_json(line)
 

@@ -1,25 +1,54 @@
-"""The numbers of all trials of a run in columns, one slot per row: what `contents.py` computes with.
+"""The numbers of all trials of a run in columns, one slot per row and repeat: what `evaluation.py` computes with.
 
-A million trials fit into some ten megabytes per score and experiment; answers are not kept.
+A million trials take some sixty megabytes per experiment and ten more per score; answers are not kept.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from assay.records import Outcome, Row, TrialStatus, Usage
-from assay.reporting.money import CostCounts
-from assay.reporting.shortcuts import ShortcutCounts
+from assay.records import Plan, Row, TrialStatus
+from assay.reporting.tallies import ExperimentTally
+from assay.reporting.trials import Floats, Lists, TrialBatch, Whole, numbers
 from assay.scoring.results import MissingCounts
+from assay.scoring.views import NO_LABEL, NO_OUTCOME, STATUSES, ExperimentView, LabelColumn, LabelNames
 
-Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int32]
 
-_STATUSES = tuple(TrialStatus)
-_CODES = {status: code for code, status in enumerate(_STATUSES)}
-_NO_OUTCOME = -1
+VIEWED = ("latency_seconds", "first_token_seconds", "input_tokens", "output_tokens", "cost_usd")
+"""Numbers that every trial may have; `scoring/views.py` says what they are."""
+
+MEASURES = (*VIEWED, "tokens_per_second")
+"""`tokens_per_second` is the first answer's, from its first token on, where it was streamed."""
+
+
+@dataclass(frozen=True)
+class BatchFigures:
+    """The numbers of a batch, one slot per trial as it was read. Labels, found and expected, as results show trials."""
+
+    measures: Mapping[str, Floats]
+    scores: Mapping[str, Floats]
+    labels: Mapping[str, tuple[pa.DictionaryArray, pa.DictionaryArray]]
+
+    @classmethod
+    def of(cls, batch: TrialBatch, scores: Sequence[str]) -> "BatchFigures":
+        """Takes them out of a batch; changes nothing, so that batches can be prepared side by side."""
+        items = {name: batch.score_items(name) for name in scores}
+        order = batch.order  # labels get their numbers in it, which must not depend on where batches begin
+        values, found, expected = (
+            batch.scores.floats("value"),
+            batch.scores.strings("label"),
+            batch.scores.strings("expected"),
+        )
+        return cls(
+            _measures(batch),
+            {name: _at(values, places) for name, places in items.items()},
+            {name: (_labels(found, at[order]), _labels(expected, at[order])) for name, at in items.items()},
+        )
 
 
 @dataclass
@@ -27,49 +56,28 @@ class ExperimentColumns:
     """One experiment's trials: a slot per row, or one per repeat of each. Without a score or an answer it is NaN."""
 
     statuses: npt.NDArray[np.int8]
-    latencies_seconds: Floats
+    measures: dict[str, Floats]
     scores: dict[str, Floats]
-    usage: Usage = field(default_factory=Usage)
-    costs: CostCounts = field(default_factory=CostCounts)
-    models: Counter[str] = field(default_factory=Counter)
-    deployments: Counter[str] = field(default_factory=Counter)
-    unpriced_models: set[str] = field(default_factory=set)
-    shortcuts: ShortcutCounts = field(default_factory=ShortcutCounts)
     repeats: int = 1
+    labels: dict[str, tuple[Labels, Labels]] = field(default_factory=dict)
+    tally: ExperimentTally = field(default_factory=ExperimentTally)
 
     @classmethod
     def empty(cls, rows: int, scores: Sequence[str], repeats: int = 1) -> "ExperimentColumns":
         slots = rows * repeats
         return cls(
-            statuses=np.full(slots, _NO_OUTCOME, dtype=np.int8),
-            latencies_seconds=np.full(slots, np.nan),
+            statuses=np.full(slots, NO_OUTCOME, dtype=np.int8),
+            measures={name: np.full(slots, np.nan) for name in MEASURES},
             scores={name: np.full(slots, np.nan) for name in scores},
             repeats=repeats,
         )
-
-    def add(self, outcome: Outcome) -> bool:
-        """Takes a trial in; False, and no change, when this row's outcome of this repeat is already known."""
-        if outcome.repeat >= self.repeats:
-            raise LookupError(f"{outcome.experiment}: row {outcome.row_number} has no repeat {outcome.repeat}")
-        slot = (outcome.row_number - 1) * self.repeats + outcome.repeat
-        if self.statuses[slot] != _NO_OUTCOME:
-            return False
-        self.statuses[slot] = _CODES[outcome.status]
-        for score in outcome.scores:
-            if score.value is not None and score.name in self.scores:
-                self.scores[score.name][slot] = score.value
-        self.usage += outcome.usage
-        self.costs.add(outcome)
-        if outcome.responses:
-            self._add_responses(outcome, slot)
-        return True
 
     def lines(self, score: str) -> Floats:
         """The scores, one slot per row, or with repeats a line of slots per row."""
         column = self.scores[score]
         return column.reshape(-1, self.repeats) if self.repeats > 1 else column
 
-    def clusters(self, groups: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
+    def clusters(self, groups: Whole | None) -> Whole | None:
         """A number per trial, the same for those that are not independent; None when all are. `groups`: per row."""
         if self.repeats == 1:
             return groups
@@ -77,38 +85,145 @@ class ExperimentColumns:
         return np.repeat(np.arange(rows, dtype=np.int64) if groups is None else groups, self.repeats)
 
     def count(self, status: TrialStatus) -> int:
-        return int(np.count_nonzero(self.statuses == _CODES[status]))
+        return int(np.count_nonzero(self.statuses == STATUSES.index(status)))
 
     @property
     def without_outcome(self) -> int:
-        return int(np.count_nonzero(self.statuses == _NO_OUTCOME))
+        return int(np.count_nonzero(self.statuses == NO_OUTCOME))
 
     def missing(self, score: str) -> MissingCounts:
         """Why trials lack this score. A trial without any outcome was not done: it counts as skipped."""
         gaps = self.statuses[np.isnan(self.scores[score])]
-        by_status = {status: int(np.count_nonzero(gaps == code)) for status, code in _CODES.items()}
+        by_status = {status: int(np.count_nonzero(gaps == code)) for code, status in enumerate(STATUSES)}
         return MissingCounts(
             failed=by_status[TrialStatus.FAILED],
             blocked=by_status[TrialStatus.BLOCKED],
-            skipped=by_status[TrialStatus.SKIPPED] + int(np.count_nonzero(gaps == _NO_OUTCOME)),
+            skipped=by_status[TrialStatus.SKIPPED] + int(np.count_nonzero(gaps == NO_OUTCOME)),
             unscored=by_status[TrialStatus.SUCCEEDED],
         )
 
-    def latency_quantile(self, quantile: float) -> float | None:
-        """Seconds that this share of the answered trials took at most; None when there is none."""
-        seen = self.latencies_seconds[~np.isnan(self.latencies_seconds)]
-        return float(np.quantile(seen, quantile)) if len(seen) else None
+    def quantiles(self, measure: str, shares: Sequence[float]) -> list[float]:
+        """What these shares of the trials that have the measure have at most; none when no trial has it."""
+        values = self.measures[measure]
+        seen = values[~np.isnan(values)]
+        return [float(value) for value in np.quantile(seen, shares)] if len(seen) else []
 
     def has_scores(self, score: str) -> bool:
         """Whether any trial has this score."""
         return not bool(np.isnan(self.scores[score]).all())
 
-    def _add_responses(self, outcome: Outcome, slot: int) -> None:
-        self.latencies_seconds[slot] = sum(response.latency_seconds for response in outcome.responses)
-        self.shortcuts.add(outcome.responses)
-        self.models.update(response.model for response in outcome.responses)
-        self.deployments.update(response.deployment for response in outcome.responses)
-        self.unpriced_models.update(response.model for response in outcome.responses if response.cost_usd is None)
+    def view(self, name: str, baseline: bool, labels: Mapping[str, LabelNames]) -> ExperimentView:
+        """The experiment as aggregators and comparers see it."""
+        shape = (-1, self.repeats)
+        measures = {measure: self.measures[measure].reshape(shape) for measure in VIEWED}
+        return ExperimentView(
+            experiment=name,
+            baseline=baseline,
+            statuses=self.statuses.reshape(shape),
+            scores={score: values.reshape(shape) for score, values in self.scores.items()},
+            labels={
+                score: LabelColumn(labels[score].names, expected.reshape(shape), found.reshape(shape))
+                for score, (found, expected) in self.labels.items()
+            },
+            **measures,
+        )
+
+
+class RunColumns:
+    """All experiments' columns, filled batch by batch; the order of the batches does not matter for the numbers."""
+
+    def __init__(self, plan: Plan, scores: Sequence[str]) -> None:
+        repeats = {name: plan.repeats_of(name) for name in plan.experiments}
+        self.experiments = {name: ExperimentColumns.empty(plan.rows, scores, repeats[name]) for name in repeats}
+        self.label_names = {name: LabelNames() for name in scores}
+
+    def add(self, batch: TrialBatch, figures: BatchFigures) -> None:
+        """Puts the numbers of a batch into their slots."""
+        for at, columns in enumerate(self.experiments.values()):
+            chosen = np.flatnonzero(batch.experiment == at)
+            slots = (batch.row[chosen] - 1) * columns.repeats + batch.repeat[chosen]
+            columns.statuses[slots] = batch.status[chosen]
+            for name, values in figures.measures.items():
+                columns.measures[name][slots] = values[chosen]
+            for name, values in figures.scores.items():
+                columns.scores[name][slots] = values[chosen]
+        for name, labels in figures.labels.items():
+            if any(len(one.dictionary) for one in labels):
+                self._add_labels(name, batch, labels)
+
+    def views(self) -> list[ExperimentView]:
+        """The experiments as aggregators and comparers see them, the baseline first."""
+        return [
+            columns.view(name, at == 0, self.label_names) for at, (name, columns) in enumerate(self.experiments.items())
+        ]
+
+    def _add_labels(self, score: str, batch: TrialBatch, labels: tuple[pa.DictionaryArray, pa.DictionaryArray]) -> None:
+        codes = [self._codes(score, one)[np.argsort(batch.order)] for one in labels]
+        for at, columns in enumerate(self.experiments.values()):
+            chosen = np.flatnonzero(batch.experiment == at)
+            slots = (batch.row[chosen] - 1) * columns.repeats + batch.repeat[chosen]
+            if score not in columns.labels:
+                found, expected = (np.full(len(columns.statuses), NO_LABEL, dtype=np.int32) for _ in labels)
+                columns.labels[score] = found, expected
+            for column, values in zip(columns.labels[score], codes, strict=True):
+                column[slots] = values[chosen]
+
+    def _codes(self, score: str, labels: pa.DictionaryArray) -> Labels:
+        """The numbers that these labels have in the whole run."""
+        names = self.label_names[score]
+        known = np.array([*(names.code(label) for label in labels.dictionary.to_pylist()), NO_LABEL], dtype=np.int32)
+        codes: Labels = known[labels.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
+        return codes
+
+
+def _measures(batch: TrialBatch) -> dict[str, Floats]:
+    responses = batch.responses
+    answered = responses.counts > 0
+    first, speed = np.full(len(batch), np.nan), np.full(len(batch), np.nan)
+    first[answered] = responses.floats("first_token_seconds")[responses.starts[answered]]
+    speed[answered] = _tokens_per_second(responses)[responses.starts[answered]]
+    return {
+        "latency_seconds": np.where(answered, responses.sums(responses.floats("latency_seconds")), np.nan),
+        "first_token_seconds": first,
+        "input_tokens": _billed(batch, "input_tokens"),
+        "output_tokens": _billed(batch, "output_tokens"),
+        "cost_usd": _costs(batch),
+        "tokens_per_second": speed,
+    }
+
+
+def _tokens_per_second(responses: Lists) -> Floats:
+    """As `Response.tokens_per_second`; NaN where that is None."""
+    seconds = responses.floats("latency_seconds") - responses.floats("first_token_seconds")
+    return responses.whole("usage", "output_tokens") / np.where(seconds > 0, seconds, np.nan)
+
+
+def _billed(batch: TrialBatch, name: str) -> Floats:
+    """Tokens per trial as they were billed, failures included; NaN where nothing was answered or billed."""
+    responses = batch.responses
+    fresh = np.where(responses.flags("cached"), 0, responses.whole("usage", name))
+    tokens = responses.sums(fresh + responses.whole("discarded", name))
+    tokens[batch.failed] += batch.failed_tokens(name)
+    return np.where((responses.counts > 0) | (tokens > 0), tokens, np.nan)
+
+
+def _costs(batch: TrialBatch) -> Floats:
+    """What a trial cost, failures included; NaN where nothing was answered or billed, or a price is not known."""
+    responses = batch.responses
+    costs = responses.sums(numbers(responses.strings("cost_usd")))
+    costs[batch.failed] += numbers(batch.failures("cost_usd"))
+    return np.where((responses.counts > 0) | (costs > 0), costs, np.nan)
+
+
+def _at(values: Floats, places: Whole) -> Floats:
+    """The values at these places, NaN for -1."""
+    return np.concatenate([values, [np.nan]])[places]
+
+
+def _labels(column: pa.Array, places: Whole) -> pa.DictionaryArray:
+    if column.null_count == len(column):
+        return pa.nulls(len(places), pa.string()).dictionary_encode()
+    return pc.dictionary_encode(column.take(pa.array(places, mask=places < 0)))
 
 
 class GroupColumn:

@@ -85,8 +85,8 @@ class Distribution(Record):
 class Confusion(Record):
     """What was expected (a line of `counts` each) against what was answered (a column each), both in `labels`' order.
 
-    Only trials with both are counted. With `others` the last line and column, named "other", stand for that many
-    labels that are too rare to be shown; nothing is lost in the sums.
+    Only trials that say what was expected are counted. With `others` there is one more line and column at the end, for
+    that many labels that are too rare to be shown; nothing is lost in the sums.
     """
 
     labels: tuple[str, ...]

@@ -1,24 +1,33 @@
 """Computes the contents of a report from a run's outcomes. The evaluate step calls it; numpy and scipy come along."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from assay.llm.pricing import PriceTable, load_prices
-from assay.planning.preflight import primary_score, scorers_of
-from assay.records import BadRow, Outcome, Plan, Row, RunHeader, TrialStatus
+from assay.planning.preflight import aggregators_of, comparers_of, primary_score, scorers_of
+from assay.records import BadRow, Plan, Row, RunHeader, TrialStatus
 from assay.reporting.columns import ExperimentColumns, GroupColumn
 from assay.reporting.contents import (
     ComparedScore,
     Contents,
     DatasetFacts,
+    Distribution,
     ExperimentResult,
     Latency,
     Prices,
     RunFacts,
     StatusCounts,
 )
+from assay.reporting.distributions import confusion, distributions
+from assay.reporting.gathering import Gathered, Writing, gather
 from assay.reporting.methods import method_of
 from assay.reporting.money import Cost, RunCost
-from assay.reporting.samples import DisagreementSampler, TroubleSampler, cut
+from assay.reporting.outcome_files import OutcomeFiles
+from assay.reporting.recommendation import recommend
+from assay.reporting.samples import Disagreement, cut
+from assay.reporting.sampling import differing_scores, disagreements, expected_values
+from assay.reporting.tables import Renderer, ResultFiles
 from assay.reporting.wording import headline, missing_sentence, verdict_sentence
 from assay.scoring.aggregates import summarise
 from assay.scoring.base import Scorer
@@ -26,6 +35,8 @@ from assay.scoring.comparisons import adjust, compare
 from assay.scoring.paired_scores import PairedScores
 from assay.scoring.results import Comparison, Metric
 from assay.scoring.statistics.arrays import Codes
+from assay.scoring.summing_up import run_aggregators, run_comparers
+from assay.scoring.views import ExperimentView
 from assay.suite.models import Suite
 
 MOST_BAD_ROWS = 20
@@ -35,73 +46,72 @@ def evaluate(
     header: RunHeader,
     suite: Suite,
     plan: Plan,
-    outcomes: Iterable[Outcome],
+    outcomes: OutcomeFiles,
     bad_rows: Sequence[BadRow],
     quarantined_messages: int,
     rows: Iterable[Row] = (),
     prices: PriceTable | None = None,
+    results: Path | None = None,
 ) -> Contents:
-    """The report's contents. The outcomes may come in any order and are read once; the same ones give equal contents.
+    """The report's contents; the same outcomes give equal ones, in whatever order the files hold them.
 
-    `rows` are the dataset's, read once and only to say what was right where experiments disagree. A second outcome of
-    the same trial is ignored. `prices` are those that costs were made with; absent, the shipped ones. Raises
-    LookupError for an outcome of a row or experiment that the plan does not have.
+    With `results` that folder gets the result files of `tables.py`, of the same trials. `rows` are the dataset's, read
+    once and only to say what was right where experiments disagree. Of two outcomes of a trial the first counts.
+    `prices` are those that costs were made with; absent, the shipped ones. Raises LookupError for an outcome that the
+    plan does not have, CheckFailed for what is no outcome.
     """
     scorers = scorers_of(suite)
     primary = primary_score(suite)
-    gathered = _Gathered(plan, scorers, primary)
-    for outcome in outcomes:
-        gathered.add(outcome)
-    expected = next((one.expected_column for one in scorers if one.name == primary), None)
-    grouped = GroupColumn(rows, suite.comparison.group, plan.rows) if suite.comparison.group else None
-    disagreements = gathered.disagreements.samples(grouped or rows, expected)
-    groups = grouped.codes() if grouped else None
+    prices = prices or load_prices()
+    gathered = _gather(outcomes, suite, prices, results)
+    found, groups = _disagreements(gathered, outcomes, suite, rows)
     alpha = suite.comparison.alpha
-    metrics = {name: _metrics(gathered.columns[name], scorers, alpha, groups) for name in plan.experiments}
+    metrics = {name: _metrics(gathered.columns.experiments[name], scorers, alpha, groups) for name in plan.experiments}
     comparisons = _compare_all(gathered, suite, scorers, header.seed, groups)
-    return Contents(
+    views = gathered.columns.views()
+    contents = Contents(
         run=_run_facts(header, suite, plan),
         headline=_headline(suite, primary, gathered, comparisons),
         primary=primary,
         baseline=suite.baseline.name,
-        experiments=tuple(_experiment_result(suite, name, gathered, metrics[name]) for name in plan.experiments),
+        experiments=_experiment_results(suite, gathered, metrics, views),
         comparisons=comparisons,
-        disagreements=disagreements,
+        disagreements=found,
         failures=gathered.failures.groups(),
         blocked=gathered.blocked.groups(),
         unscored=gathered.unscored.groups(),
         bad_rows=tuple(_cut_row(row) for row in bad_rows[:MOST_BAD_ROWS]),
         quarantined_messages=quarantined_messages,
-        prices=_prices(gathered, prices or load_prices()),
+        prices=_prices(gathered, prices),
         money=_money(gathered, suite),
+        comparers={one.experiment: _compared_views(suite, views[0], one) for one in views[1:]},
     )
+    return contents.model_copy(update={"recommendation": recommend(contents)})
 
 
-class _Gathered:
-    """What is kept of the outcomes: columns of numbers, and a few samples."""
+def _gather(outcomes: OutcomeFiles, suite: Suite, prices: PriceTable, results: Path | None) -> Gathered:
+    scores = [one.name for one in scorers_of(suite)]
+    if results is None:
+        return gather(outcomes, scores)
+    renderer = Renderer.of(suite, prices)
+    with ResultFiles(results, renderer.layout) as files:
+        return gather(outcomes, scores, Writing(renderer, files))
 
-    def __init__(self, plan: Plan, scorers: Sequence[Scorer], primary: str | None) -> None:
-        names = [scorer.name for scorer in scorers]
-        self.columns = {
-            name: ExperimentColumns.empty(plan.rows, names, plan.repeats_of(name)) for name in plan.experiments
-        }
-        self.disagreements = DisagreementSampler(plan.experiments[0], plan.experiments[1:], primary)
-        self.failures = TroubleSampler(plan.experiments)
-        self.blocked = TroubleSampler(plan.experiments)
-        self.unscored = TroubleSampler(plan.experiments)
 
-    def add(self, outcome: Outcome) -> None:
-        if not self.columns[outcome.experiment].add(outcome):
-            return
-        self.disagreements.add(outcome)
-        if outcome.failure is not None:
-            blocked = outcome.status is TrialStatus.BLOCKED
-            kinds = self.blocked if blocked else self.failures
-            failure = outcome.failure
-            kinds.add(outcome, failure.kind, failure.message, failure.request_id)
-        for score in outcome.scores:
-            if score.value is None:
-                self.unscored.add(outcome, score.name, score.reason or "no reason given")
+def _disagreements(
+    gathered: Gathered, outcomes: OutcomeFiles, suite: Suite, rows: Iterable[Row]
+) -> tuple[dict[str, tuple[Disagreement, ...]], Codes | None]:
+    """Where variants differ from the baseline, and which rows share a group; the rows are read once for both."""
+    primary = primary_score(suite)
+    baseline, *variants = gathered.columns.experiments.items()
+    differing = gathered.answers.rows
+    if primary:
+        differing = {name: differing_scores(baseline[1], columns, primary) for name, columns in variants}
+    grouped = GroupColumn(rows, suite.comparison.group, outcomes.plan.rows) if suite.comparison.group else None
+    column = next((one.expected_column for one in scorers_of(suite) if one.name == primary), None)
+    numbers = set().union(*differing.values())
+    right = expected_values(grouped or rows, numbers, column) if column else {}
+    return disagreements(outcomes, differing, primary, right), grouped.codes() if grouped else None
 
 
 def _metrics(
@@ -117,10 +127,10 @@ def _metrics(
 
 
 def _compare_all(
-    gathered: _Gathered, suite: Suite, scorers: Sequence[Scorer], seed: int, groups: Codes | None
+    gathered: Gathered, suite: Suite, scorers: Sequence[Scorer], seed: int, groups: Codes | None
 ) -> tuple[ComparedScore, ...]:
     """Every variant on every score, the primary one first; together they are one family for the adjustment."""
-    baseline, *variants = gathered.columns
+    baseline, *variants = gathered.columns.experiments
     primary = primary_score(suite)
     in_order = sorted(scorers, key=lambda scorer: scorer.name != primary)
     pairs = [(scorer, variant) for scorer in in_order for variant in variants]
@@ -144,8 +154,8 @@ def _compare_all(
     )
 
 
-def _paired(gathered: _Gathered, baseline: str, variant: str, score: str, groups: Codes | None) -> PairedScores:
-    before, after = gathered.columns[baseline].lines(score), gathered.columns[variant].lines(score)
+def _paired(gathered: Gathered, baseline: str, variant: str, score: str, groups: Codes | None) -> PairedScores:
+    before, after = (gathered.columns.experiments[name].lines(score) for name in (baseline, variant))
     return PairedScores.of(before, after, groups)
 
 
@@ -180,24 +190,51 @@ def _run_facts(header: RunHeader, suite: Suite, plan: Plan) -> RunFacts:
     )
 
 
-def _experiment_result(suite: Suite, name: str, gathered: _Gathered, metrics: dict[str, Metric]) -> ExperimentResult:
-    experiment, columns = suite.experiment(name), gathered.columns[name]
+def _experiment_results(
+    suite: Suite, gathered: Gathered, metrics: Mapping[str, dict[str, Metric]], views: Sequence[ExperimentView]
+) -> tuple[ExperimentResult, ...]:
+    shown = {one.name: _distributions(gathered, one) for one in scorers_of(suite)}
+    return tuple(
+        _experiment_result(suite, one, gathered.columns.experiments[one.experiment]).model_copy(
+            update={
+                "metrics": metrics[one.experiment],
+                "distributions": {name: by[one.experiment] for name, by in shown.items() if one.experiment in by},
+                "confusions": {name: found for name in one.labels if (found := confusion(one, name))},
+                "aggregates": run_aggregators(aggregators_of(suite), one),
+            }
+        )
+        for one in views
+    )
+
+
+def _distributions(gathered: Gathered, scorer: Scorer) -> dict[str, Distribution]:
+    columns = {name: one.scores[scorer.name] for name, one in gathered.columns.experiments.items()}
+    return distributions(columns, scorer.kind)
+
+
+def _experiment_result(suite: Suite, view: ExperimentView, columns: ExperimentColumns) -> ExperimentResult:
+    experiment, tally = suite.experiment(view.experiment), columns.tally
+    money = tally.costs.total()
     return ExperimentResult(
-        name=name,
+        name=experiment.name,
         baseline=experiment.baseline,
         description=experiment.description,
         deployment=experiment.model.deployment,
         statuses=_status_counts(columns),
-        usage=columns.usage,
-        cost_usd=columns.costs.total().spent_usd,
-        money=columns.costs.total(),
-        by_criterion=dict(columns.costs.costs()),
+        usage=tally.usage,
+        cost_usd=money.spent_usd,
+        money=money,
+        by_criterion=dict(tally.costs.costs()),
         latency=_latency(columns),
-        models=dict(sorted(columns.models.items())),
-        deployments=dict(sorted(columns.deployments.items())),
-        metrics=metrics,
-        shortcuts=columns.shortcuts.shortcuts(experiment.model.max_tokens),
+        models=dict(sorted(tally.models.items())),
+        deployments=dict(sorted(tally.deployments.items())),
+        metrics={},
+        shortcuts=tally.shortcuts.shortcuts(experiment.model.max_tokens),
     )
+
+
+def _compared_views(suite: Suite, baseline: ExperimentView, variant: ExperimentView) -> dict[str, Any]:
+    return dict(run_comparers(comparers_of(suite), baseline, variant))
 
 
 def _status_counts(columns: ExperimentColumns) -> StatusCounts:
@@ -206,15 +243,23 @@ def _status_counts(columns: ExperimentColumns) -> StatusCounts:
 
 
 def _latency(columns: ExperimentColumns) -> Latency | None:
-    p50, p95 = columns.latency_quantile(0.5), columns.latency_quantile(0.95)
-    if p50 is None or p95 is None:
+    seconds = columns.quantiles("latency_seconds", (0.5, 0.9, 0.95, 0.99))
+    if not seconds:
         return None
-    p90, p99 = columns.latency_quantile(0.9), columns.latency_quantile(0.99)
-    return Latency(p50_seconds=p50, p90_seconds=p90, p95_seconds=p95, p99_seconds=p99)
+    first = dict(enumerate(columns.quantiles("first_token_seconds", (0.5, 0.95))))
+    return Latency(
+        p50_seconds=seconds[0],
+        p90_seconds=seconds[1],
+        p95_seconds=seconds[2],
+        p99_seconds=seconds[3],
+        first_token_p50_seconds=first.get(0),
+        first_token_p95_seconds=first.get(1),
+        tokens_per_second_p50=next(iter(columns.quantiles("tokens_per_second", (0.5,))), None),
+    )
 
 
-def _headline(suite: Suite, primary: str | None, gathered: _Gathered, comparisons: Sequence[ComparedScore]) -> str:
-    columns = gathered.columns.values()
+def _headline(suite: Suite, primary: str | None, gathered: Gathered, comparisons: Sequence[ComparedScore]) -> str:
+    columns = gathered.columns.experiments.values()
     return headline(
         suite.baseline.name,
         primary,
@@ -228,13 +273,13 @@ def _cut_row(row: BadRow) -> BadRow:
     return row.model_copy(update={"reason": cut(row.reason, 500), "found": cut(row.found, 500)})
 
 
-def _prices(gathered: _Gathered, table: PriceTable) -> Prices:
-    unpriced = set[str]().union(*(columns.unpriced_models for columns in gathered.columns.values()))
+def _prices(gathered: Gathered, table: PriceTable) -> Prices:
+    unpriced = set[str]().union(*(one.tally.unpriced_models for one in gathered.columns.experiments.values()))
     return Prices(as_of=table.as_of, source=table.source, unpriced_models=tuple(sorted(unpriced)))
 
 
-def _money(gathered: _Gathered, suite: Suite) -> RunCost:
-    total = sum((columns.costs.total() for columns in gathered.columns.values()), Cost())
+def _money(gathered: Gathered, suite: Suite) -> RunCost:
+    total = sum((one.tally.costs.total() for one in gathered.columns.experiments.values()), Cost())
     limits = suite.limits
     mode = None if limits.budget_usd is None else limits.budget
     return RunCost(**dict(total), budget_usd=limits.budget_usd, budget=mode)

@@ -1,16 +1,17 @@
 """What a run cost, by experiment and criterion: what was spent, what of it was thrown away, what came for nothing.
 
-`columns.py` gathers it, `contents.py` puts it into the report.
+`tallies.py` gathers it, `contents.py` puts it into the report.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import PlainSerializer
 
-from assay.records import NO_COST, BudgetMode, Outcome, Record
+from assay.records import NO_COST, BudgetMode, Record
 from assay.reporting import wording
 
 PlainDecimal = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:f}", return_type=str, when_used="json")]
@@ -47,40 +48,52 @@ class RunCost(Cost):
 
 
 @dataclass
+class _Sums:
+    spent_usd: Decimal = NO_COST
+    discarded_usd: Decimal = NO_COST
+    answers: int = 0
+    cached: int = 0
+    unpriced: int = 0
+
+    def cost(self) -> Cost:
+        """As a record, amounts without trailing zeros."""
+        amounts = {"spent_usd": self.spent_usd.normalize(), "discarded_usd": self.discarded_usd.normalize()}
+        return Cost(**(asdict(self) | amounts))
+
+
+@dataclass
 class CostCounts:
-    """The sums of one experiment by criterion; in bounded memory."""
+    """The sums of one experiment by criterion; in bounded memory. Amounts come as the text of a decimal number."""
 
-    by_criterion: dict[str, Cost] = field(default_factory=dict)
+    by_criterion: dict[str, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
 
-    def add(self, outcome: Outcome) -> None:
-        """Takes a trial in. What was billed for an answer that failed is thrown away."""
-        for one in outcome.responses:
-            self._add(
-                one.criterion,
-                Cost(
-                    spent_usd=one.cost_usd or NO_COST,
-                    discarded_usd=one.discarded_usd or NO_COST,
-                    answers=1,
-                    cached=int(one.cached),
-                    unpriced=int(one.cost_usd is None),
-                ),
-            )
-        failure = outcome.failure
-        if failure is None or (failure.cost_usd is not None and not failure.cost_usd):
+    def add_answers(
+        self, criterion: str, cost_usd: str | None, discarded_usd: str | None, count: int = 1, cached: int = 0
+    ) -> None:
+        """Takes in so many answers that cost as much, `cached` of them from the cache; None: the price is unknown."""
+        sums = self.by_criterion[criterion]
+        sums.spent_usd += Decimal(cost_usd or 0) * count
+        sums.discarded_usd += Decimal(discarded_usd or 0) * count
+        sums.answers += count
+        sums.cached += cached
+        sums.unpriced += count if cost_usd is None else 0
+
+    def add_failures(self, criterion: str | None, cost_usd: str | None, count: int = 1) -> None:
+        """Takes in so many failures that were billed as much: all of that is thrown away."""
+        lost = Decimal(cost_usd or 0)
+        if cost_usd is not None and not lost:
             return
-        lost = failure.cost_usd or NO_COST
-        unpriced = int(failure.cost_usd is None)
-        self._add(failure.criterion or "", Cost(spent_usd=lost, discarded_usd=lost, unpriced=unpriced))
+        sums = self.by_criterion[criterion or ""]
+        sums.spent_usd += lost * count
+        sums.discarded_usd += lost * count
+        sums.unpriced += count if cost_usd is None else 0
 
     def costs(self) -> Mapping[str, Cost]:
-        """By criterion, in the order in which they came up, amounts without trailing zeros."""
-        return {name: _normalised(cost) for name, cost in sorted(self.by_criterion.items())}
+        """By criterion, by name."""
+        return {name: sums.cost() for name, sums in sorted(self.by_criterion.items())}
 
     def total(self) -> Cost:
-        return _normalised(sum(self.by_criterion.values(), Cost()))
-
-    def _add(self, criterion: str, cost: Cost) -> None:
-        self.by_criterion[criterion] = self.by_criterion.get(criterion, Cost()) + cost
+        return _normalised(sum((sums.cost() for sums in self.by_criterion.values()), Cost()))
 
 
 def cost_sentences(whole: Cost) -> tuple[str, ...]:

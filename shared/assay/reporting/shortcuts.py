@@ -1,12 +1,11 @@
 """What an experiment did not pay for: answers from the cache, and answers asked for with a lowered `max_tokens`.
 
-`columns.py` gathers it, `contents.py` puts it into the report.
+`tallies.py` gathers it, `contents.py` puts it into the report.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from assay.records import Record, Response, Usage
+from assay.records import Record, Usage
 from assay.reporting import wording
 
 
@@ -38,19 +37,15 @@ class ShortcutCounts:
     limits: int = 0
     cut_prompt_tokens: int = 0
     discarded: Usage = field(default_factory=Usage)
-    _low: int | None = None
-    _high: int | None = None
+    lowest: int | None = None
+    highest: int | None = None
 
-    def add(self, responses: Iterable[Response]) -> None:
-        """Takes a trial's responses in."""
-        for one in responses:
-            self.answers += 1
-            self.cached += one.cached
-            self.reruns += one.reruns
-            if one.reruns:
-                self.discarded += one.discarded
-            if one.limit_sent is not None:
-                self._add_limit(one, one.limit_sent)
+    def add(self, other: "ShortcutCounts") -> None:
+        """Takes the sums of more answers in."""
+        for name in ("answers", "cached", "limited", "cut", "reruns", "limits", "cut_prompt_tokens", "discarded"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.lowest = min((one for one in (self.lowest, other.lowest) if one is not None), default=None)
+        self.highest = max((one for one in (self.highest, other.highest) if one is not None), default=None)
 
     def shortcuts(self, max_tokens: int) -> Shortcuts:
         """The figures of an experiment whose own limit is `max_tokens`."""
@@ -59,21 +54,12 @@ class ShortcutCounts:
             answers=self.answers,
             cached=self.cached,
             limited=self.limited,
-            limit_low=self._low,
-            limit_high=self._high,
+            limit_low=self.lowest,
+            limit_high=self.highest,
             reruns=self.reruns,
             discarded=self.discarded,
             tokens_saved=self.limited * max_tokens - charged,
         )
-
-    def _add_limit(self, response: Response, limit: int) -> None:
-        self.limited += 1
-        self.limits += limit
-        self._low = limit if self._low is None else min(self._low, limit)
-        self._high = limit if self._high is None else max(self._high, limit)
-        if response.reruns:
-            self.cut += 1
-            self.cut_prompt_tokens += response.usage.input_tokens
 
 
 def shortcut_sentences(experiment: str, of: Shortcuts) -> tuple[str, ...]:

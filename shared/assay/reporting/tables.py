@@ -1,132 +1,174 @@
-"""Results as tables: `results.csv` for people and spreadsheets, `results.jsonl` with everything. Reports call it.
+"""Results as files: `results.csv` for people and spreadsheets, `results.parquet` with types, `results.jsonl` with all.
 
-Both stream: they take the outcomes in groups, one per row range, so that one group is all they hold.
+`trials.parquet` has what may differ between two runs with the same answers. Batches come in, bytes go out at once, so
+that one batch and one row group are all that is held. `evaluation.py` calls it.
 """
 
-import csv
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from types import TracebackType
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
 
 from assay.llm.pricing import PriceTable, load_prices
-from assay.planning.preflight import scorers_of
-from assay.records import NO_COST, Outcome, Response, Usage
+from assay.reporting.cells import Layout, Results
+from assay.reporting.columns import BatchFigures
+from assay.reporting.trials import TrialBatch, picked
 from assay.suite.models import Suite
 
-Groups = Iterable[Sequence[Outcome]]
-"""All outcomes of one row range, range by range and within it experiment by experiment in the plan's order."""
+RESULTS_CSV, RESULTS_JSONL = "results.csv", "results.jsonl"
+RESULTS_PARQUET, TRIALS_PARQUET = "results.parquet", "trials.parquet"
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+GROUP_ROWS = 32_768
+"""Trials per row group: part of the bytes of a file, so never a question of how batches were cut."""
 
-
-def write_results_csv(groups: Groups, suite: Suite, path: Path, prices: PriceTable | None = None) -> None:
-    """Writes one line per trial, by row, experiment (the baseline first) and repeat; replaces the file.
-
-    Says only what the same answers always give: no times, attempts, request ids or messages, and the tokens and the
-    price of the answers themselves, whether they came from the cache or after others that were paid for and thrown
-    away; the bill is the report's. The same outcomes give the same bytes, however they were arrived at. `prices` are
-    those that costs were made with; absent, the shipped ones. UTF-8, every cell quoted as RFC 4180 says, formulas
-    neutralised.
-    """
-    criteria = criteria_of(suite)
-    scores = score_names(suite)
-    known = prices or load_prices()
-    with path.open("w", encoding="utf-8", newline="") as file:
-        _append(file, [_header(criteria, scores, suite)])
-        for group in groups:
-            _append(file, [_cells(one, criteria, scores, known, suite) for one in in_order([group])])
-
-
-def write_results_jsonl(groups: Groups, path: Path) -> None:
-    """Writes every outcome whole, in the order of the CSV, with its `rank` in that order from 1; replaces the file."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for rank, one in enumerate(in_order(groups), start=1):
-            file.write(f'{{"rank":{rank},{one.model_dump_json()[1:]}\n')
-
-
-def in_order(groups: Groups) -> Iterator[Outcome]:
-    """Outcomes by row number, and within a row by experiment as the group has them: the baseline first."""
-    for group in groups:
-        yield from sorted(group, key=lambda one: one.row_number)
-
-
-def criteria_of(suite: Suite) -> tuple[str, ...]:
-    """The names of all criteria, in the order in which the experiments bring them up."""
-    names = (name for experiment in suite.ordered for name in experiment.criterion_names)
-    return tuple(dict.fromkeys(names))
-
-
-def score_names(suite: Suite) -> tuple[str, ...]:
-    """The names of all scores, in the order of the suite's scorers."""
-    return tuple(scorer.name for scorer in scorers_of(suite))
-
-
-def cell_text(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: an apostrophe goes before what could be one. Numbers stay."""
-    clean = text.replace("\x00", "\ufffd")
-    return f"'{clean}" if clean.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(clean) else clean
-
-
-def _header(criteria: tuple[str, ...], scores: tuple[str, ...], suite: Suite) -> list[str]:
-    return [
-        *("row_id", "row", "experiment", *(["repeat"] if suite.is_repeated else []), "status"),
-        *(f"answer.{criterion}" for criterion in criteria),
-        *(f"score.{score}" for score in scores),
-        *("input_tokens", "output_tokens", "cost_usd", "model", "deployment", "finish_reason", "failure"),
+TRIALS = pa.schema(
+    [
+        *[("row", pa.int64()), ("experiment", pa.string()), ("repeat", pa.int64())],
+        *[("latency_seconds", pa.float64()), ("first_token_seconds", pa.float64())],
+        *[("quota_wait_seconds", pa.float64()), ("attempts", pa.int64()), ("cached", pa.int64())],
+        ("failure_message", pa.string()),
     ]
+)
+"""Of `trials.parquet`, whose lines are those of `results.parquet`. `cached`: how many answers the cache gave."""
 
 
-def _cells(
-    one: Outcome, criteria: tuple[str, ...], scores: tuple[str, ...], prices: PriceTable, suite: Suite
-) -> list[str]:
-    answers = {response.criterion: response.text for response in one.responses}
-    values = {score.name: score.value for score in one.scores}
-    usage = sum((response.usage for response in one.responses), Usage())
-    return [
-        *(cell_text(one.row_id), str(one.row_number), cell_text(one.experiment)),
-        *([str(one.repeat + 1)] if suite.is_repeated else []),
-        one.status.value,
-        *(cell_text(answers.get(criterion, "")) for criterion in criteria),
-        *(_number(values.get(score)) for score in scores),
-        *(str(usage.input_tokens), str(usage.output_tokens), _cost(one.responses, prices)),
-        *(cell_text(_distinct(response.model for response in one.responses)),),
-        *(cell_text(_distinct(response.deployment for response in one.responses)),),
-        *(cell_text(_distinct(response.finish_reason for response in one.responses)),),
-        cell_text(one.failure.kind if one.failure else ""),
-    ]
+@dataclass(frozen=True)
+class Rendered:
+    """What the files get of one batch. `lines` are the outcomes with a comma in place of the opening bracket."""
+
+    cells: pa.Buffer
+    lines: pa.LargeBinaryArray
+    results: pa.Table
+    trials: pa.Table
 
 
-def _number(value: float | None) -> str:
-    """The shortest text that reads back as the same number."""
-    return "" if value is None else repr(float(value)).removesuffix(".0")
+@dataclass(frozen=True)
+class Renderer:
+    """Makes a batch into what the files get of it; batches can be rendered side by side."""
+
+    layout: Layout
+    prices: PriceTable
+
+    @classmethod
+    def of(cls, suite: Suite, prices: PriceTable | None = None) -> "Renderer":
+        """`prices` are those that costs were made with; absent, the shipped ones."""
+        return cls(Layout.of(suite), prices or load_prices())
+
+    def render(self, batch: TrialBatch, figures: BatchFigures) -> Rendered:
+        """By row, experiment (the baseline first) and repeat.
+
+        The cells say only what the same answers always give: no times, attempts, request ids or messages, and the
+        tokens and the price of the answers themselves, whether they came from the cache or after others that were paid
+        for and thrown away; the bill is the report's. Every cell is quoted as RFC 4180 says: with fewer quotes a lone
+        carriage return in a cell is no longer a cell's in some readers. Formulas are neutralised.
+        """
+        results = Results.of(batch, self.layout, self.prices)
+        cells = pa.BufferOutputStream()
+        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
+        pyarrow.csv.write_csv(results.texts(self.layout), cells, options)
+        lines = pc.binary_replace_slice(batch.lines.take(pa.array(batch.order)), 0, 1, b",")
+        return Rendered(cells.getvalue(), lines, results.table, _trials(batch, figures))
 
 
-def _cost(responses: Sequence[Response], prices: PriceTable) -> str:
-    """The sum for a trial's answers, or nothing when a price is unknown: half a sum would pass for the whole."""
-    costs = [_price(response, prices) for response in responses]
-    known = [cost for cost in costs if cost is not None]
-    return f"{sum(known, NO_COST).normalize():f}" if known and len(known) == len(costs) else ""
+class ResultFiles:
+    """The result files of a bundle, written batch by batch; replaces what was there. UTF-8 wherever there is text."""
+
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        self._stack = ExitStack()
+        self._cells = self._stack.enter_context((folder / RESULTS_CSV).open("wb"))
+        self._lines = self._stack.enter_context((folder / RESULTS_JSONL).open("wb"))
+        self._results = self._stack.enter_context(_RowGroups(folder / RESULTS_PARQUET, layout.schema))
+        self._trials = self._stack.enter_context(_RowGroups(folder / TRIALS_PARQUET, TRIALS))
+        self._rank = 0
+        self._cells.write((",".join(f'"{_doubled(name)}"' for name in layout.csv_columns) + "\n").encode())
+
+    def __enter__(self) -> "ResultFiles":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def write(self, rendered: Rendered) -> None:
+        """Appends a batch; batches come in the order of their rows."""
+        self._cells.write(rendered.cells)
+        self._write_lines(rendered.lines)
+        self._results.add(rendered.results)
+        self._trials.add(rendered.trials)
+
+    def _write_lines(self, lines: pa.LargeBinaryArray) -> None:
+        """The outcomes as they were written, each with its `rank` in the order of the results, from 1."""
+        ranks = pa.array(np.arange(self._rank + 1, self._rank + len(lines) + 1)).cast(pa.large_string())
+        self._rank += len(lines)
+        head, nothing = (pa.scalar(text, pa.large_binary()) for text in (b'{"rank":', b""))
+        joined = pc.binary_join_element_wise(head, ranks.cast(pa.large_binary()), lines, nothing)
+        _, ends, text = joined.buffers()
+        # A buffer may be longer than what is in it.
+        self._lines.write(text.slice(0, int(np.frombuffer(ends, np.int64)[len(joined)])))
 
 
-def _price(response: Response, prices: PriceTable) -> Decimal | None:
-    """What the answer itself costs: for a cached one what it would cost now."""
-    if response.cached:
-        return prices.cost(response.model, response.usage)
-    if response.cost_usd is None or response.discarded_usd is None:
-        return None
-    return response.cost_usd - response.discarded_usd
+class _RowGroups:
+    """A Parquet file of row groups of equal size: the same trials give the same bytes."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", version="2.6")
+        self._waiting: list[pa.Table] = []
+
+    def __enter__(self) -> "_RowGroups":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._waiting:
+            self._write(pa.concat_tables(self._waiting))
+        self._writer.close()
+
+    def add(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        if sum(map(len, self._waiting)) < GROUP_ROWS:
+            return
+        whole = pa.concat_tables(self._waiting)
+        full = len(whole) // GROUP_ROWS * GROUP_ROWS
+        self._write(whole.slice(0, full))
+        self._waiting = [whole.slice(full)] if full < len(whole) else []
+
+    def _write(self, table: pa.Table) -> None:
+        self._writer.write_table(table.combine_chunks(), row_group_size=GROUP_ROWS)
 
 
-def _distinct(values: Iterable[str]) -> str:
-    return " ".join(dict.fromkeys(values))
+def _trials(batch: TrialBatch, figures: BatchFigures) -> pa.Table:
+    """What `trials.parquet` says: how the outcomes came about."""
+    order, responses = batch.order, batch.responses
+    waits = responses.sums(responses.floats("quota_wait_seconds"))
+    attempts = responses.sums(responses.lengths("attempts"))
+    attempts[batch.failed] += pc.list_value_length(batch.failures("attempts")).fill_null(0).to_numpy(False)
+    places = np.full(len(batch), -1, dtype=np.int64)
+    places[batch.failed] = np.arange(len(batch.failed))
+    columns: dict[str, object] = {
+        "row": batch.row[order],
+        "experiment": pa.array(batch.experiments).take(pa.array(batch.experiment[order])),
+        "repeat": batch.repeat[order] + 1,
+        **{name: _optional(figures.measures[name][order]) for name in ("latency_seconds", "first_token_seconds")},
+        "quota_wait_seconds": waits[order],
+        "attempts": attempts[order].astype(np.int64),
+        "cached": responses.sums(responses.flags("cached"))[order].astype(np.int64),
+        "failure_message": picked(batch.failures("message"), places[order]),
+    }
+    return pa.table(columns, schema=TRIALS)
 
 
-def _append(file: IO[str], lines: list[list[str]]) -> None:
-    """All cells quoted: with fewer quotes a lone carriage return in a cell is no longer a cell's in some readers."""
-    table = pd.DataFrame(lines, dtype=str)
-    table.to_csv(file, index=False, header=False, quoting=csv.QUOTE_ALL, lineterminator="\n")
+def _optional(values: np.ndarray) -> pa.Array:
+    return pa.array(values, from_pandas=True)
+
+
+def _doubled(text: str) -> str:
+    return text.replace('"', '""')

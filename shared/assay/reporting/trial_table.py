@@ -3,16 +3,21 @@
 Made from the bundle's own files, so that the report step can run again alone. `html.py` lays it out.
 """
 
-import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
 
 from assay.reporting import wording
 from assay.reporting.contents import Contents
 from assay.reporting.samples import cut
+from assay.reporting.tables import RESULTS_PARQUET, TRIALS_PARQUET
 
 MOST_TRIALS = 20_000
 MOST_CHARACTERS = 600
@@ -59,18 +64,16 @@ def trial_table(
 
     Whole rows are chosen, with all their trials. The same bundle gives the same table.
     """
-    columns = _Columns(contents)
-    for one in _outcomes(bundle):
-        columns.see(one)
-    chosen, choice = choose_rows(columns.unanswered, columns.differing, columns.rows, _most_rows(contents, most_trials))
-    table = TrialTable(columns.experiments, tuple(columns.criteria), contents.scores, choice)
-    table.answers = {name: [] for name in table.criteria}
-    table.scores = {name: [] for name in table.score_names}
-    table.reasons = {name: [] for name in table.score_names}
-    for one in _outcomes(bundle):
-        if one["row_number"] in chosen:
-            _add(table, one, contents.primary, most_characters)
-    return table
+    primary = contents.primary
+    facts = _read(bundle / RESULTS_PARQUET, ["row", "status", *([f"score.{primary}"] if primary else [])])
+    rows = facts["row"].to_numpy()
+    unanswered = _numbers(rows[pc.not_equal(facts["status"], "succeeded").to_numpy()])
+    differing = _numbers(rows[_differs(rows, facts[f"score.{primary}"].to_numpy())]) if primary else []
+    most_rows = max(1, most_trials * contents.run.rows // max(1, contents.run.trials))
+    chosen, choice = choose_rows(unanswered, differing, range(1, contents.run.rows + 1), most_rows)
+    shown = np.isin(rows, sorted(chosen))
+    results, trials = _filtered(bundle / RESULTS_PARQUET, shown), _filtered(bundle / TRIALS_PARQUET, shown)
+    return _table(results, trials, contents, choice, most_characters)
 
 
 def choose_rows(
@@ -95,66 +98,61 @@ def choose_rows(
     )
 
 
-class _Columns:
-    """What the choice looks at: which rows lack an answer, and on which the primary scores differ."""
-
-    def __init__(self, contents: Contents) -> None:
-        self.experiments = tuple(one.name for one in contents.experiments)
-        self.rows = range(1, contents.run.rows + 1)
-        self.criteria: dict[str, None] = {}
-        self.unanswered: list[int] = []
-        self.differing: list[int] = []
-        self._primary, self._row = contents.primary, 0
-        self._baseline: float | None = None
-
-    def see(self, one: Mapping[str, Any]) -> None:
-        self.criteria.update(dict.fromkeys(response["criterion"] for response in one["responses"]))
-        row, score = one["row_number"], _score(one, self._primary)
-        if one["status"] != "succeeded" and row not in self.unanswered[-1:]:
-            self.unanswered.append(row)
-        if row != self._row:
-            self._row, self._baseline = row, score
-        elif score != self._baseline and row not in self.differing[-1:]:
-            self.differing.append(row)
-
-
-def _most_rows(contents: Contents, most_trials: int) -> int:
-    return max(1, most_trials * contents.run.rows // max(1, contents.run.trials))
-
-
-def _outcomes(bundle: Path) -> Iterator[dict[str, Any]]:
-    with (bundle / "results.jsonl").open("rb") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
-def _score(one: Mapping[str, Any], name: str | None) -> float | None:
-    return next((score["value"] for score in one["scores"] if score["name"] == name), None)
-
-
-def _reason(one: Mapping[str, Any], name: str) -> str:
-    return next((score["reason"] or "" for score in one["scores"] if score["name"] == name), "")
-
-
-def _add(table: TrialTable, one: Mapping[str, Any], primary: str | None, most_characters: int) -> None:
-    texts = {response["criterion"]: response["text"] for response in one["responses"]}
-    costs = [response["cost_usd"] for response in one["responses"]]
-    known = bool(costs) and None not in costs
-    table.row_id.append(one["row_id"])
-    table.row.append(one["row_number"])
-    table.experiment.append(table.experiments.index(one["experiment"]))
-    table.repeat.append(one["repeat"] + 1)
-    table.status.append(table.statuses.index(one["status"]))
-    for criterion, column in table.answers.items():
-        column.append(cut(texts.get(criterion, ""), most_characters))
-    for name, values in table.scores.items():
-        values.append(_score(one, name))
-        table.reasons[name].append(cut(_reason(one, name), most_characters))
-    table.expected.append(
-        next((score.get("expected") or "" for score in one["scores"] if score["name"] == primary), "")
+def _table(results: pa.Table, trials: pa.Table, contents: Contents, choice: str, most: int) -> TrialTable:
+    experiments = tuple(one.name for one in contents.experiments)
+    criteria = tuple(name.removeprefix("answer.") for name in results.column_names if name.startswith("answer."))
+    primary = f"expected.{contents.primary}"
+    return TrialTable(
+        experiments=experiments,
+        criteria=criteria,
+        score_names=contents.scores,
+        choice=choice,
+        row_id=results["row_id"].to_pylist(),
+        row=results["row"].to_pylist(),
+        experiment=pc.index_in(results["experiment"], pa.array(experiments)).to_pylist(),
+        repeat=results["repeat"].to_pylist(),
+        status=pc.index_in(results["status"], pa.array(TrialTable.statuses)).to_pylist(),
+        answers={name: [cut(text, most) for text in _texts(results[f"answer.{name}"])] for name in criteria},
+        scores={name: results[f"score.{name}"].to_pylist() for name in contents.scores},
+        expected=_texts(results[primary]) if contents.primary else [""] * len(results),
+        reasons={name: _texts(results[f"reason.{name}"]) for name in contents.scores},
+        failure=_texts(results["failure"]),
+        failure_message=_texts(trials["failure_message"]),
+        cost_usd=results["cost_usd"].cast(pa.float64()).to_pylist(),
+        latency_seconds=trials["latency_seconds"].to_pylist(),
     )
-    table.failure.append(one["failure"]["kind"] if one["failure"] else "")
-    table.failure_message.append(cut(one["failure"]["message"], most_characters) if one["failure"] else "")
-    table.cost_usd.append(float(sum(map(float, costs))) if known else None)
-    seconds = [response["latency_seconds"] for response in one["responses"]]
-    table.latency_seconds.append(sum(seconds) if seconds else None)
+
+
+def _numbers(rows: npt.NDArray[np.int64]) -> list[int]:
+    """Each once, in order."""
+    numbers: list[int] = np.unique(rows).tolist()
+    return numbers
+
+
+def _differs(rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which trials have another score than the first one of their row, which is the baseline's; NaN: none."""
+    first = np.searchsorted(rows, rows)
+    both_lack = np.isnan(scores) & np.isnan(scores[first])
+    differs: npt.NDArray[np.bool_] = (scores != scores[first]) & ~both_lack
+    return differs
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    return pyarrow.parquet.read_table(path, columns=columns)
+
+
+def _filtered(path: Path, shown: npt.NDArray[np.bool_]) -> pa.Table:
+    """The lines that are to be shown; one row group in memory at a time."""
+    with pyarrow.parquet.ParquetFile(path) as file:
+        parts, first = [file.schema_arrow.empty_table()], 0
+        for at in range(file.num_row_groups):
+            last = first + file.metadata.row_group(at).num_rows
+            if shown[first:last].any():
+                parts.append(file.read_row_group(at).filter(pa.array(shown[first:last])))
+            first = last
+    return pa.concat_tables(parts)
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    texts: list[str] = column.fill_null("").to_pylist()
+    return texts

@@ -25,22 +25,22 @@ from run_bench import (
 )
 
 from assay.errors import BlobMissing, CheckFailed, StorageError
-from assay.orchestration.finishing import FetchedOutcomes, FinishingSteps
+from assay.orchestration.finishing import FinishingSteps
 from assay.provenance.manifest import SEAL_NAMES, read_manifest
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
-from assay.records import Plan, RowRange, Stage
+from assay.records import Stage
 from assay.sinks.base import Receipt
 from assay.sinks.storage import BlobSink
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
-from builders import outcome
 from faults import Strike, as_storage, struck
 
 STEPS = ("evaluate", "report", "seal", "publish")
-ARTIFACTS = {"summary.json", "results.csv", "results.jsonl", "suite.yaml", "report.html", "report.md"}
+RESULTS = {"results.csv", "results.jsonl", "results.parquet", "trials.parquet"}
+ARTIFACTS = {"summary.json", "suite.yaml", "report.html", "report.md", *RESULTS}
 BAD_CSV = CSV.replace("T-3,Grüße 3,delivery\n", "T-3\n")
 
 
@@ -151,7 +151,7 @@ async def test_every_step_twice_gives_the_same_bytes(signer: LocalKeySigner) -> 
 
 
 def without_signature(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: content for name, content in files.items() if name != "manifest.json.sig"}
+    return {name: content for name, content in files.items() if not name.endswith((".sig", ".sigstore.json"))}
 
 
 async def test_two_runs_of_the_same_outcomes_have_the_same_artifacts(signer: LocalKeySigner) -> None:
@@ -347,37 +347,19 @@ async def test_more_chunks_than_are_fetched_at_once_are_all_there(signer: LocalK
     assert len((await bundle_of(storage, run))["results.jsonl"].splitlines()) == 40
 
 
-def three_ranges(folder: Path) -> FetchedOutcomes:
-    ranges = tuple(RowRange(first_row=at * 2 + 1, rows=2, offset=0, length=1) for at in range(3))
-    fetched = FetchedOutcomes(Plan(run="r", rows=6, bad_rows=0, experiments=("Plain", "plain"), ranges=ranges), folder)
-    for chunk in range(3):
-        for experiment in ("Plain", "plain"):
-            lines = [outcome(chunk * 2 + at, experiment).model_dump_json() for at in (1, 2)]
-            fetched.file(experiment, chunk).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return fetched
+async def test_a_report_can_be_made_again_from_the_bundle_alone(signer: LocalKeySigner) -> None:
+    """The outcomes may be gone by then."""
+    storage = await with_suite()
+    run = await answered(storage)
+    finishing = steps(storage, signer)
+    await take(finishing, run, "evaluate", "report")
+    first = await bundle_of(storage, run)
+    for path in await blobs_of(storage, layout.outcomes(run)):
+        await storage.delete(path)
 
+    await finishing.report(run)
 
-def test_outcomes_are_read_one_range_at_a_time(tmp_path: Path) -> None:
-    """Memory is bounded by a range, whatever the run's size: later ranges are not touched before their turn."""
-    fetched = three_ranges(tmp_path)
-    groups = fetched.by_range()
-    first = next(groups)
-    for experiment in ("Plain", "plain"):
-        fetched.file(experiment, 2).unlink()
-
-    assert [one.row_number for one in first] == [1, 2, 1, 2]
-    assert [one.row_number for one in next(groups)] == [3, 4, 3, 4]
-    with pytest.raises(FileNotFoundError):
-        next(groups)
-
-
-def test_outcomes_can_be_read_as_often_as_needed(tmp_path: Path) -> None:
-    """Summary and tables each read them from the start; experiments that differ in case stay apart."""
-    fetched = three_ranges(tmp_path)
-
-    assert list(fetched.each()) == list(fetched.each())
-    assert len(list(fetched.each())) == 12
-    assert len({fetched.file(name, 0).name.casefold() for name in ("Plain", "plain")}) == 2
+    assert await bundle_of(storage, run) == first
 
 
 async def test_a_run_that_is_not_planned_cannot_be_finished(signer: LocalKeySigner) -> None:

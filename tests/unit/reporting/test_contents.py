@@ -8,7 +8,6 @@ import pytest
 
 from assay.records import BadRow, Outcome, Row, TrialStatus
 from assay.reporting.contents import Contents
-from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from assay.reporting.markdown import render_markdown
 from assay.suite.models import Suite
@@ -27,6 +26,7 @@ from builders import (
     suite,
     triage_run,
 )
+from evaluations import evaluate
 
 
 def contents_of(run: BuiltRun) -> Contents:

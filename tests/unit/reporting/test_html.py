@@ -11,7 +11,6 @@ import pytest
 
 from assay.records import BadRow, Outcome
 from assay.reporting.contents import Contents
-from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from builders import (
     LABEL_SCORER,
@@ -27,6 +26,7 @@ from builders import (
     suite,
     triage_run,
 )
+from evaluations import evaluate
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"' {{ 7*7 }} </style> \u202egnp.exe"
 VOID = {"meta", "br", "img", "input", "link", "hr"}
@@ -298,17 +298,19 @@ def test_the_page_can_be_read_by_everybody() -> None:
     assert len(list(page.all("h1"))) == 1
     assert len(list(page.all("table"))) == len(list(page.all("caption")))
     assert all(heading.get("scope") in ("col", "row") for heading in page.all("th"))
-    assert all(plot.get("role") == "img" and plot.get("aria-label") for plot in page.all("svg"))
+    plots = [plot for plot in page.all("svg") if plot.get("class") != "at"]
+    assert plots and all(plot.get("role") == "img" and plot.get("aria-label") for plot in plots)
     regions = [one for _, one in page.elements if one.get("role") == "region"]
     assert regions and all(one.get("aria-label") and one.get("tabindex") == "0" for one in regions)
 
 
 def test_a_plot_has_a_line_per_experiment_and_per_variant() -> None:
-    """Rule: one plot of the scores, one of the differences per score, one small one per card."""
+    """Rule: one plot of values and one of differences per score, one small one per card."""
     text = render_html(mixed())
 
     labels = [plot.get("aria-label") or "" for plot in Page(text).all("svg")]
-    assert [label.split(",")[0] for label in labels if "per experiment" in label] == ["correct per experiment"]
+    scores = [label.split(",")[0] for label in labels if "per experiment, with" in label]
+    assert scores == ["correct per experiment", "helpfulness per experiment"]
     assert sum("with 95 % intervals" in label and label.startswith("Difference to") for label in labels) == 2
     assert sum(label.startswith("Difference of") for label in labels) == 2
 
@@ -341,11 +343,13 @@ def contrast(one: str, other: str) -> float:
 def test_text_has_enough_contrast_in_light_and_dark() -> None:
     """Rule: 4.5 to 1 for every text colour on every ground it stands on."""
     style = Page(render_html(lone())).inside("style")
-    palettes = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in style.split(":root {")[1:3]]
+    colours = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);", style)
+    palettes = [{name: light for name, light, _ in colours}, {name: dark for name, _, dark in colours}]
 
     for palette in palettes:
         pairs = [(ink, ground) for ink in ("ink", "muted") for ground in ("paper", "surface", "sunken")]
         pairs += [(tone, f"{tone}-tint") for tone in ("better", "worse", "open", "lacking")]
+        pairs += [("ink", "heat"), ("ink", "margin-tint"), ("muted", "margin-tint")]
         pairs += [("link", "paper"), ("link", "lacking-tint"), ("better", "sunken"), ("worse", "sunken")]
         assert len(palette) > 15
         assert [pair for pair in pairs if contrast(palette[pair[0]], palette[pair[1]]) < 4.5] == []

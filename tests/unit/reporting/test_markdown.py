@@ -7,9 +7,9 @@ import pytest
 
 from assay.records import BadRow
 from assay.reporting.contents import Contents
-from assay.reporting.evaluation import evaluate
 from assay.reporting.markdown import escaped, render_markdown
 from builders import failed, outcome, plan, rating_run, response, run_header, suite, triage_run
+from evaluations import evaluate
 
 HOSTILE = (
     "| <img src=x> `code` @octocat #12 GH-7 [a](https://evil.example) www.evil.example\n\n# Heading\r\n- *item* \u202e"

@@ -2,10 +2,10 @@
 
 from assay.records import Outcome
 from assay.reporting.contents import Contents
-from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from assay.reporting.markdown import render_markdown
 from builders import outcome, plan, row, run_header, suite
+from evaluations import evaluate
 
 AUTHORS = ["ann", "bob", "cid", "dora"]
 

@@ -6,7 +6,9 @@ from decimal import Decimal
 
 from assay.records import Failure, Outcome, Response, TrialStatus
 from assay.reporting.money import Cost, CostCounts, RunCost, cost_sentences
-from builders import response
+from assay.reporting.tallies import ExperimentTally, add_batch
+from builders import response, suite
+from evaluations import batch_of
 
 
 def outcome(*responses: Response, failure: Failure | None = None) -> Outcome:
@@ -21,10 +23,10 @@ def outcome(*responses: Response, failure: Failure | None = None) -> Outcome:
 
 
 def counted(*outcomes: Outcome) -> CostCounts:
-    counts = CostCounts()
-    for one in outcomes:
-        counts.add(one)
-    return counts
+    numbered = [one.model_copy(update={"row_number": number}) for number, one in enumerate(outcomes, start=1)]
+    tallies = [ExperimentTally()]
+    add_batch(tallies, batch_of(*numbered, suite=suite(("plain",))))
+    return tallies[0].costs
 
 
 def test_every_answer_counts_for_its_criterion() -> None:

@@ -9,12 +9,11 @@ import pytest
 
 from assay.records import Outcome
 from assay.reporting.contents import Contents
-from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from assay.reporting.markdown import render_markdown
-from assay.reporting.tables import write_results_csv
 from assay.suite.models import Suite
 from builders import experiment, failed, outcome, plan, run_header, suite
+from evaluations import evaluate, write_results
 
 ROWS = 30
 
@@ -90,14 +89,14 @@ def test_a_missing_repeat_is_a_missing_trial_and_no_missing_row() -> None:
 def test_a_repeat_that_the_plan_does_not_have_is_an_error() -> None:
     """Rule: it would take another row's place."""
     of = repeated()
-    with pytest.raises(LookupError, match="row 1 has no repeat 2"):
+    with pytest.raises(LookupError, match="row 1, experiment 'short', repeat 2 is not planned"):
         contents(of, [outcome(1, "short", repeat=2)])
 
 
 def test_results_name_the_repeat_where_there_are_any(tmp_path: Path) -> None:
     """Rule: by row, experiment and repeat, counted from 1; without repeats there is no such column."""
     of = repeated(2, 1)
-    write_results_csv([trials(of, rows=2)], of, tmp_path / "results.csv")
+    write_results(trials(of, rows=2), of, tmp_path)
     with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as file:
         lines = [(one["row"], one["experiment"], one["repeat"], one["status"]) for one in csv.DictReader(file)]
     assert [one[:3] for one in lines] == [

@@ -1,14 +1,16 @@
 """What the report says of cached answers and of lowered limits."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import builders
 from assay.records import Outcome, Response, TrialStatus, Usage
 from assay.reporting.contents import Contents
-from assay.reporting.evaluation import evaluate
 from assay.reporting.html import render_html
 from assay.reporting.markdown import render_markdown
 from assay.reporting.shortcuts import ShortcutCounts, Shortcuts, shortcut_sentences
+from assay.reporting.tallies import ExperimentTally, add_batch
+from evaluations import batch_of, evaluate
 
 
 def response(**changes: object) -> Response:
@@ -35,10 +37,16 @@ RESPONSES = (
 
 
 def counted() -> Shortcuts:
-    counts = ShortcutCounts()
-    counts.add(RESPONSES[:2])
-    counts.add(RESPONSES[2:])
-    return counts.shortcuts(max_tokens=1_000)
+    return counts_of(RESPONSES[:2], RESPONSES[2:]).shortcuts(max_tokens=1_000)
+
+
+def counts_of(*batches: Sequence[Response]) -> ShortcutCounts:
+    """The counts over batches of trials with one response each."""
+    tallies = [ExperimentTally()]
+    for responses in batches:
+        trials = [builders.outcome(number, "plain", None, one) for number, one in enumerate(responses, start=1)]
+        add_batch(tallies, batch_of(*trials, suite=builders.suite(("plain",))))
+    return tallies[0].shortcuts
 
 
 def test_saved_are_the_lowered_limits_less_what_reruns_were_charged() -> None:
@@ -66,17 +74,13 @@ def test_the_sentences_name_every_figure() -> None:
 
 def test_limits_that_did_not_pay_are_said_too() -> None:
     """Reruns can cost more than the limits saved."""
-    counts = ShortcutCounts()
-    counts.add([RESPONSES[3]])
-    (limits, _) = shortcut_sentences("plain", counts.shortcuts(max_tokens=200))
+    (limits, _) = shortcut_sentences("plain", counts_of([RESPONSES[3]]).shortcuts(max_tokens=200))
     assert limits.endswith("(140); 640 tokens charged more to the quota.")
 
 
 def test_nothing_is_said_where_nothing_was_spared() -> None:
     """Most runs."""
-    counts = ShortcutCounts()
-    counts.add([response()])
-    assert shortcut_sentences("plain", counts.shortcuts(400)) == ()
+    assert shortcut_sentences("plain", counts_of([response()]).shortcuts(400)) == ()
 
 
 def test_both_reports_show_it() -> None:

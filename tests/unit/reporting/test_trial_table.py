@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from assay.reporting.evaluation import evaluate
-from assay.reporting.tables import write_results_jsonl
 from assay.reporting.trial_table import TrialTable, choose_rows, trial_table
 from builders import BuiltRun, triage_run
+from evaluations import evaluate, write_results
 
 
 def table_of(run: BuiltRun, folder: Path, most_trials: int = 20_000, most_characters: int = 600) -> TrialTable:
-    write_results_jsonl(run.groups, folder / "results.jsonl")
+    write_results(run.outcomes, run.suite, folder, run.plan)
     contents = evaluate(run.header, run.suite, run.plan, run.outcomes, run.bad_rows, 0, run.rows)
     return trial_table(folder, contents, most_trials, most_characters)
 

@@ -6,10 +6,10 @@ import pytest
 
 from assay.records import BadRow, Outcome, Plan, RunHeader
 from assay.reporting import wording
-from assay.reporting.evaluation import evaluate
 from assay.scoring.results import Effect, Interval
 from assay.suite.models import Suite
 from builders import RATING_SCORER, outcome, plan, run_header, suite
+from evaluations import evaluate
 
 
 def interval(low: float | None, high: float | None) -> Interval:
