@@ -95,13 +95,13 @@ def _clustered_test(clusters: int, method: Method) -> ChosenTest:
     if method.test not in CLUSTERED_TESTS:
         allowed = " or ".join(CLUSTERED_TESTS)
         raise ValueError(f"test {method.test} takes rows for independent; with groups use {allowed}")
-    chosen = demanded_test(method.test, clusters)
+    chosen = demanded_test(method.test, clusters, method.test_reason)
     return replace(chosen, name="clustered_t") if chosen.name == "paired_t" else chosen
 
 
 def _judge_binary(pairs: PairedScores, method: Method) -> Judgement:
     counts = count_pairs(pairs.baseline, pairs.variant)
-    chosen = demanded_test(method.test, counts.n) if method.test else choose_test("binary", [])
+    chosen = demanded_test(method.test, counts.n, method.test_reason) if method.test else choose_test("binary", [])
     interval = newcombe_interval(counts, method.level)
     if method.interval is not None:
         interval = _numeric_interval(pairs, chosen, method)
@@ -119,7 +119,9 @@ def _judge_binary(pairs: PairedScores, method: Method) -> Judgement:
 
 def _judge_numeric(pairs: PairedScores, method: Method) -> Judgement:
     differences = pairs.differences
-    chosen = demanded_test(method.test, len(differences)) if method.test else choose_test("numeric", differences)
+    chosen = choose_test("numeric", differences)
+    if method.test:
+        chosen = demanded_test(method.test, len(differences), method.test_reason)
     return Judgement(
         chosen,
         _significance(chosen.name, pairs, method),

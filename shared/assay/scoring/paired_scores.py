@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from assay.scoring.results import TestName
 from assay.scoring.statistics.arrays import Codes, Floats
+from assay.scoring.statistics.choice import DEMANDED
 from assay.scoring.statistics.intervals import BOOTSTRAP_RESAMPLES
 from assay.scoring.statistics.paired_tests import Zeros
 
@@ -19,12 +20,14 @@ IntervalName = Literal["t", "bootstrap"]
 class Method:
     """How a run compares. `test` and `interval` None: by the rule. `margin` None: equivalence is not asked.
 
-    `comparisons` is the size of the family, for the sensitivity; `zeros` is Wilcoxon's treatment of zero differences.
+    `test_reason` says why there is a `test`. `comparisons` is the size of the family, for the sensitivity; `zeros` is
+    Wilcoxon's treatment of zero differences.
     """
 
     alpha: float = 0.05
     seed: int = 0
     test: TestName | None = None
+    test_reason: str = DEMANDED
     interval: IntervalName | None = None
     margin: float | None = None
     power: float = 0.8

@@ -24,6 +24,11 @@ def most_questions(suite: Suite) -> int:
     return max((judge.asks for judge in judges_of(suite)), default=0)
 
 
+def preference_scores(suite: Suite) -> frozenset[str]:
+    """The scores that say which of two answers is better: the baseline has none of these, and is their other half."""
+    return frozenset(judge.name for judge in judges_of(suite) if judge.is_pairwise)
+
+
 def judged_criteria(judge: Judge, suite: Suite) -> dict[str, str]:
     """Which criterion's answer a judge takes from each experiment, by the experiment's name."""
     return {one.name: judge.options.criterion or one.criterion_names[0] for one in suite.experiments}

@@ -10,6 +10,7 @@ from assay.scoring.statistics.arrays import finite, is_constant, scaled
 LARGE_SAMPLE = 30
 NORMALITY_ALPHA = 0.05
 MOST_PERMUTED = 20_000
+DEMANDED = "the suite demands it"
 
 
 def choose_test(kind: ScoreKind, differences: npt.ArrayLike) -> ChosenTest:
@@ -43,9 +44,12 @@ def choose_clustered_test(clusters: int) -> ChosenTest:
     return ChosenTest("clustered_t", f"rows share {clusters} groups, so rows of a group count as one piece of evidence")
 
 
-def demanded_test(test: TestName, pairs: int) -> ChosenTest:
-    """The test that the suite demands; above 20,000 pairs the t-test for permutation, which then gives the same."""
+def demanded_test(test: TestName, pairs: int, reason: str = DEMANDED) -> ChosenTest:
+    """The test that is demanded, by the suite or for another reason.
+
+    Above 20,000 pairs the t-test in place of permutation, which then gives the same.
+    """
     if test == "permutation" and pairs > MOST_PERMUTED:
         reason = f"the suite demands permutation; {pairs} pairs are above {MOST_PERMUTED}, where t gives the same"
         return ChosenTest("paired_t", reason)
-    return ChosenTest(test, "the suite demands it")
+    return ChosenTest(test, reason)
