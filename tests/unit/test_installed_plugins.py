@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from installing import install
 from pydantic import BaseModel
 
 from assay.registry import OpenRegistry, Plugin, UnknownName, UnusablePlugin
+from installing import install
 
 
 class Options(BaseModel):

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from assay import __version__
-from assay.cli import bundles, cache, doctor, estimate, local, quota, runs, suite_views, suites
+from assay.cli import bundles, cache, doctor, estimate, local, plugins, quota, runs, suite_views, suites
 from assay.cli.shown import wants_json
 from assay.errors import EXIT_OK, EXIT_USER, AssayError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for family in (local, runs, bundles, suites, suite_views, estimate, quota, cache, doctor):
+for family in (local, runs, bundles, suites, suite_views, estimate, quota, cache, plugins, doctor):
     family.register(app)
 
 

@@ -14,6 +14,12 @@ from assay.suite.loading import load_suite
 
 schema = cache(suite_schema)
 
+
+@cache
+def validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(schema())
+
+
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 SAMPLES = sorted(CONFIG.glob("*/suite.yaml"))
 
@@ -38,7 +44,7 @@ def test_accepts_the_sample_suites(path: Path):
     """What loads must not be underlined in an editor."""
     text = path.read_text(encoding="utf-8")
     assert load_suite(text, str(path)).name == path.parent.name
-    jsonschema.validate(yaml.safe_load(text), schema())
+    validator().validate(yaml.safe_load(text))
 
 
 @pytest.mark.parametrize(
@@ -54,14 +60,14 @@ def test_accepts_the_sample_suites(path: Path):
 )
 def test_rejects_a_mistyped_key(sample: dict, section: tuple[str | int, ...], key: str):
     """Editors underline what the loader would refuse."""
-    jsonschema.validate(sample, schema())
+    validator().validate(sample)
     broken = copy.deepcopy(sample)
     at = broken
     for part in section:
         at = at[part]
     at[key] = 1
     with pytest.raises(jsonschema.ValidationError, match=key):
-        jsonschema.validate(broken, schema())
+        validator().validate(broken)
 
 
 @pytest.mark.parametrize(
@@ -85,4 +91,4 @@ def test_options_of_built_in_plugins_are_checked(sample: dict, key: str, plugin:
         suite = copy.deepcopy(sample) | copy.deepcopy(place)
         within = next((suite[one]["p"] for one in ("packs", "profiles") if one in place), suite)
         within[key] = [plugin]
-        assert jsonschema.Draft202012Validator(schema()).is_valid(suite) is is_right
+        assert validator().is_valid(suite) is is_right

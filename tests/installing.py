@@ -17,7 +17,7 @@ def install(
 ) -> None:
     """Puts modules and the metadata of their distribution into a new folder, and that onto `sys.path`."""
     place = folder / distribution
-    metadata = place / f"{distribution}-1.0.dist-info"
+    metadata = place / f"{distribution.replace('-', '_')}-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n", encoding="utf-8")
     lines = "".join(f"{name} = {value}\n" for name, value in entry_points.items())
