@@ -3,12 +3,12 @@
 `python -m tests.bench quota ...` measures how well a quota is used, and has options of its own; `rows` how much memory
 datasets of 1,000,000 rows take (ten minutes), `statistics` how often intervals and tests err (five minutes),
 `evaluation` how long judging 1,000,000 rows takes (one minute), `early_stop` how often early stop errs and what it
-saves (one minute).
+saves (one minute), `report` how large a report of 20,000 trials is and how soon a browser has opened it.
 """
 
 import sys
 
-from tests.bench import early_stop, evaluation, imports, rows_in, statistics_simulation, throughput, whole_run
+from tests.bench import early_stop, evaluation, imports, report, rows_in, statistics_simulation, throughput, whole_run
 
 BENCHMARKS = {
     "imports": imports.measure,
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "statistics": statistics_simulation.measure,
     "evaluation": evaluation.measure,
     "early_stop": early_stop.measure,
+    "report": report.measure,
 }
 QUICK = ("imports", "throughput", "run")
 

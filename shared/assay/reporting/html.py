@@ -13,7 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from assay.reporting import figures, wording
+from assay.reporting.comparison_facts import comparison_facts
 from assay.reporting.contents import Contents
+from assay.reporting.fact_tables import aggregate_tables, comparer_tables, confusion_lines, confusion_names
+from assay.reporting.recommendation import recommend
+from assay.reporting.trade_offs import cost_per_thousand
 from assay.reporting.trial_page import PackedTrials
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -43,6 +47,13 @@ def render_html(contents: Contents, trials: PackedTrials | None = None, suite_so
             figures=figures,
             tones=figures.TONES,
             wording=wording,
+            recommendation=(contents.recommendation or recommend(contents)).splitlines(),
+            comparison_facts=comparison_facts,
+            cost_per_thousand=cost_per_thousand,
+            aggregate_tables=aggregate_tables,
+            comparer_tables=comparer_tables,
+            confusion_lines=confusion_lines,
+            confusion_names=confusion_names,
         )
     )
 
@@ -74,6 +85,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: "" if value is None else value,
     )
+    environment.tests["contains"] = lambda holder, name: name in holder
     environment.filters |= {"prose": _prose, "unbroken": _unbroken}
     return environment
 

@@ -49,6 +49,13 @@ def share(value: float | None) -> str:
     return NOTHING if value is None else f"{_fixed(value * 100, 1)} %"
 
 
+def chance(value: float) -> str:
+    """`97.3 %`; near the ends `more than 99.9 %` and `less than 0.1 %`, because no chance is certain."""
+    if value > 0.999:
+        return "more than 99.9 %"
+    return "less than 0.1 %" if value < 0.001 else share(value)
+
+
 def level(interval: Interval) -> str:
     """`95 %`."""
     return f"{interval.level * 100:.6g} %"

@@ -38,9 +38,9 @@ def _line(line: Times, axis: Axis, top: int) -> Iterator[str]:
     median, slow = axis.percent(line.median), axis.percent(line.slow)
     yield from heading(line.label, line.shown, line.tone, top + _LABEL_Y)
     if line.far is not None:
-        yield f'<line class="far {line.tone}" x1="{slow}" x2="{axis.percent(line.far)}" y1="{y}" y2="{y}"/>'
-    yield f'<line class="slow {line.tone}" x1="{begin}" x2="{slow}" y1="{y}" y2="{y}"/>'
+        yield f'<line class="far" x1="{slow}" x2="{axis.percent(line.far)}" y1="{y}" y2="{y}"/>'
+    yield f'<line class="slow" x1="{begin}" x2="{slow}" y1="{y}" y2="{y}"/>'
     yield f'<line class="median {line.tone}" x1="{begin}" x2="{median}" y1="{y}" y2="{y}"/>'
     if line.first is not None:
         x = axis.percent(line.first)
-        yield f'<line class="first" x1="{x}" x2="{x}" y1="{y - 9}" y2="{y + 9}"/>'
+        yield f'<line class="first" x1="{x}" x2="{x}" y1="{y - 11}" y2="{y + 11}"/>'

@@ -1,4 +1,17 @@
 "use strict";
+// The switch between light and dark; without it the page follows the reader's system.
+{
+  const theme = document.getElementById("theme");
+  const isDark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const label = () => (theme.textContent = isDark() ? "Light" : "Dark");
+  theme.addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    label();
+  });
+  theme.hidden = false;
+  label();
+}
+
 // Tables sort when a column's heading is pressed; without script they are simply in the report's order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];

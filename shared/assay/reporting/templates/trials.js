@@ -167,7 +167,7 @@
     const shown = found.slice(first, first + PAGE_ROWS);
     table.tBodies[0].replaceChildren(...shown.flatMap(linesOf));
     const those = found.length === trials.row.length ? "" : ` of ${counted(trials.row.length)}`;
-    const range = found.length ? `, ${counted(first + 1)} to ${counted(first + shown.length)} shown` : "";
+    const range = found.length > PAGE_ROWS ? `, ${counted(first + 1)} to ${counted(first + shown.length)} shown` : "";
     tally.textContent = `${counted(found.length)}${those} trial${found.length === 1 && !those ? "" : "s"}${range}`;
     showPages();
     showSorting();
