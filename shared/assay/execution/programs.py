@@ -6,7 +6,7 @@
 import asyncio
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import FrameSummary, StackSummary, walk_tb
@@ -56,7 +56,7 @@ class ProgramRunner:
                 raise _reason(calls.halted.result())
             ended = running.result()
         finally:
-            await _ended(running, calls)
+            await self._end(running, calls)
         if ended.error is not None:
             raise _failed(ended.error, self.program) from ended.error
         try:
@@ -65,6 +65,17 @@ class ProgramRunner:
             raise
         except Exception as error:  # what a program returns may do anything when it is looked at
             raise ProgramFailed(f"the program's answer cannot be read: {_said(error)}") from error
+
+    async def _end(self, running: "asyncio.Task[Ended]", calls: Calls) -> None:
+        """A thread that waits for a call ends as soon as that is cancelled; one that does not is left behind."""
+        calls.close()
+        if self.program.is_async:
+            running.cancel()
+        try:
+            await _done((running, *calls.under_way))
+        finally:
+            running.cancel()
+        await _done((running,))
 
     async def _run(self, fields: dict[str, Any], calls: Calls) -> Ended:
         call = self.program.call
@@ -88,10 +99,8 @@ async def _awaited(answer: Any) -> Ended:
         return Ended(error=error)
 
 
-async def _ended(running: "asyncio.Task[Ended]", calls: Calls) -> None:
-    calls.close()
-    running.cancel()
-    pending = {one for one in (running, *calls.under_way) if not one.done()}
+async def _done(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    pending = {one for one in tasks if not one.done()}
     if pending:
         await asyncio.wait(pending, timeout=GRACE_SECONDS)
 

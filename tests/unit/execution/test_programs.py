@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from test_trial import exhausted
 from worker_bench import Asked, chunk_rows
 
 from assay.errors import ModelUnavailable, RunStopped
+from assay.execution.course import course_here
 from assay.execution.program_threads import ProgramThreads
 from assay.execution.programs import answer_text
 from assay.execution.trial import Trial
@@ -403,14 +405,14 @@ async def test_a_thread_whose_call_is_cut_off_ends() -> None:
             await asyncio.sleep(10_000)
             raise AssertionError
 
-    threads = ProgramThreads(RecordingTelemetry())
+    telemetry = RecordingTelemetry()
     of = program_suite(limits={"trial_timeout_seconds": 0.05})
-    outcome = await program_trial(program, Endless(), of, threads).run(ROW)
+    outcome = await program_trial(program, Endless(), of, ProgramThreads(telemetry)).run(ROW)
 
-    assert await asyncio.to_thread(over.wait, 10)
+    assert over.is_set()
     assert outcome.failure is not None and outcome.failure.kind == "trial_timeout"
     assert [type(one) for one in ends] == [ProgramEnded]
-    await all_back(threads)
+    assert telemetry.named("program_left_running") == []
 
 
 async def test_threads_that_never_come_back_are_left_and_stop_the_run_when_there_are_too_many() -> None:
@@ -433,6 +435,31 @@ async def test_threads_that_never_come_back_are_left_and_stop_the_run_when_there
     await all_back(threads)
     assert (await program_trial(lambda row, model: "again", None, None, threads).run(ROW)).responses[0].text == "again"
     assert [fields["left"] for fields in telemetry.named("program_left_running")] == [1, 2]
+
+
+async def test_a_call_that_a_program_gives_up_is_billed_with_what_was_paid() -> None:
+    """Its first attempt brought nothing usable, and its second was not waited for."""
+    calls = 0
+
+    async def ask(question: Question) -> Reply:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            return reply()
+        course_here().spent += Spent(Usage(output_tokens=4), Decimal("0.25"))
+        await asyncio.sleep(10_000)
+        raise AssertionError
+
+    async def program(row: Any, model: Any) -> str:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(model.ask("Hello?"), 0.01)
+        return str(await model.ask("Hello again?"))
+
+    outcome = await program_trial(program, ask).run(ROW)
+
+    (response,) = outcome.responses
+    assert (response.cost_usd, response.discarded_usd) == (Decimal("0.75"), Decimal("0.25"))
+    assert response.discarded.output_tokens == 4
 
 
 async def test_a_late_call_of_a_program_that_has_ended_is_not_asked() -> None:
