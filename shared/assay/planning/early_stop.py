@@ -1,12 +1,13 @@
 """What a suite's `early_stop` means: its rules, and what they follow. Orchestrator and evaluation ask here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from assay.planning.preflight import primary_score, scorers_of
-from assay.scoring.early_stop.base import StoppingRule
+from assay.scoring.early_stop.base import Settled, StoppingRule
 from assay.scoring.early_stop.betting import ConfidenceSequence
 from assay.scoring.early_stop.course import Course, ScoreCourse
 from assay.scoring.early_stop.rules import STOPPING_RULES, Sequential
+from assay.scoring.early_stop.verdicts import Followed
 from assay.suite.models import Suite
 
 
@@ -40,3 +41,11 @@ def _score_course(value_range: tuple[float, float] | None, alpha: float | None) 
     if value_range is None or alpha is None:
         return ScoreCourse()
     return ScoreCourse(width=value_range[1] - value_range[0], sequence=ConfidenceSequence(alpha))
+
+
+def followed(suite: Suite, courses: Mapping[str, Course], settled: Iterable[Settled]) -> Followed:
+    """What the evaluation needs of early stop, from what the orchestrator has seen."""
+    rule = sequential_rule(suite)
+    alpha = (rule.options.alpha or suite.comparison.alpha) if rule else None
+    names = tuple(dict.fromkeys(one.name for one in stopping_rules(suite)))
+    return Followed(courses, {one.experiment: one for one in settled}, names, alpha)

@@ -79,14 +79,19 @@ class RawBatch:
         names = pa.array(self.plan.experiments, pa.string())
         found = pc.index_in(table["experiment"], names).fill_null(-1).to_numpy()
         places = np.array([self.plan.experiments.index(file.experiment) for file in self.files])
-        rows = table["row_number"].fill_null(0).to_numpy() - np.repeat([file.first_row for file in self.files], counts)
+        rows = table["row_number"].fill_null(0).to_numpy()
         repeats = table["repeat"].fill_null(0).to_numpy()
         fits = (found == np.repeat(places, counts)) & (repeats == np.repeat([one.repeat for one in self.files], counts))
-        fits &= (rows >= 0) & (rows < np.repeat([file.rows for file in self.files], counts))
+        first, last = (np.repeat(ends, counts) for ends in zip(*map(self._rows_of, self.files), strict=True))
+        fits &= (first <= rows) & (rows <= last)
         if not fits.all():
             self._refuse(table, counts, int(np.argmin(fits)))
         places_found: Places = found.astype(np.int16)
         return places_found
+
+    def _rows_of(self, file: OutcomeFile) -> tuple[int, int]:
+        """First and last row that the file may hold; any where early stop has put the rows in a random order."""
+        return (1, self.plan.rows) if self.plan.early_stop else (file.first_row, file.first_row + file.rows - 1)
 
     def _refuse(self, table: pa.Table, counts: Sequence[int], at: int) -> None:
         file = self.files[int(np.searchsorted(np.cumsum(counts), at, side="right"))]
@@ -130,11 +135,14 @@ class OutcomeFiles:
 
     def outcomes(self, experiment: str, rows: Iterable[int]) -> Iterator[Outcome]:
         """The first outcomes of these rows in an experiment, repeat 0, by row; rows without an outcome are left out."""
-        wanted = sorted(rows)
+        wanted, found = set(rows), list[Outcome]()
         for at, one in enumerate(self.plan.ranges):
-            inside = {row for row in wanted if one.first_row <= row < one.first_row + one.rows}
+            planned = range(one.first_row, one.first_row + one.rows)
+            inside = wanted if self.plan.early_stop else wanted.intersection(planned)
             if inside:
-                yield from _found(self.file(experiment, self.plan.chunk(at, 0)), inside)
+                found += _found(self.file(experiment, self.plan.chunk(at, 0)), inside)
+                wanted = wanted.difference(outcome.row_number for outcome in found)
+        yield from sorted(found, key=lambda one: one.row_number)
 
     def _files(self, at: int) -> Iterator[OutcomeFile]:
         of = self.plan.ranges[at]
