@@ -98,3 +98,19 @@ def test_what_is_no_chat_completion_is_malformed_and_nobody_knows_what_it_cost(c
     """Something stands between us and the service, or the connection broke off."""
     error = failure(content)
     assert (error.kind, error.model, error.request_id) == (FailureKind.MALFORMED_ANSWER, None, "req-1")
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"usage": None, "timings": {"cache_n": 20, "prompt_n": 10, "predicted_n": 4}}, (30, 20, 4)),
+        ({"usage": None, "timings": {"prompt_n": 10, "predicted_n": 4}}, (10, 0, 4)),
+        ({"usage": None}, (0, 0, 0)),
+        ({"usage": {"prompt_tokens": None, "completion_tokens": 4, "prompt_tokens_details": None}}, (0, 0, 4)),
+    ],
+)
+def test_tokens_are_read_wherever_a_server_tells_them(told: dict[str, Any], usage: tuple[int, int, int]) -> None:
+    """A llama.cpp server does so in `timings` too; some tell nothing."""
+    answer = read_answer(json.dumps(json.loads(body()) | told).encode(), REQUEST)
+    counted = answer.usage
+    assert (counted.input_tokens, counted.cached_input_tokens, counted.output_tokens) == usage
