@@ -11,8 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.errors import DatasetError, ServiceError, UserError
+from assay.errors import DatasetError, ServiceError
 from assay.sources.base import MAX_CELL_CHARACTERS, MAX_ROWS
+from assay.sources.databases import opened, said
 from assay.sources.json_rows import JsonLinesSource
 from assay.sources.unpacking import MAX_UNPACKED_BYTES
 from assay.sources.values import plain
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 ROWS_AT_ONCE = 500
-SHOWN_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,11 @@ def freeze_result(query: Query, url: str, target: Path) -> tuple[str, ...]:
     to the reader, which sets the row aside. Raises UserError for a connection that cannot be used, DatasetError for a
     query or result that cannot, ServiceError when the database does not answer.
     """
-    with _engine(query, url) as engine, _connected(query, engine) as connection, target.open("wb") as out:
+    with (
+        opened(url, query.connection, f"{query.file}: queries need") as engine,
+        _connected(query, engine) as connection,
+        target.open("wb") as out,
+    ):
         columns, rows = _asked(query, connection)
         written = 0
         for number, row in enumerate(rows, start=1):
@@ -60,29 +64,6 @@ def freeze_result(query: Query, url: str, target: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def _engine(query: Query, url: str) -> Iterator["Engine"]:
-    try:
-        from sqlalchemy import create_engine
-        from sqlalchemy.exc import ArgumentError
-        from sqlalchemy.pool import NullPool
-    except ModuleNotFoundError as error:
-        raise UserError(f"{query.file}: queries need the package 'sqlalchemy': install assay-batch[sql]") from error
-    try:
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    except ModuleNotFoundError as error:
-        raise UserError(f"connection '{query.connection}' needs the package '{error.name}'; install it") from error
-    except (ArgumentError, ValueError):  # without its cause, which may show the address with its password
-        raise UserError(
-            f"connection '{query.connection}' is no database address; expected one such as"
-            " postgresql+psycopg://user:password@host/database"
-        ) from None
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-@contextmanager
 def _connected(query: Query, engine: "Engine") -> Iterator["Connection"]:
     """A connection; what the driver says becomes our own errors, also while the block reads."""
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -90,16 +71,16 @@ def _connected(query: Query, engine: "Engine") -> Iterator["Connection"]:
     try:
         connection = engine.connect()
     except SQLAlchemyError as error:
-        raise ServiceError(f"connection '{query.connection}' cannot be opened: {_said(error)}") from error
+        raise ServiceError(f"connection '{query.connection}' cannot be opened: {said(error)}") from error
     with connection:
         try:
             yield connection
         except DBAPIError as error:
             if error.connection_invalidated:
-                raise ServiceError(f"connection '{query.connection}' broke off: {_said(error)}") from error
-            raise DatasetError(f"{query.file}: the database refuses the query: {_said(error)}") from error
+                raise ServiceError(f"connection '{query.connection}' broke off: {said(error)}") from error
+            raise DatasetError(f"{query.file}: the database refuses the query: {said(error)}") from error
         except SQLAlchemyError as error:
-            raise DatasetError(f"{query.file}: the query cannot be run: {_said(error)}") from error
+            raise DatasetError(f"{query.file}: the query cannot be run: {said(error)}") from error
 
 
 def _asked(query: Query, connection: "Connection") -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
@@ -137,8 +118,3 @@ def _cell(value: Any) -> Any:
         return float("nan") if isinstance(value, float | Decimal) else str(value)
     # One character more than is accepted is enough to have the row set aside.
     return read[: MAX_CELL_CHARACTERS + 1] if isinstance(read, str) else read
-
-
-def _said(error: Exception) -> str:
-    """What the driver said, on one line."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())[:SHOWN_CHARACTERS]

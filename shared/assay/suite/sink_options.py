@@ -15,6 +15,9 @@ PROJECT = r"^[A-Za-z0-9_][A-Za-z0-9._ -]{0,63}$"
 BRANCH = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
 FOLDER = r"^[A-Za-z0-9][A-Za-z0-9._/ -]{0,199}$"
 
+IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,39}$"
+
+Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER)]
 SinkName = Annotated[str, StringConstraints(pattern=NAME)]
 Branch = Annotated[str, StringConstraints(pattern=BRANCH)]
 Folder = Annotated[str, StringConstraints(pattern=FOLDER)]
@@ -53,10 +56,30 @@ class AzureDevOpsOptions(GitSinkOptions):
     repository: Annotated[str, StringConstraints(pattern=PROJECT)]
 
 
+class SqlOptions(SinkOptions):
+    """Writes runs, experiments, metrics, comparisons and outcomes into tables of a database."""
+
+    connection: Annotated[str, StringConstraints(pattern=NAME)] = Field(description="Name in ASSAY_CONNECTIONS")
+    db_schema: Identifier | None = Field(None, alias="schema", description="The database's schema; absent: its default")
+    prefix: Identifier = Field("assay_", description="What the names of the tables begin with")
+    outcomes: bool = Field(True, description="Whether every trial's outcome is written too, with its answers")
+
+
+class WebhookOptions(SinkOptions):
+    """Tells a chat or a CI that a run has ended: one signed POST with the headline and where the bundle is."""
+
+    address: Annotated[str, StringConstraints(pattern=NAME)] = Field(description="Name in ASSAY_WEBHOOKS")
+    clearance: Level = Field("internal", description="The highest level that may go there")
+
+
 def _same(options: SinkOptions) -> SinkOptions:
     return options
 
 
 SINKS: Registry[SinkOptions] = Registry(
-    "sink", Plugin("github", GitHubOptions, _same), Plugin("azure_devops", AzureDevOpsOptions, _same)
+    "sink",
+    Plugin("github", GitHubOptions, _same),
+    Plugin("azure_devops", AzureDevOpsOptions, _same),
+    Plugin("sql", SqlOptions, _same),
+    Plugin("webhook", WebhookOptions, _same),
 )

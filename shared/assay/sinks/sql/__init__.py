@@ -1,0 +1,1 @@
+"""Publishes results into the tables of a database."""
