@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from assay.local.azurite import Azurite, start_azurite
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY_DISK = Path("/dev/shm")
+
+# A machine that is busy with something else says nothing about the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
