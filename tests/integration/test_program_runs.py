@@ -138,6 +138,20 @@ async def test_modules_of_dspy_are_programs(program: str, calls: int, column: st
         assert response.cost_usd and response.usage.input_tokens > 100 * calls
 
 
+async def test_one_program_runs_over_several_models(tmp_path: Path) -> None:
+    """As a matrix makes it: each experiment's calls go to its own deployment."""
+    config = dspy_emulator(tmp_path)
+    config = EmulatorConfig({**config.deployments, "large": config.deployments["mini"]}, config.scripts)
+    (first,) = dspy_suite("dspy_programs:Triage").experiments
+    large = {"model": first.model.model_copy(update={"deployment": "large"}), "name": "large", "baseline": False}
+    of = dspy_suite("dspy_programs:Triage").model_copy(update={"experiments": (first, first.model_copy(update=large))})
+    async with worker_process(config) as runtime:
+        outcomes = await outcomes_of(runtime, of, ROWS[:1])
+
+    asked = {one.experiment: {attempt.deployment for attempt in one.responses[0].attempts} for one in outcomes}
+    assert asked == {"agent": {"mini"}, "large": {"large"}}
+
+
 async def test_what_dspy_says_of_a_call_is_asked(tmp_path: Path) -> None:
     """Longest answer, temperature and a strict schema of the signature; all else is the experiment's."""
     async with worker_process(dspy_emulator(tmp_path)) as runtime:

@@ -1,17 +1,17 @@
 """Runs a program for one row: calls it, ends it, and makes a response of what it returns, or says why there is none.
 
-`trial.py` calls `answered`; the model calls are in `program_calls.py`.
+Called by `trial.py`; the model calls are in `program_calls.py`.
 """
 
 import asyncio
 import copy
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import FrameSummary, StackSummary, walk_tb
 from typing import Any
 
+from assay.execution.program_answers import ProgramFailed, answer_text
 from assay.execution.program_calls import AwaitedModel, BlockingModel, Calls, TooManyCalls
 from assay.execution.program_threads import Ended, ProgramThreads
 from assay.middleware.base import Unanswered
@@ -23,22 +23,17 @@ PROGRAM = "program"
 """The kind of failure of a program that raised or returned what is no answer."""
 
 GRACE_SECONDS = 1.0
-"""How long a program that is cut off may take to end by itself before it is left behind."""
-
 NO_MODEL = "none"
 _LONGEST_MESSAGE = 1_000
 
 
-class ProgramFailed(Exception):
-    """The program has no answer for this row; the text says why."""
-
-
 @dataclass(frozen=True)
 class ProgramRunner:
-    """A program and the threads it may run in."""
+    """A program and the threads it may run in; one that is cut off has `grace_seconds` to end by itself."""
 
     program: Program
     threads: ProgramThreads
+    grace_seconds: float = GRACE_SECONDS
 
     async def answer(self, fields: Mapping[str, Any], calls: Calls) -> str:
         """What the program returns, as text: a mapping as canonical JSON.
@@ -72,10 +67,15 @@ class ProgramRunner:
         if self.program.is_async:
             running.cancel()
         try:
-            await _done((running, *calls.under_way))
+            await self._done((running, *calls.under_way))
         finally:
             running.cancel()
-        await _done((running,))
+        await self._done((running,))
+
+    async def _done(self, tasks: Iterable["asyncio.Task[Any]"]) -> None:
+        pending = {one for one in tasks if not one.done()}
+        if pending:
+            await asyncio.wait(pending, timeout=self.grace_seconds)
 
     async def _run(self, fields: dict[str, Any], calls: Calls) -> Ended:
         call = self.program.call
@@ -97,12 +97,6 @@ async def _awaited(answer: Any) -> Ended:
         raise
     except BaseException as error:  # `sys.exit` must not end the worker
         return Ended(error=error)
-
-
-async def _done(tasks: Iterable["asyncio.Task[Any]"]) -> None:
-    pending = {one for one in tasks if not one.done()}
-    if pending:
-        await asyncio.wait(pending, timeout=GRACE_SECONDS)
 
 
 def _seen(running: "asyncio.Task[Ended]") -> None:
@@ -143,54 +137,6 @@ def _last_line(error: BaseException, program: Program) -> str:
 
 def _package(module: Mapping[str, Any]) -> str:
     return str(module.get("__name__", "")).partition(".")[0]
-
-
-def answer_text(value: Any) -> str:
-    """A text as it is, a mapping as canonical JSON: sorted keys, no spaces. Raises ProgramFailed for all else."""
-    if isinstance(value, str):
-        return str(value)
-    as_mapping = getattr(value, "toDict", None)  # as DSPy's predictions have it
-    plain = as_mapping() if callable(as_mapping) else value
-    if not isinstance(plain, Mapping):
-        found = "None" if value is None else f"{_of_type(value)} {value!r}"[:200]
-        raise ProgramFailed(f"the program returned {found}; expected text or a mapping")
-    problem = next(_not_json(plain, "", 0), None)
-    if problem:
-        raise ProgramFailed(f"the program returned a mapping that is no JSON: {problem}")
-    return json.dumps(_plain(plain), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-_DEEPEST = 100
-
-
-def _not_json(value: Any, place: str, depth: int) -> Iterator[str]:
-    """What JSON cannot hold, with its place."""
-    at = place or "the answer"
-    if depth > _DEEPEST:
-        yield f"{at[:100]} is nested deeper than {_DEEPEST} levels"
-    elif isinstance(value, Mapping):
-        for key, below in value.items():
-            if not isinstance(key, str):
-                yield f"{at} has the key {key!r} of type {_of_type(key)}; expected text"
-            yield from _not_json(below, f"{place}.{key}" if place else str(key), depth + 1)
-    elif isinstance(value, list | tuple):
-        for index, below in enumerate(value):
-            yield from _not_json(below, f"{place}[{index}]", depth + 1)
-    elif isinstance(value, float) and value - value != 0:
-        yield f"{at} is {value}, which is no number in JSON"
-    elif not (value is None or isinstance(value, str | int | float)):
-        yield f"{at} is of type {_of_type(value)}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(below) for key, below in value.items()}
-    return [_plain(below) for below in value] if isinstance(value, list | tuple) else value
-
-
-def _of_type(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def response_of(text: str, calls: Calls) -> Response:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from assay.execution.course import Course, followed
+from assay.execution.program_answers import ProgramFailed
 from assay.execution.program_calls import Calls
-from assay.execution.programs import PROGRAM, ProgramFailed, ProgramRunner, response_of
+from assay.execution.programs import PROGRAM, ProgramRunner, response_of
 from assay.execution.trial_clock import trial_clock
 from assay.execution.watchdog import Watchdog
 from assay.llm.base import AnswerSchema, ChatMessage, ChatRequest

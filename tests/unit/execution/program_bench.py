@@ -39,6 +39,7 @@ def program_trial(
     runner = ProgramRunner(
         Program(f"{call.__module__}:answer", call, inspect.iscoroutinefunction(call)),
         threads or ProgramThreads(RecordingTelemetry()),
+        grace_seconds=0.02 if threads else 5.0,
     )
     made = trial(ask or Asked(), of or program_suite(), "agent")
     return Trial(**{**vars(made), "program": runner, **changes})

@@ -18,8 +18,8 @@ from worker_bench import Asked, chunk_rows
 
 from assay.errors import ModelUnavailable, RunStopped
 from assay.execution.course import course_here
+from assay.execution.program_answers import ProgramFailed, answer_text
 from assay.execution.program_threads import ProgramThreads
-from assay.execution.programs import answer_text
 from assay.execution.trial import Trial
 from assay.llm.errors import FailureKind
 from assay.middleware.base import Question, Reply, Spent, Unanswered
@@ -167,7 +167,7 @@ def test_an_answer_that_contains_itself_is_refused() -> None:
     """Without an end of the worker's stack."""
     endless: dict[str, Any] = {}
     endless["again"] = endless
-    with pytest.raises(Exception, match="nested deeper than 100 levels"):
+    with pytest.raises(ProgramFailed, match="nested deeper than 100 levels"):
         answer_text(endless)
 
 
@@ -496,7 +496,7 @@ async def test_cancelling_the_worker_ends_a_program() -> None:
         release.wait(60)
         return ""
 
-    running = asyncio.create_task(program_trial(program).run(ROW))
+    running = asyncio.create_task(program_trial(program, threads=ProgramThreads(RecordingTelemetry())).run(ROW))
     await begun.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
