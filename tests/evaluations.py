@@ -50,7 +50,7 @@ def write_results(
     outcomes: Iterable[Outcome], suite: Suite, folder: Path, planned: Plan | None = None, rows: int = 60
 ) -> None:
     """The result files of these outcomes, in the folder."""
-    plan_of_run, scores = planned or plan(suite, rows), [one.name for one in evaluation.scorers_of(suite)]
+    plan_of_run, scores = planned or plan(suite, rows), [one.name for one in evaluation.scores_given(suite)]
     renderer = Renderer.of(suite)
     with TemporaryDirectory() as stored, ResultFiles(folder, renderer.layout) as files:
         gather(store(outcomes, plan_of_run, Path(stored)), scores, Writing(renderer, files))

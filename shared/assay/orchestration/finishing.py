@@ -30,7 +30,9 @@ from assay.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from assay.reporting.contents import Contents
+    from assay.reporting.judge_records import JudgeFacts
     from assay.reporting.outcome_files import OutcomeFiles
+    from assay.scoring.early_stop.verdicts import Followed
 
 FETCH_AT_ONCE = 16
 SUMMARY, SUITE_FILE, BAD_ROWS = "summary.json", "suite.yaml", "bad_rows.jsonl"
@@ -56,18 +58,20 @@ class FinishingSteps:
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
         await self._mark(header, plan, Stage.EVALUATING)
         suite = Suite.model_validate(header.suite)
-        bad_rows = await self._bad_rows(run, plan)
+        bad_rows, followed = await self._bad_rows(run, plan), await self._followed(suite, plan)
         messages = len([entry async for entry in self.storage.list(layout.run_messages(run))])
         with scratch_folder() as folder:
             outcomes = await self._fetch_outcomes(plan, folder)
+            judging = await self._fetch_judging(plan, folder / "judged")
             await self.storage.download(layout.rows(run), folder / "rows.jsonl")
             bundle = folder / "bundle"
             bundle.mkdir()
 
             def work() -> None:
                 rows = _rows(folder / "rows.jsonl")
+                judges = _judged(suite, outcomes, judging, _rows(folder / "rows.jsonl"))
                 summary = evaluation.evaluate(
-                    header, suite, plan, outcomes, bad_rows, messages, rows, self.prices, bundle
+                    header, suite, plan, outcomes, bad_rows, messages, rows, self.prices, bundle, followed, judges
                 )
                 (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
                 (bundle / SUITE_FILE).write_text(header.suite_source, encoding="utf-8")
@@ -140,11 +144,30 @@ class FinishingSteps:
         self.telemetry.event("run_published", run=run, sink=receipt.sink, location=receipt.location)
         return receipt
 
+    async def _followed(self, suite: Suite, plan: Plan) -> "Followed | None":
+        """What early stop has seen of all that was asked; None for runs that cannot end early."""
+        if not plan.early_stop:
+            return None
+        from assay.orchestration.early_stop import conclude
+        from assay.planning.early_stop import followed
+
+        seen = await conclude(self.storage, suite, plan, self.now())
+        return followed(suite, seen.courses, seen.control.settled)
+
     async def _bad_rows(self, run: str, plan: Plan) -> list[BadRow]:
         if not plan.bad_rows:
             return []
         lines = (await self.storage.read(layout.bad_rows(run))).splitlines()
         return [BadRow.model_validate_json(line) for line in lines]
+
+    async def _fetch_judging(self, plan: Plan, folder: Path) -> "OutcomeFiles | None":
+        """The judges' own outcomes, in a folder of their own; None when nothing was judged."""
+        from assay.reporting.judges import judging_plan
+
+        if not plan.judgements:
+            return None
+        folder.mkdir()
+        return await self._fetch_outcomes(judging_plan(plan), folder)
 
     async def _fetch_outcomes(self, plan: Plan, folder: Path) -> "OutcomeFiles":
         from assay.reporting.outcome_files import OutcomeFiles
@@ -193,6 +216,19 @@ def _pages(folder: Path, summary: "Contents") -> dict[str, str]:
         REPORT_HTML: html.render_html(summary, trials, source),
         REPORT_MD: markdown.render_markdown(summary),
     }
+
+
+def _judged(
+    suite: Suite, outcomes: "OutcomeFiles", judging: "OutcomeFiles | None", rows: Iterator[Row]
+) -> "tuple[JudgeFacts, ...]":
+    """What judges did; their scores then stand beside the others in the outcome files."""
+    from assay.reporting.judged_files import add_judged_scores
+    from assay.reporting.judges import judge_facts
+
+    if judging is None:
+        return ()
+    add_judged_scores(outcomes.plan, outcomes.file, judging.file)
+    return judge_facts(suite, judging, rows)
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assay.llm.pricing import PriceTable
-from assay.planning.preflight import scorers_of
+from assay.planning.preflight import scores_given
 from assay.records import NO_COST, Usage
 from assay.reporting.trials import Lists, TrialBatch, Whole, picked
 from assay.scoring.views import STATUSES
@@ -35,9 +35,9 @@ class Layout:
 
     @classmethod
     def of(cls, suite: Suite) -> "Layout":
-        """Criteria in the order in which the experiments bring them up, scores in that of the suite's scorers."""
+        """Criteria in the order in which the experiments bring them up, scores in the suite's order."""
         names = (name for experiment in suite.ordered for name in experiment.criterion_names)
-        return cls(tuple(dict.fromkeys(names)), tuple(one.name for one in scorers_of(suite)), suite.is_repeated)
+        return cls(tuple(dict.fromkeys(names)), tuple(one.name for one in scores_given(suite)), suite.is_repeated)
 
     @property
     def schema(self) -> pa.Schema:

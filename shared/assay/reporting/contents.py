@@ -11,9 +11,11 @@ from pydantic import Field, JsonValue
 
 from assay.records import NO_COST, BadRow, Record, Usage
 from assay.reporting import wording
+from assay.reporting.judge_records import JudgeFacts
 from assay.reporting.money import Cost, PlainDecimal, RunCost, cost_sentences
 from assay.reporting.samples import Disagreement, Trouble
 from assay.reporting.shortcuts import Shortcuts, shortcut_sentences
+from assay.scoring.early_stop.results import EarlyStops
 from assay.scoring.results import Comparison, Metric
 
 
@@ -170,7 +172,9 @@ class Contents(Record):
     comparers: dict[str, dict[str, dict[str, JsonValue]]] = Field(
         default_factory=dict, description="What the suite's comparers found, by variant and by their names"
     )
+    early_stop: EarlyStops | None = None
     recommendation: str = ""
+    judges: tuple[JudgeFacts, ...] = ()
 
     @property
     def primary_comparisons(self) -> tuple[ComparedScore, ...]:
@@ -184,11 +188,13 @@ class Contents(Record):
 
     @property
     def cost_usd(self) -> Decimal:
-        return sum((one.cost_usd for one in self.experiments), NO_COST)
+        judging = sum((one.money.spent_usd for one in self.judges), NO_COST)
+        return sum((one.cost_usd for one in self.experiments), judging)
 
     @property
     def usage(self) -> Usage:
-        return sum((one.usage for one in self.experiments), Usage())
+        judging = sum((one.usage for one in self.judges), Usage())
+        return sum((one.usage for one in self.experiments), judging)
 
     @property
     def cost_sentences(self) -> tuple[str, ...]:
@@ -206,6 +212,12 @@ class Contents(Record):
         return tuple(said for one in self.experiments for said in shortcut_sentences(one.name, one.shortcuts))
 
     @property
+    def early_stop_sentences(self) -> tuple[str, ...]:
+        """What was stopped early, what that saved and what is promised; none of a run that could not end early."""
+        return self.early_stop.sentences if self.early_stop else ()
+
+    @property
     def unanswered(self) -> int:
-        """Trials without an answer, whatever the reason."""
-        return sum(one.statuses.unanswered for one in self.experiments)
+        """Trials without an answer, whatever the reason; those that early stop has saved are none of them."""
+        saved = self.early_stop.saved_trials if self.early_stop else 0
+        return sum(one.statuses.unanswered for one in self.experiments) - saved

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.llm.pricing import PriceTable, load_prices
-from assay.planning.preflight import aggregators_of, comparers_of, primary_score, scorers_of
+from assay.planning.judges.catalogue import preference_scores
+from assay.planning.preflight import aggregators_of, comparers_of, primary_score, scores_given
 from assay.records import BadRow, Plan, Row, RunHeader, TrialStatus
 from assay.reporting.columns import ExperimentColumns, GroupColumn
 from assay.reporting.contents import (
@@ -20,7 +21,9 @@ from assay.reporting.contents import (
     StatusCounts,
 )
 from assay.reporting.distributions import confusion, distributions
+from assay.reporting.early_ends import asked_pairs, early_stop_of, family_size, settled_comparisons
 from assay.reporting.gathering import Gathered, Writing, gather
+from assay.reporting.judge_records import JudgeFacts
 from assay.reporting.methods import method_of
 from assay.reporting.money import Cost, RunCost
 from assay.reporting.outcome_files import OutcomeFiles
@@ -32,6 +35,7 @@ from assay.reporting.wording import headline, missing_sentence, verdict_sentence
 from assay.scoring.aggregates import summarise
 from assay.scoring.base import Scorer
 from assay.scoring.comparisons import adjust, compare
+from assay.scoring.early_stop.verdicts import Followed
 from assay.scoring.paired_scores import PairedScores
 from assay.scoring.results import Comparison, Metric
 from assay.scoring.statistics.arrays import Codes
@@ -52,22 +56,29 @@ def evaluate(
     rows: Iterable[Row] = (),
     prices: PriceTable | None = None,
     results: Path | None = None,
+    followed: Followed | None = None,
+    judges: Sequence[JudgeFacts] = (),
 ) -> Contents:
     """The report's contents; the same outcomes give equal ones, in whatever order the files hold them.
 
     With `results` that folder gets the result files of `tables.py`, of the same trials. `rows` are the dataset's, read
     once and only to say what was right where experiments disagree. Of two outcomes of a trial the first counts.
-    `prices` are those that costs were made with; absent, the shipped ones. Raises LookupError for an outcome that the
+    `prices` are those that costs were made with; absent, the shipped ones. `followed` is what early stop has seen, of
+    runs that may end early, `judges` what is known of the suite's judges. Raises LookupError for an outcome that the
     plan does not have, CheckFailed for what is no outcome.
     """
-    scorers = scorers_of(suite)
+    scorers = scores_given(suite)
     primary = primary_score(suite)
     prices = prices or load_prices()
     gathered = _gather(outcomes, suite, prices, results)
     found, groups = _disagreements(gathered, outcomes, suite, rows)
     alpha = suite.comparison.alpha
-    metrics = {name: _metrics(gathered.columns.experiments[name], scorers, alpha, groups) for name in plan.experiments}
-    comparisons = _compare_all(gathered, suite, scorers, header.seed, groups)
+    preferences, nothing = preference_scores(suite), frozenset[str]()
+    metrics = {
+        name: _metrics(columns, scorers, alpha, groups, nothing if at else preferences)
+        for at, (name, columns) in enumerate(gathered.columns.experiments.items())
+    }
+    comparisons = _compare_all(gathered, suite, scorers, header.seed, groups, followed)
     views = gathered.columns.views()
     contents = Contents(
         run=_run_facts(header, suite, plan),
@@ -83,14 +94,16 @@ def evaluate(
         bad_rows=tuple(_cut_row(row) for row in bad_rows[:MOST_BAD_ROWS]),
         quarantined_messages=quarantined_messages,
         prices=_prices(gathered, prices),
-        money=_money(gathered, suite),
+        money=_money(gathered, suite, judges),
         comparers={one.experiment: _compared_views(suite, views[0], one) for one in views[1:]},
+        early_stop=early_stop_of(followed, gathered.columns.experiments),
+        judges=tuple(judges),
     )
     return contents.model_copy(update={"recommendation": recommend(contents)})
 
 
 def _gather(outcomes: OutcomeFiles, suite: Suite, prices: PriceTable, results: Path | None) -> Gathered:
-    scores = [one.name for one in scorers_of(suite)]
+    scores = [one.name for one in scores_given(suite)]
     if results is None:
         return gather(outcomes, scores)
     renderer = Renderer.of(suite, prices)
@@ -105,29 +118,35 @@ def _disagreements(
     primary = primary_score(suite)
     baseline, *variants = gathered.columns.experiments.items()
     differing = gathered.answers.rows
-    if primary:
+    if primary and primary not in preference_scores(suite):
         differing = {name: differing_scores(baseline[1], columns, primary) for name, columns in variants}
     grouped = GroupColumn(rows, suite.comparison.group, outcomes.plan.rows) if suite.comparison.group else None
-    column = next((one.expected_column for one in scorers_of(suite) if one.name == primary), None)
+    column = next((one.expected_column for one in scores_given(suite) if one.name == primary), None)
     numbers = set().union(*differing.values())
     right = expected_values(grouped or rows, numbers, column) if column else {}
     return disagreements(outcomes, differing, primary, right), grouped.codes() if grouped else None
 
 
 def _metrics(
-    columns: ExperimentColumns, scorers: Sequence[Scorer], alpha: float, groups: Codes | None
+    columns: ExperimentColumns, scorers: Sequence[Scorer], alpha: float, groups: Codes | None, never: frozenset[str]
 ) -> dict[str, Metric]:
+    """A metric of every score; one over no trials for those that this experiment `never` has."""
     clusters = columns.clusters(groups)
     return {
-        scorer.name: summarise(
-            columns.scores[scorer.name], scorer.kind, columns.missing(scorer.name), 1 - alpha, clusters
-        )
+        scorer.name: summarise([], scorer.kind, level=1 - alpha)
+        if scorer.name in never
+        else summarise(columns.scores[scorer.name], scorer.kind, columns.missing(scorer.name), 1 - alpha, clusters)
         for scorer in scorers
     }
 
 
 def _compare_all(
-    gathered: Gathered, suite: Suite, scorers: Sequence[Scorer], seed: int, groups: Codes | None
+    gathered: Gathered,
+    suite: Suite,
+    scorers: Sequence[Scorer],
+    seed: int,
+    groups: Codes | None,
+    followed: Followed | None,
 ) -> tuple[ComparedScore, ...]:
     """Every variant on every score, the primary one first; together they are one family for the adjustment."""
     baseline, *variants = gathered.columns.experiments
@@ -135,28 +154,34 @@ def _compare_all(
     in_order = sorted(scorers, key=lambda scorer: scorer.name != primary)
     pairs = [(scorer, variant) for scorer in in_order for variant in variants]
     methods = {one.name: method_of(suite, one.name, seed, len(pairs)) for one in scorers}
-    results = adjust(
-        [
-            compare(
-                _paired(gathered, baseline, variant, scorer.name, groups),
-                kind=scorer.kind,
-                value_range=(0.0, 1.0) if scorer.kind == "binary" else scorer.value_range,
-                method=methods[scorer.name],
-                goal=suite.comparison.goal_of(scorer.name),
-            )
-            for scorer, variant in pairs
-        ],
-        suite.comparison.correction,
-    )
+    preferences = preference_scores(suite)
+
+    def result(scorer: Scorer, variant: str) -> Comparison:
+        paired = _paired(gathered, baseline, variant, scorer.name, groups, followed)
+        return compare(
+            paired.as_preferences if scorer.name in preferences else paired,
+            kind=scorer.kind,
+            value_range=(0.0, 1.0) if scorer.kind == "binary" else scorer.value_range,
+            method=methods[scorer.name],
+            goal=suite.comparison.goal_of(scorer.name),
+        )
+
+    results = adjust([result(scorer, variant) for scorer, variant in pairs], suite.comparison.correction)
+    places = [(scorer.name, variant) for scorer, variant in pairs]
+    results = settled_comparisons(results, places, primary, followed, suite.comparison.correction)
     return tuple(
-        _compared(baseline, variant, scorer.name, scorer.name == primary, result, len(pairs))
-        for (scorer, variant), result in zip(pairs, results, strict=True)
+        _compared(baseline, variant, score, score == primary, result, family_size(score, primary, len(pairs), followed))
+        for (score, variant), result in zip(places, results, strict=True)
     )
 
 
-def _paired(gathered: Gathered, baseline: str, variant: str, score: str, groups: Codes | None) -> PairedScores:
-    before, after = (gathered.columns.experiments[name].lines(score) for name in (baseline, variant))
-    return PairedScores.of(before, after, groups)
+def _paired(
+    gathered: Gathered, baseline: str, variant: str, score: str, groups: Codes | None, followed: Followed | None
+) -> PairedScores:
+    before, after = (gathered.columns.experiments[name] for name in (baseline, variant))
+    if followed is not None:
+        return asked_pairs(before, after, score, groups)
+    return PairedScores.of(before.lines(score), after.lines(score), groups)
 
 
 def _compared(baseline: str, variant: str, score: str, primary: bool, result: Comparison, family: int) -> ComparedScore:
@@ -193,7 +218,7 @@ def _run_facts(header: RunHeader, suite: Suite, plan: Plan) -> RunFacts:
 def _experiment_results(
     suite: Suite, gathered: Gathered, metrics: Mapping[str, dict[str, Metric]], views: Sequence[ExperimentView]
 ) -> tuple[ExperimentResult, ...]:
-    shown = {one.name: _distributions(gathered, one) for one in scorers_of(suite)}
+    shown = {one.name: _distributions(gathered, one) for one in scores_given(suite)}
     return tuple(
         _experiment_result(suite, one, gathered.columns.experiments[one.experiment]).model_copy(
             update={
@@ -220,7 +245,7 @@ def _experiment_result(suite: Suite, view: ExperimentView, columns: ExperimentCo
         baseline=experiment.baseline,
         description=experiment.description,
         deployment=experiment.model.deployment,
-        statuses=_status_counts(columns),
+        statuses=_asked_counts(columns) if suite.early_stop else _status_counts(columns),
         usage=tally.usage,
         cost_usd=money.spent_usd,
         money=money,
@@ -240,6 +265,12 @@ def _compared_views(suite: Suite, baseline: ExperimentView, variant: ExperimentV
 def _status_counts(columns: ExperimentColumns) -> StatusCounts:
     counts = {status.value: columns.count(status) for status in TrialStatus}
     return StatusCounts(**counts, without_outcome=columns.without_outcome)
+
+
+def _asked_counts(columns: ExperimentColumns) -> StatusCounts:
+    """Of a run that may end early: trials without an outcome are those that were not asked."""
+    counts = _status_counts(columns)
+    return counts.model_copy(update={"skipped": counts.skipped + counts.without_outcome, "without_outcome": 0})
 
 
 def _latency(columns: ExperimentColumns) -> Latency | None:
@@ -278,8 +309,9 @@ def _prices(gathered: Gathered, table: PriceTable) -> Prices:
     return Prices(as_of=table.as_of, source=table.source, unpriced_models=tuple(sorted(unpriced)))
 
 
-def _money(gathered: Gathered, suite: Suite) -> RunCost:
-    total = sum((one.tally.costs.total() for one in gathered.columns.experiments.values()), Cost())
+def _money(gathered: Gathered, suite: Suite, judges: Sequence[JudgeFacts]) -> RunCost:
+    judging = sum((one.money for one in judges), Cost())
+    total = sum((one.tally.costs.total() for one in gathered.columns.experiments.values()), judging)
     limits = suite.limits
     mode = None if limits.budget_usd is None else limits.budget
     return RunCost(**dict(total), budget_usd=limits.budget_usd, budget=mode)

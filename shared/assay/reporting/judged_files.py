@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from assay.records import Judgement, Plan
+from assay.records import Plan
 
 FileOf = Callable[[str, int], Path]
 """The local file of a chunk, by the name of its experiment or judgement and its number."""
@@ -17,16 +17,15 @@ _SCORES, _SCORES_END = b'"scores":[', b'],"failure":'
 _ROW = re.compile(rb'"row_number":(\d+),')
 
 
-def add_judged_scores(plan: Plan, file_of: FileOf) -> None:
+def add_judged_scores(plan: Plan, asked: FileOf, judged: FileOf) -> None:
     """Adds the scores of every judgement to the outcomes that were judged, in place. Call it once per copy."""
     for judgement in plan.judgements:
         for chunk in range(plan.repeats_of(judgement.name) * len(plan.ranges)):
-            _add_chunk(judgement, chunk, file_of)
+            _add_chunk(asked(judgement.experiment, chunk), judged(judgement.name, chunk))
 
 
-def _add_chunk(judgement: Judgement, chunk: int, file_of: FileOf) -> None:
-    given = dict(_given(line) for line in file_of(judgement.name, chunk).read_bytes().splitlines() if line)
-    file = file_of(judgement.experiment, chunk)
+def _add_chunk(file: Path, judged: Path) -> None:
+    given = dict(_given(line) for line in judged.read_bytes().splitlines() if line)
     lines = (_with_scores(line, given) for line in file.read_bytes().splitlines() if line)
     file.write_bytes(b"".join(line + b"\n" for line in lines))
 

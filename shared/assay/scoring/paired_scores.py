@@ -63,6 +63,14 @@ class PairedScores:
         return cls(_column(baseline), _column(variant), groups)
 
     @property
+    def as_preferences(self) -> "PairedScores":
+        """The same for scores from 0 to 1 that say how far the variant is preferred; the rest to 1 is the baseline's.
+
+        With p as the mean preference the mean difference is 2p - 1, and no preference at all is no difference.
+        """
+        return PairedScores(1.0 - self.variant, self.variant, self.groups)
+
+    @property
     def repeats(self) -> int:
         """How many slots a row has at most."""
         return max(side.shape[1] if side.ndim > 1 else 1 for side in (self.baseline, self.variant))
