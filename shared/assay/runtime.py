@@ -168,6 +168,7 @@ class Runtime:
     async def _trials_of(self, header: RunHeader) -> dict[str, ChunkTrial]:
         suite = Suite.model_validate(header.suite)
         ask = await self._ask(header.run, suite)
+        await asyncio.to_thread(scorers_of, suite)  # functions of users, whose modules may take seconds to import
         trials: dict[str, ChunkTrial] = {
             one.name: self._trial(header.run, suite, one, ask, await self._runner(one)) for one in suite.experiments
         }

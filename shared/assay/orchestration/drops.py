@@ -19,7 +19,7 @@ from assay.orchestration.ingest import (
 )
 from assay.orchestration.progress import read_progress, take_up
 from assay.planning.preflight import check_suite, checked_suite
-from assay.planning.programs import check_programs, has_code, has_programs, open_code
+from assay.planning.programs import check_programs, has_code, needs_code, open_code
 from assay.provenance.manifest import SEAL_NAMES, path_fault
 from assay.records import Refusal, Stage
 from assay.settings import Settings
@@ -43,13 +43,13 @@ class Drop:
 def open_suite(folder: Path, profile: str = "") -> ResolvedSuite:
     """The suite of a local folder with a profile and this environment, checked. Raises UserError.
 
-    Its programs are imported, from ASSAY_CODE and from the folder itself too.
+    Its programs and functions are imported, from ASSAY_CODE and from the folder itself too.
     """
     resolved = read_suite_folder(folder).resolve(profile, os.environ)
-    check_suite(resolved.suite, resolved.source)
-    if has_programs(resolved.suite):
+    if needs_code(resolved.suite):
         open_code((*Settings.load().code_folders, *([folder] if has_code(folder) else [])))
-        check_programs(resolved.suite, resolved.source)
+    check_suite(resolved.suite, resolved.source)
+    check_programs(resolved.suite, resolved.source)
     return resolved
 
 

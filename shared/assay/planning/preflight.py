@@ -12,13 +12,13 @@ from assay.middleware.chain import MIDDLEWARE
 from assay.planning.complaints import Complaint, option_complaints
 from assay.planning.judges.catalogue import judges_of
 from assay.planning.judges.checking import judge_complaints, judged_uses
+from assay.planning.making import made, made_aggregator, made_comparer
 from assay.planning.plugin_checks import experiment_complaints, no_such_score, score_names, scorer_complaints
 from assay.planning.stopping_checks import stopping_complaints
 from assay.planning.templates import PromptError, Templates
 from assay.registry import UnknownName, did_you_mean
 from assay.repetition import repeats_in_repeats
 from assay.scoring.base import Aggregator, Comparer, Scorer
-from assay.scoring.experiments import AGGREGATORS, COMPARERS
 from assay.scoring.results import CLUSTERED_TESTS
 from assay.scoring.rows import SCORERS
 from assay.suite.loading import SuiteSource, load_suite, prompt_path, source_map
@@ -77,18 +77,18 @@ def columns_used(suite: Suite) -> frozenset[str]:
 
 
 def scorers_of(suite: Suite) -> tuple[Scorer, ...]:
-    """The suite's scorers, made; the first is the primary one unless the suite says otherwise."""
-    return tuple(SCORERS.make(settings.plugin, settings.options) for settings in suite.scorers)
+    """The suite's scorers, made; the first is the primary one unless the suite says otherwise. Raises UserError."""
+    return tuple(made(SCORERS, settings) for settings in suite.scorers)
 
 
 def aggregators_of(suite: Suite) -> tuple[Aggregator, ...]:
     """The suite's aggregators, made anew."""
-    return tuple(AGGREGATORS.make(settings.plugin, settings.options) for settings in suite.aggregators)
+    return tuple(made_aggregator(settings) for settings in suite.aggregators)
 
 
 def comparers_of(suite: Suite) -> tuple[Comparer, ...]:
     """The suite's comparers, made anew."""
-    return tuple(COMPARERS.make(settings.plugin, settings.options) for settings in suite.comparers)
+    return tuple(made_comparer(settings) for settings in suite.comparers)
 
 
 def scores_given(suite: Suite) -> tuple[Scorer, ...]:

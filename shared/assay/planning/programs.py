@@ -88,6 +88,12 @@ def has_programs(suite: Suite) -> bool:
     return any(experiment.program for experiment in suite.experiments)
 
 
+def needs_code(suite: Suite) -> bool:
+    """Whether some experiment, scorer, aggregator or comparer is code that the suite names."""
+    plugins = (*suite.scorers, *suite.aggregators, *suite.comparers)
+    return has_programs(suite) or any(one.plugin == "callable" for one in plugins)
+
+
 def check_programs(suite: Suite, source: SourceMap) -> None:
     """Raises SuiteError with every program that cannot be used, and why. Imports their modules."""
     source.refuse(_complaints(suite))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -155,3 +156,13 @@ async def test_a_run_without_a_published_bundle_says_so(tmp_path: Path) -> None:
     """And how to find out where it stands."""
     with pytest.raises(UserError, match="no published bundle"):
         await fetch_bundle(MemoryStorage(), "triage-1", tmp_path / "bundle")
+
+
+def test_functions_beside_a_suite_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a laptop; the reference is checked like any other option."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "scorers_beside_a_suite.py").write_text("def polite(fields, answers):\n    return True\n")
+    text = SUITE.replace("scorers: [", "scorers: [{plugin: callable, call: 'scorers_beside_a_suite:polite'}, ")
+    assert read_suite(suite_folder(tmp_path, text.encode()))[0].scorers[0].plugin == "callable"
+    with pytest.raises(SuiteError, match="scorers_beside_a_suite has no 'polit'"):
+        read_suite(suite_folder(tmp_path, text.replace(":polite", ":polit").encode()))

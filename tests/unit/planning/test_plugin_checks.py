@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from assay.errors import SuiteError
-from assay.planning.preflight import aggregators_of, checked_suite, comparers_of
+from assay.errors import SuiteError, UserError
+from assay.planning.preflight import aggregators_of, checked_suite, comparers_of, scorers_of
 from assay.scoring.experiments import AGGREGATORS
+from assay.scoring.summing_up import run_aggregators, run_comparers
+from assay.suite.models import PluginSettings
+from views_of import view
 
 SUITE = """\
 version: 1
@@ -105,6 +108,30 @@ class TestExperimentPlugins:
         assert [one.name for one in aggregators_of(suite)] == ["latency", "slow"]
         assert [one.name for one in comparers_of(suite)] == ["win_rate"]
         assert aggregators_of(suite)[0] is not aggregators_of(suite)[0]
+
+    def test_what_is_missing_where_a_run_is_evaluated_costs_only_its_figures(self):
+        """The suite was checked where it was there; the answers are paid for."""
+        suite = checked_suite(SUITE)
+        lacking = suite.model_copy(
+            update={
+                "aggregators": (PluginSettings(plugin="of_others"),),
+                "comparers": (PluginSettings(plugin="callable", call="no_such_module_here:run", name="mine"),),
+            }
+        )
+        seen = view({"rating": [1.0]})
+        (aggregated,) = run_aggregators(aggregators_of(lacking), seen).values()
+        (compared,) = run_comparers(comparers_of(lacking), seen, seen).values()
+        assert "unknown aggregator 'of_others'" in str(aggregated["error"])
+        assert "comparer 'callable': 'no_such_module_here:run': cannot import" in str(compared["error"])
+
+    def test_a_scorer_that_is_missing_in_a_worker_is_an_error_that_stops_the_run(self):
+        """Every other worker's answers would be scored, its own not."""
+        lacking = checked_suite(SUITE).model_copy(update={"scorers": (PluginSettings(plugin="of_others"),)})
+        with pytest.raises(UserError, match="unknown scorer 'of_others'"):
+            scorers_of(lacking)
+        wrong = checked_suite(SUITE).model_copy(update={"scorers": (PluginSettings(plugin="threshold", score="s"),)})
+        with pytest.raises(UserError, match="scorer 'threshold': give at_least, at_most or both"):
+            scorers_of(wrong)
 
     def test_packs_and_profiles_bring_them_along(self):
         """As they do scorers; the suite's own replace those of a pack by name."""

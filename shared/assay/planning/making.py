@@ -1,0 +1,60 @@
+"""Makes the plugins of a suite that was checked before: perhaps elsewhere, where other packages are installed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from assay.errors import UserError
+from assay.registry import Registry, UnknownName
+from assay.scoring.base import Aggregator, Comparer, Json
+from assay.scoring.experiments import AGGREGATORS, COMPARERS
+from assay.suite.models import PluginSettings
+
+Made = TypeVar("Made")
+
+
+def made(registry: Registry[Made], settings: PluginSettings) -> Made:
+    """The plugin. Raises UserError that names it when it cannot be made here; in a worker that stops the run."""
+    try:
+        return registry.make(settings.plugin, settings.options)
+    except UnknownName as error:
+        raise UserError(str(error)) from error
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"{registry.kind} '{settings.plugin}': {said}") from error
+
+
+def made_aggregator(settings: PluginSettings) -> Aggregator:
+    """The aggregator, or one that says why there is none: a run's answers are worth a report without it."""
+    try:
+        return made(AGGREGATORS, settings)
+    except UserError as problem:
+        return _Unusable(_name(settings), problem)
+
+
+def made_comparer(settings: PluginSettings) -> Comparer:
+    """The comparer, or one that says why there is none."""
+    try:
+        return made(COMPARERS, settings)
+    except UserError as problem:
+        return _Unusable(_name(settings), problem)
+
+
+def _name(settings: PluginSettings) -> str:
+    return str(settings.options.get("name") or settings.plugin)
+
+
+@dataclass(frozen=True)
+class _Unusable:
+    """Stands for a plugin that cannot be made, and raises what is wrong with it."""
+
+    name: str
+    problem: UserError
+
+    def aggregate(self, view: Any) -> Mapping[str, Json]:
+        raise self.problem
+
+    def compare(self, baseline: Any, variant: Any) -> Mapping[str, Json]:
+        raise self.problem
