@@ -74,8 +74,11 @@ class HttpService:
         body: Any = None,
         params: Mapping[str, str] | None = None,
         fine: tuple[int, ...] = (),
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        """The answer: a success, or one of the `fine` statuses.
+        """The answer: a success, or one of the `fine` statuses. `content` goes as it is, `body` as JSON.
 
         Raises Refused when the service refuses, ServiceError when it stays busy or away.
         """
@@ -86,7 +89,8 @@ class HttpService:
             retry=retry_if_exception_type(_Busy),
             reraise=True,
         )
-        response: httpx2.Response = await retrying(self._try, method, path, body, params, fine)
+        request = {"json": body, "params": params, "content": content}
+        response: httpx2.Response = await retrying(self._try, method, path, request, headers or {}, fine)
         return response
 
     async def close(self) -> None:
@@ -96,13 +100,13 @@ class HttpService:
             await client.aclose()
 
     async def _try(
-        self, method: str, path: str, body: Any, params: Mapping[str, str] | None, fine: tuple[int, ...]
+        self, method: str, path: str, request: Mapping[str, Any], extra: Mapping[str, str], fine: tuple[int, ...]
     ) -> httpx2.Response:
         if self._client is None:
             self._client = httpx2.AsyncClient(timeout=_TIMEOUT_SECONDS, transport=self.transport)
-        headers = dict(await self.headers())
+        headers = {**await self.headers(), **extra}
         try:
-            response = await self._client.request(method, self.base + path, json=body, params=params, headers=headers)
+            response = await self._client.request(method, self.base + path, headers=headers, **request)
         except httpx2.HTTPError as error:
             raise _Busy(f"{self.name} does not answer: {type(error).__name__}") from error
         if (response.is_success and not self.is_no_answer(response)) or response.status_code in fine:

@@ -1,6 +1,6 @@
 """What suites may say of sinks: where a sealed bundle is published. `sinks/` has what does it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -69,7 +69,7 @@ class WebhookOptions(SinkOptions):
     """Tells a chat or a CI that a run has ended: one signed POST with the headline and where the bundle is."""
 
     address: Annotated[str, StringConstraints(pattern=NAME)] = Field(description="Name in ASSAY_WEBHOOKS")
-    clearance: Level = Field("internal", description="The highest level that may go there")
+    format: Literal["event", "text"] = Field("event", description="An event with fields, or one text as chats take it")
 
 
 def _same(options: SinkOptions) -> SinkOptions:
