@@ -65,6 +65,19 @@ class SqlOptions(SinkOptions):
     outcomes: bool = Field(True, description="Whether every trial's outcome is written too, with its answers")
 
 
+class BlobOptions(SinkOptions):
+    """Keeps bundles in the container `bundles` of the run's own storage account. Every run is published there."""
+
+    clearance: Level = Field("restricted", description="The highest level that may go there")
+    archive: bool = Field(False, description="Whether the bundle lies there as a zip as well, as <run>.zip")
+
+
+class FolderOptions(SinkOptions):
+    """Puts bundles below the folder that ASSAY_RESULTS_FOLDER names: on this machine, or on a mounted share."""
+
+    zip: bool = Field(False, description="Whether a bundle is one zip instead of a folder")
+
+
 class WebhookOptions(SinkOptions):
     """Tells a chat or a CI that a run has ended: one signed POST with the headline and where the bundle is."""
 
@@ -78,6 +91,8 @@ def _same(options: SinkOptions) -> SinkOptions:
 
 SINKS: Registry[SinkOptions] = Registry(
     "sink",
+    Plugin("blob", BlobOptions, _same),
+    Plugin("folder", FolderOptions, _same),
     Plugin("github", GitHubOptions, _same),
     Plugin("azure_devops", AzureDevOpsOptions, _same),
     Plugin("sql", SqlOptions, _same),

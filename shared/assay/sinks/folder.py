@@ -1,0 +1,86 @@
+"""The folder sink: bundles on this machine or a mounted share, as folders or as zips."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from assay.errors import ServiceError
+from assay.provenance.manifest import MANIFEST_NAME
+from assay.sinks.archive import write_archive
+from assay.sinks.base import Bundle, Receipt
+from assay.suite.levels import Level
+from assay.suite.sink_options import FolderOptions
+
+
+class FolderSink:
+    """Puts bundles under `root`, which the settings name: a suite says only what happens below it."""
+
+    def __init__(self, options: FolderOptions, root: Path) -> None:
+        self._options, self._root = options, root
+
+    @property
+    def name(self) -> str:
+        return self._options.name or "folder"
+
+    @property
+    def clearance(self) -> Level:
+        return self._options.clearance
+
+    async def preview(self, bundle: Bundle) -> tuple[str, ...]:
+        files = [f"file {name} ({file.stat().st_size} bytes)" for name, file in bundle.files]
+        return (f"{'zip' if self._options.zip else 'folder'} {self._target(bundle)}", *files)
+
+    async def publish(self, bundle: Bundle) -> Receipt:
+        target = self._target(bundle)
+        try:
+            files = await asyncio.to_thread(self._write, bundle, target)
+        except OSError as error:
+            raise ServiceError(f"{target} cannot be written: {error.strerror}") from error
+        digest = bundle.manifest_sha256
+        return Receipt(sink=self.name, location=str(target), manifest_sha256=digest, files=files)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    def _target(self, bundle: Bundle) -> Path:
+        return self._root / bundle.suite / (f"{bundle.run}.zip" if self._options.zip else bundle.run)
+
+    def _write(self, bundle: Bundle, target: Path) -> int:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.draft")
+        _remove(draft)
+        write: Callable[[Bundle, Path], int] = write_archive if self._options.zip else _copy
+        files = write(bundle, draft)
+        if not self._options.zip and _holds(target, bundle):
+            _remove(draft)
+            return files
+        if not self._options.zip:
+            _remove(target)
+        draft.replace(target)
+        return files
+
+
+def _copy(bundle: Bundle, target: Path) -> int:
+    count = 0
+    for name, file in bundle.files:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target / name)
+        count += 1
+    return count
+
+
+def _holds(target: Path, bundle: Bundle) -> bool:
+    """Whether a folder is this very bundle, file by file."""
+    names = {name for name, _ in bundle.files}
+    if not (target / MANIFEST_NAME).exists():
+        return False
+    found = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    return found == names and all((target / name).read_bytes() == file.read_bytes() for name, file in bundle.files)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
