@@ -132,7 +132,7 @@ def _outcome(number: int, at: int, name: str) -> Any:
     right = 0.7 * shared.random() + 0.3 * own.random() < SKILLS[at] - 0.05
     helpful = min(10.0, max(0.0, round(shared.triangular(0, 10, 7) + own.gauss(at / 10, 1.1))))
     said = HOSTILE[number % len(HOSTILE)] if number % 7 == 0 else _words(own, 45)
-    text = json.dumps({"reason": said, "queue": own.choice(QUEUES)})
+    text = json.dumps({"reason": said, "queue": own.choice(QUEUES)}, ensure_ascii=False)
     scores = {"correct": float(right), "helpfulness": helpful, "politeness": round(own.random(), 2)}
     answer = response(
         text,

@@ -85,7 +85,7 @@ def distribution_figure(contents: Contents, score: str) -> Markup:
     lines = [
         Histogram(
             label=experiment.name,
-            shown=wording.noun(sum(found.counts), "score"),
+            shown=f"n = {wording.count(sum(found.counts))}",
             edges=found.edges,
             counts=found.counts,
             tone=_tone(contents, experiment, score),
@@ -93,7 +93,8 @@ def distribution_figure(contents: Contents, score: str) -> Markup:
         )
         for experiment, found in shown
     ]
-    axis = axis_over([edge for _, found in shown for edge in found.edges])
+    edges = [edge for _, found in shown for edge in found.edges]
+    axis = axis_over(edges, (min(edges), max(edges)))
     return _safe(histograms(f"How often which value of {score} was given", lines, axis, _value_tick("numeric")))
 
 

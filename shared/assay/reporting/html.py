@@ -16,6 +16,7 @@ from assay.reporting import figures, wording
 from assay.reporting.comparison_facts import comparison_facts
 from assay.reporting.contents import Contents
 from assay.reporting.fact_tables import aggregate_tables, comparer_tables, confusion_lines, confusion_names
+from assay.reporting.judge_sentences import judge_sentences
 from assay.reporting.recommendation import recommend
 from assay.reporting.trade_offs import cost_per_thousand
 from assay.reporting.trial_page import PackedTrials
@@ -54,6 +55,7 @@ def render_html(contents: Contents, trials: PackedTrials | None = None, suite_so
             comparer_tables=comparer_tables,
             confusion_lines=confusion_lines,
             confusion_names=confusion_names,
+            judge_sentences=judge_sentences,
         )
     )
 

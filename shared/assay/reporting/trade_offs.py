@@ -27,7 +27,7 @@ def _cost_change(before: ExperimentResult, after: ExperimentResult) -> str:
         return ""
     if _is_about_same(float(old), float(new)):
         return f"costs about the same ({wording.usd(new)} per 1,000 answers)"
-    said = _change(float(old), float(new), "more", "less")
+    said = _change(float(old), float(new), ("more", "less", "as much"))
     return f"costs {said} ({wording.usd(new)} per 1,000 answers instead of {wording.usd(old)})"
 
 
@@ -37,7 +37,7 @@ def _time_change(before: ExperimentResult, after: ExperimentResult) -> str:
     old, new = before.latency.p50_seconds, after.latency.p50_seconds
     if _is_about_same(old, new):
         return f"takes about as long (median {wording.seconds(new)})"
-    said = _change(old, new, "longer", "less time")
+    said = _change(old, new, ("longer", "less time", "as long"))
     return f"takes {said} (median {wording.seconds(new)} instead of {wording.seconds(old)})"
 
 
@@ -45,7 +45,9 @@ def _is_about_same(old: float, new: float) -> bool:
     return abs(new - old) <= _ABOUT_THE_SAME * old
 
 
-def _change(old: float, new: float, more: str, less: str) -> str:
-    """`51 % more`, `3.2 times as much`-like sizes are left to the numbers behind it: a share is enough."""
-    share = (new - old) / old
-    return f"{abs(share) * 100:,.0f} % {more if share > 0 else less}"
+def _change(old: float, new: float, words: tuple[str, str, str]) -> str:
+    """`51 % more`, `20 % less`, `9.3 times as much`."""
+    more, less, times = words
+    if new >= 2 * old:
+        return f"{new / old:,.1f} times {times}"
+    return f"{abs(new - old) / old * 100:,.0f} % {more if new > old else less}"

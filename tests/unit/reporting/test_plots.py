@@ -98,4 +98,4 @@ def test_an_axis_ends_on_round_numbers_around_all_values(
 
 def test_long_labels_are_shortened() -> None:
     """Rule: a label leaves room for its value."""
-    assert shortened("x" * 40) == "x" * 29 + "…"
+    assert shortened("x" * 40) == "x" * 25 + "…"

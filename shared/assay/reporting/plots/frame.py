@@ -12,7 +12,7 @@ from typing import Literal
 Tone = Literal["baseline", "better", "worse", "open", "lacking"]
 TickLabel = Callable[[float], str]
 
-MOST_LABEL_CHARACTERS = 30
+MOST_LABEL_CHARACTERS = 26
 MARGIN_PERCENT = 2.0
 AXIS_HEIGHT = 26
 _WANTED_TICKS = 5
