@@ -163,11 +163,15 @@ class _LineDisplay:
 def describe(progress: Progress, pace: Pace) -> str:
     """One line: trials, rate, time left, cost, failures."""
     tally = progress.tally
-    parts = [f"{tally.trials:,} of {progress.trials_total:,} trials"]
+    parts = [f"{tally.trials - tally.skipped:,} of {progress.trials_total:,} trials"]
+    if progress.judged_total:
+        judged = sum(one.trials - one.skipped for one in progress.by_judgement.values())
+        parts.append(f"of these {judged:,} of {progress.judged_total:,} by judges")
     if progress.stage is Stage.ASKING and pace.per_second:
         parts += [f"{pace.per_second:,.1f}/s", f"{_duration(pace.eta_seconds)} left"]
     parts.append(f"{tally.cost_usd:.4f} USD")
-    for count, noun in ((tally.failed, "failed"), (tally.blocked, "blocked"), (progress.bad_rows, "rows quarantined")):
+    counts = (tally.failed, "failed"), (tally.blocked, "blocked"), (tally.skipped, "skipped")
+    for count, noun in (*counts, (progress.bad_rows, "rows quarantined")):
         if count:
             parts.append(f"{count:,} {noun}")
     if progress.message:

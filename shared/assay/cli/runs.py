@@ -25,6 +25,9 @@ from assay.suite.models import LEAST_BUDGET_USD, MOST_BUDGET_USD
 
 RunArgument = Annotated[str, typer.Argument(help="The run's id, as 'assay ls' shows it", show_default=False)]
 APPEARS_SECONDS = 30.0
+COUNTED = ("experiments", "judgements", "message")
+"""What `assay show` prints below the facts."""
+
 SHOWN_REFUSALS = 20
 
 
@@ -140,10 +143,11 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(described)
         return
-    print_facts({name: value for name, value in described.items() if name not in ("experiments", "message")})
+    print_facts({name: value for name, value in described.items() if name not in COUNTED})
     if described["message"]:
         print_facts({"message": described["message"]})
-    counts = [(name, *tally.values()) for name, tally in described["experiments"].items()]
+    tallies = {**described["experiments"], **described["judgements"]}
+    counts = [(name, *tally.values()) for name, tally in tallies.items()]
     if counts:
         typer.echo()
         print_table(("experiment", *next(iter(described["experiments"].values()))), counts)
@@ -217,6 +221,7 @@ async def _described(runtime: Runtime, progress: Progress) -> dict[str, Any]:
         "bundle": layout.published(progress.run) if published else "not published yet",
         "message": progress.message,
         "experiments": {name: tally.model_dump(mode="json") for name, tally in progress.by_experiment.items()},
+        "judgements": {name: tally.model_dump(mode="json") for name, tally in progress.by_judgement.items()},
     }
 
 
@@ -240,7 +245,9 @@ def _dumped(record: Progress | Refusal) -> dict[str, Any]:
 
 
 def _share(progress: Progress) -> str:
-    return f"{progress.tally.trials:,} of {progress.trials_total:,}"
+    tally = progress.tally
+    skipped = f", {tally.skipped:,} skipped" if tally.skipped else ""
+    return f"{tally.trials - tally.skipped:,} of {progress.trials_total:,}{skipped}"
 
 
 def _when(progress: Progress) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import CheckFailed
+from assay.execution.control import Control, read_control
 from assay.llm.pricing import PriceTable, load_prices
 from assay.orchestration.budgets import terms_of
-from assay.orchestration.progress import count_progress, write_progress
+from assay.orchestration.progress import count_progress, early_stop_notice, with_message, write_progress
 from assay.orchestration.scratch import scratch_folder
 from assay.planning.frozen import read_header, read_plan
 from assay.provenance.bundle import Statement, seal_folder
@@ -134,7 +135,9 @@ class FinishingSteps:
         progress = await count_progress(self.storage, header, plan, stage, self.now())
         terms = terms_of(Suite.model_validate(header.suite))
         notice = terms.notice(progress.tally.cost_usd) if terms else ""
-        await write_progress(self.storage, progress.model_copy(update={"message": notice}))
+        control = await read_control(self.storage, plan.run) if plan.early_stop else Control()
+        progress = with_message(progress.model_copy(update={"message": notice}), early_stop_notice(control))
+        await write_progress(self.storage, progress)
 
     async def _publish(self, sink: Sink, run: str, folder: Path) -> Receipt:
         """Hands the bundle to one sink and keeps its receipt at once: the next sink may fail."""

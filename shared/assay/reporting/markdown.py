@@ -72,6 +72,9 @@ def _verdicts(contents: Contents) -> Iterator[str]:
     for one in contents.primary_comparisons:
         missing = f" {_prose(one.missing_sentence)}" if one.missing_sentence else ""
         yield f"- {_SYMBOLS[one.result.verdict]} {_prose(one.sentence)}{missing}"
+    if contents.early_stop_sentences:
+        yield ""
+        yield from (f"- {_prose(sentence)}" for sentence in contents.early_stop_sentences)
 
 
 def _scores(contents: Contents) -> Iterator[str]:
