@@ -45,7 +45,7 @@ def scorer_complaints(suite: Suite) -> Iterator[Complaint]:
         sources.setdefault(result_name(settings), None if complaints else _source(settings))
     yield from _repeated("scorers", "score", suite.scorers)
     for index, settings in enumerate(suite.scorers):
-        problem = derivation_problem(result_name(settings), sources)
+        problem = _judged(suite, settings) or derivation_problem(result_name(settings), sources)
         if problem is not None:
             yield ("scorers", index, "score"), problem
 
@@ -64,6 +64,13 @@ def experiment_complaints(suite: Suite) -> Iterator[Complaint]:
             if isinstance(score, str) and score not in known:
                 yield (key, index, "score"), no_such_score(suite, score)
         yield from _repeated(key, registry.kind, plugins)
+
+
+def _judged(suite: Suite, settings: PluginSettings) -> str | None:
+    score = settings.options.get("score")
+    if score not in [judge.score for judge in suite.judges]:
+        return None
+    return f"score '{score}' is a judge's: it is given after the trials, and no scorer can make its own of it"
 
 
 def _source(settings: PluginSettings) -> str | None:

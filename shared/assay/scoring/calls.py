@@ -1,11 +1,12 @@
 """Users' own functions as plugins: `plugin: callable` with `call: package.module:function`, for each kind."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from assay.records import Response, Score
 from assay.references import REFERENCE, BadReference, imported_callable
@@ -19,29 +20,38 @@ if TYPE_CHECKING:
 MOST_REASON = 500
 
 
-def _importable(reference: str) -> str:
-    try:
-        imported_callable(reference)
-    except BadReference as problem:
-        raise ValueError(str(problem)) from problem
-    return reference
-
-
-Reference = Annotated[str, Field(pattern=REFERENCE), AfterValidator(_importable)]
-
-
 class CallOptions(PluginOptions):
     """Options of a function that sums up."""
 
+    parameters: ClassVar[tuple[str, ...]] = ("view",)
+    """What the function is called with, in this order."""
+
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "figures", "call": "my_figures:sum_up"}]})
 
-    call: Reference = Field(description="The function, as package.module:function")
+    call: str = Field(pattern=REFERENCE, description="The function, as package.module:function")
+
+    @field_validator("call")
+    @classmethod
+    def _usable(cls, reference: str) -> str:
+        try:
+            function = imported_callable(reference)
+        except BadReference as problem:
+            raise ValueError(str(problem)) from problem
+        if misfit := _misfit(function, cls.parameters):
+            raise ValueError(f"'{reference}' {misfit}")
+        return reference
+
+
+class ComparerCallOptions(CallOptions):
+    parameters = ("baseline", "variant")
 
 
 class ScorerCallOptions(CallOptions):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "polite", "call": "my_scorers:is_polite", "kind": "binary"}]}
     )
+
+    parameters = ("fields", "answers")
 
     kind: ScoreKind = Field("numeric", description="binary: the function tells pass or fail; numeric: any number")
     minimum: float | None = Field(None, description="Smallest number it returns; absent: there is none")
@@ -55,6 +65,22 @@ class ScorerCallOptions(CallOptions):
         if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
             raise ValueError(f"minimum {self.minimum:g} is not below maximum {self.maximum:g}")
         return self
+
+
+def _misfit(function: Callable[..., Any], parameters: tuple[str, ...]) -> str | None:
+    """Why a function cannot be called with these parameters, or None: every row would meet the same mistake."""
+    expected = f"expected a function of {', '.join(parameters)}"
+    if inspect.iscoroutinefunction(function):
+        return f"is async; {expected} that returns what it finds"
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of a few callables written in C nobody knows
+        return None
+    try:
+        signature.bind(*parameters)
+    except TypeError:
+        return f"takes {signature}; {expected}"
+    return None
 
 
 class NotAScore(ValueError):
@@ -129,7 +155,7 @@ class CallableAggregator:
 class CallableComparer:
     """Your own function, `function(baseline, variant)`: a mapping for the report from two views."""
 
-    options: CallOptions
+    options: ComparerCallOptions
 
     @property
     def name(self) -> str:

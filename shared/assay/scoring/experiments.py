@@ -10,7 +10,7 @@ from assay.scoring.aggregators.spread import (
     TokenUsage,
 )
 from assay.scoring.base import Aggregator, Comparer
-from assay.scoring.calls import CallableAggregator, CallableComparer, CallOptions
+from assay.scoring.calls import CallableAggregator, CallableComparer, CallOptions, ComparerCallOptions
 from assay.scoring.comparers.pairs import (
     CostRatio,
     LabelChangeOptions,
@@ -36,5 +36,5 @@ COMPARERS: OpenRegistry[Comparer] = OpenRegistry(
     Plugin("label_changes", LabelChangeOptions, LabelChanges),
     Plugin("cost_ratio", PluginOptions, CostRatio),
     Plugin("latency_ratio", PluginOptions, LatencyRatio),
-    Plugin("callable", CallOptions, CallableComparer),
+    Plugin("callable", ComparerCallOptions, CallableComparer),
 )

@@ -57,6 +57,12 @@ class TestScorers:
         (found,) = complaints(f"{SUITE}  - {scorer}\n")
         assert found.startswith(f"s.yaml:{LINE}: {problem}")
 
+    def test_a_judge_s_score_cannot_be_made_into_another(self):
+        """It comes only after the trial's scores."""
+        judge = "judges: [{plugin: llm_judge, name: kind, model: {deployment: m}, rubric: Be kind.}]\n"
+        (found,) = complaints(f"{SUITE}  - {{plugin: threshold, score: kind, at_least: 4}}\n{judge}")
+        assert found.startswith(f"s.yaml:{LINE}: score 'kind' is a judge's")
+
     def test_a_score_may_be_made_of_one_further_down(self):
         """The order in a suite is for its readers."""
         text = SUITE.replace("scorers:\n", "scorers:\n  - {plugin: threshold, score: rating, at_least: 5}\n")

@@ -47,6 +47,11 @@ class TestTheNumber:
         with pytest.raises(NotInAnswer):
             the_number(text)
 
+    def test_a_number_beyond_all_floats_is_none(self):
+        """JSON knows no largest number."""
+        with pytest.raises(NotInAnswer, match="expected a finite number"):
+            the_number(10**400)
+
     @given(st.floats(allow_nan=False, allow_infinity=False))
     def test_every_number_is_read_as_it_is_written(self, number: float):
         """Alone, or in a sentence."""

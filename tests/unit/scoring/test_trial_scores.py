@@ -194,9 +194,11 @@ class TestFunctions:
             ({"call": "no_such_module_here:run"}, "cannot import no_such_module_here"),
             ({"call": "json:no_such_function"}, "json has no 'no_such_function'"),
             ({"call": "string:digits"}, "expected a function or a class; found str"),
-            ({"call": "json.dumps"}, "String should match pattern"),
-            ({"call": "json:dumps", "kind": "binary", "minimum": 0}, "minimum and maximum are for numeric scores"),
-            ({"call": "json:dumps", "minimum": 2, "maximum": 1}, "minimum 2 is not below maximum 1"),
+            ({"call": "operator.eq"}, "String should match pattern"),
+            ({"call": "operator:eq", "kind": "binary", "minimum": 0}, "minimum and maximum are for numeric scores"),
+            ({"call": "operator:eq", "minimum": 2, "maximum": 1}, "minimum 2 is not below maximum 1"),
+            ({"call": "json:dumps"}, r"'json:dumps' takes \(obj, .*; expected a function of fields, answers"),
+            ({"call": "asyncio:open_connection"}, "'asyncio:open_connection' is async; expected a function"),
         ],
     )
     def test_a_function_that_cannot_be_used_is_refused(self, options: dict[str, Any], problem: str):

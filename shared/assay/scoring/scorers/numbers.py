@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from pydantic import ConfigDict, Field, model_validator
@@ -95,7 +95,7 @@ class NumericTolerance(PassOrFail[NumericToleranceOptions]):
 def the_number(answer: Any) -> float:
     """A JSON number, or the only word of a text that is a number. Raises NotInAnswer."""
     if isinstance(answer, int | float) and not isinstance(answer, bool):
-        return _finite(float(answer), answer)
+        return _finite(answer, answer)
     if not isinstance(answer, str):
         raise NotInAnswer(f"expected a number; found {shown(answer)}")
     numbers = [word for one in answer.translate(_MINUS_SIGNS).split() if (word := _number_word(one))]
@@ -124,9 +124,13 @@ def _number_word(word: str) -> str | None:
 
 
 def _finite(number: float, answer: Any) -> float:
-    if not isfinite(number):
+    try:
+        found = float(number)
+    except OverflowError:  # of a whole number with hundreds of digits
+        found = inf
+    if not isfinite(found):
         raise NotInAnswer(f"expected a finite number; found {shown(answer)}")
-    return number
+    return found
 
 
 def _brief(number: float) -> str:
