@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,21 @@ from assay.provenance.manifest import (
     shown,
 )
 from assay.provenance.signing import HmacSigner, Signer, fingerprint, load_public_key
+from assay.suite.levels import Level
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What the seal says of a bundle beside its files. `created` is an ISO 8601 time, given by the caller."""
+    """What the seal says of a bundle beside its files. `created` is an ISO 8601 time, given by the caller.
+
+    `level` is the security level of every artifact that `levels` does not say it of, by path.
+    """
 
     run: str
     created: str
     provenance: Mapping[str, Any]
+    level: Level = "internal"
+    levels: Mapping[str, Level] = field(default_factory=dict)
 
 
 async def seal_folder(folder: Path, statement: Statement, signer: Signer | HmacSigner) -> Manifest:
@@ -42,7 +48,9 @@ async def seal_folder(folder: Path, statement: Statement, signer: Signer | HmacS
     The same files and statement give the same manifest, whoever signs it. Raises NameRefused for an unsafe name, a
     symbolic link, or anything else that is not a plain file.
     """
-    artifacts = {path: _described(folder, path) for path in _paths_in(folder)}
+    artifacts = {
+        path: _described(folder, path, statement.levels.get(path, statement.level)) for path in _paths_in(folder)
+    }
     manifest = build_manifest(statement.run, statement.created, statement.provenance, artifacts)
     payload = canonical_bytes(manifest)
     seal = _code(payload, signer) if isinstance(signer, HmacSigner) else await _signatures(manifest, payload, signer)
@@ -88,7 +96,7 @@ def _paths_in(folder: Path) -> Iterator[str]:
             yield path
 
 
-def _described(folder: Path, path: str) -> Artifact:
+def _described(folder: Path, path: str, level: Level) -> Artifact:
     with (folder / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return describe(path, digest, file.tell())
+        return describe(path, digest, file.tell(), level)

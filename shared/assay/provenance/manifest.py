@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 
 from assay.errors import CheckFailed, NameRefused, UserError
 from assay.records import Record
+from assay.suite.levels import Level
 
 MANIFEST_NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME = "manifest.json", "manifest.json.sig", "signer.pub"
 MESSAGE_BUNDLE_NAME, PROVENANCE_NAME = "manifest.sigstore.json", "provenance.sigstore.json"
@@ -79,6 +80,7 @@ class Artifact(Record):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0, le=_MAX_EXACT_INTEGER)
     media_type: str = Field(min_length=1, max_length=200)
+    level: Level = "internal"
 
 
 class Manifest(Record):
@@ -107,12 +109,12 @@ def media_type_of(path: str) -> str:
     return _MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), _DEFAULT_MEDIA_TYPE)
 
 
-def describe(path: str, sha256: str, size: int) -> Artifact:
+def describe(path: str, sha256: str, size: int, level: Level = "internal") -> Artifact:
     """The manifest's entry for a file of `size` bytes with this digest. Raises NameRefused for an unsafe path."""
     fault = path_fault(path)
     if fault:
         raise NameRefused(f"artifact {shown(path)} cannot be in a bundle: {fault}. Rename it.")
-    return Artifact(path=path, sha256=sha256, size=size, media_type=media_type_of(path))
+    return Artifact(path=path, sha256=sha256, size=size, media_type=media_type_of(path), level=level)
 
 
 def build_manifest(

@@ -47,6 +47,17 @@ async def test_lists_each_artifact_by_path_with_digest_size_and_type(tmp_path, s
     assert (manifest.run, manifest.created, manifest.provenance["seed"]) == ("r1", STATEMENT.created, 7)
 
 
+async def test_every_artifact_has_its_level(tmp_path, signer):
+    """Its own where it is said, or else the bundle's."""
+    statement = Statement("r1", "2026-01-02T03:04:05Z", {}, "confidential", {"results.csv": "public"})
+    manifest = await seal_folder(filled(tmp_path), statement, signer)
+    assert {one.path: one.level for one in manifest.artifacts} == {
+        "empty.txt": "confidential",
+        "plots/box.svg": "confidential",
+        "results.csv": "public",
+    }
+
+
 async def test_twice_gives_the_same_manifest_bytes(tmp_path, signer):
     """In the same folder or another, and with another key."""
     other = LocalKeySigner(ec.generate_private_key(ec.SECP256R1()))
