@@ -20,7 +20,7 @@ from assay.orchestration.progress import read_progress, take_up
 from assay.orchestration.scratch import scratch_folder
 from assay.planning.datasets import check_beginning
 from assay.planning.preflight import checked_suite
-from assay.planning.programs import check_programs, has_programs
+from assay.planning.programs import check_programs, has_programs, program_versions
 from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.registry import did_you_mean
 from assay.storage import layout
@@ -109,7 +109,7 @@ class Ingest:
             seed=suite.seed,
             created_at=self.now(),
             over_budget=OVER_BUDGET in entry.metadata,
-            versions=dict(self.versions),
+            versions={**self.versions, **program_versions(suite)},
         )
 
     async def _digest(self, entry: BlobEntry, file: str, suite: Suite, text: str) -> str:

@@ -3,6 +3,7 @@
 Preflight and the runtime call it. Modules are imported once per process.
 """
 
+import hashlib
 import inspect
 import json
 import sys
@@ -97,6 +98,20 @@ def needs_code(suite: Suite) -> bool:
 def check_programs(suite: Suite, source: SourceMap) -> None:
     """Raises SuiteError with every program that cannot be used, and why. Imports their modules."""
     source.refuse(_complaints(suite))
+
+
+def program_versions(suite: Suite) -> dict[str, str]:
+    """SHA-256 of the file of every program, by `program package.module:callable`, for a run's provenance.
+
+    What a program imports from elsewhere is not in it. For programs that have been checked.
+    """
+    named = dict.fromkeys(one.program for one in suite.experiments if one.program)
+    return {f"program {reference}": f"sha256:{_digest(reference)}" for reference in named}
+
+
+def _digest(reference: str) -> str:
+    file = getattr(sys.modules[reference.partition(":")[0]], "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
 
 
 def _complaints(suite: Suite) -> Iterator[tuple[Place, str]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import string
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
-from run_bench import NOW, SUITE, admitted, drop, ingest, refused_files, with_suite
+from run_bench import NOW, SUITE, admitted, drop, header_of, ingest, refused_files, with_suite
 from test_stopping import LET_GO_SECONDS
 
 from assay.budget.account import Account, Holding, read_account
@@ -31,9 +34,12 @@ async def test_a_dataset_for_a_program_that_is_not_there_is_refused_with_its_lin
 
 
 async def test_a_dataset_for_a_program_begins_a_run() -> None:
-    """Any function of two parameters will do."""
+    """Any function of two parameters will do; the header says which file it was."""
     storage = await with_suite(PROGRAM)
-    assert await ingest(storage).admit(await drop(storage)) is not None
+    run = await ingest(storage).admit(await drop(storage))
+    assert run is not None
+    digest = hashlib.sha256(Path(string.__file__).read_bytes()).hexdigest()
+    assert (await header_of(storage, run)).versions["program string:capwords"] == f"sha256:{digest}"
 
 
 async def test_calls_under_way_of_a_dead_worker_s_programs_are_taken_for_spent() -> None:
