@@ -10,7 +10,7 @@ from math import sqrt
 from pathlib import Path
 
 from assay.planning.plan import Planned
-from assay.planning.preflight import primary_score, scorers_of
+from assay.planning.preflight import primary_score, scores_given
 from assay.records import Record
 from assay.scoring.base import ScoreKind
 from assay.scoring.statistics.clusters import group_codes
@@ -72,12 +72,12 @@ def detectable_differences(suite: Suite, planned: Planned, target: float | None 
     Every row is taken to get a score from every experiment. Repeats of a row are taken for alike, which is the worst
     case. The formulas are those of `scoring/statistics/power.py`.
     """
-    scorers, score = scorers_of(suite), primary_score(suite)
+    scores, score = scores_given(suite), primary_score(suite)
     variants = len(suite.experiments) - 1
-    kind = next((one.kind for one in scorers if one.name == score), None)
+    kind = next((one.kind for one in scores if one.name == score), None)
     if score is None or kind is None or not variants:
         return None
-    comparison, comparisons = suite.comparison, len(scorers) * variants
+    comparison, comparisons = suite.comparison, len(scores) * variants
     method = _method(suite, kind, comparison.test_of(score))
     design = _Design(method, comparison.alpha / comparisons, comparison.power)
     groups = _count_groups(planned.rows, comparison.group) if comparison.group else None

@@ -107,3 +107,11 @@ def test_repeats_are_compared_by_the_means_of_rows(found: Finding) -> None:
 def test_what_compares_nothing_finds_nothing(found: Finding, suite: str) -> None:
     """Rule: then there is no power to speak of."""
     assert found(suite) is None
+
+
+def test_a_judges_scores_are_counted_among_the_comparisons(found: Finding) -> None:
+    """Rule: as in the evaluation, whose family they belong to."""
+    judge = '  - {plugin: llm_judge, name: helpful, model: {deployment: tiny}, rubric: "Good?"}\n'
+    made = found(SUITE.partition("scorers:")[0] + "judges:\n" + judge)
+    assert (made.score, made.kind, made.comparisons) == ("helpful", "numeric", 1)
+    assert found(SUITE + "judges:\n" + judge).comparisons == 2
