@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from assay.planning.making import made
 from assay.planning.preflight import primary_score, scorers_of
+from assay.scoring.base import Scorer
 from assay.scoring.early_stop.base import Settled, StoppingRule
 from assay.scoring.early_stop.betting import ConfidenceSequence
 from assay.scoring.early_stop.course import Course, ScoreCourse
@@ -12,8 +14,8 @@ from assay.suite.models import Suite
 
 
 def stopping_rules(suite: Suite) -> tuple[StoppingRule, ...]:
-    """The suite's rules, made, in its order."""
-    return tuple(STOPPING_RULES.make(one.plugin, one.options) for one in suite.early_stop)
+    """The suite's rules, made, in its order. Raises UserError."""
+    return tuple(made(STOPPING_RULES, settings) for settings in suite.early_stop)
 
 
 def sequential_rule(suite: Suite) -> Sequential | None:
@@ -32,9 +34,14 @@ def begin_courses(suite: Suite, variants: Iterable[str]) -> dict[str, Course]:
     alpha = sequential_alpha(suite, rule) if rule else None
     scorers, goal = scorers_of(suite), suite.comparison.goal_of(primary)
     return {
-        name: Course(name, primary, goal, scores={one.name: _score_course(one.value_range, alpha) for one in scorers})
+        name: Course(name, primary, goal, scores={one.name: _score_course(range_of(one), alpha) for one in scorers})
         for name in variants
     }
+
+
+def range_of(scorer: Scorer) -> tuple[float, float] | None:
+    """Smallest and largest value of a score, or None when it has no such bounds."""
+    return (0.0, 1.0) if scorer.kind == "binary" else scorer.value_range
 
 
 def _score_course(value_range: tuple[float, float] | None, alpha: float | None) -> ScoreCourse:

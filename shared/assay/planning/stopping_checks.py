@@ -49,7 +49,7 @@ def _sequential_complaints(suite: Suite, path: Path) -> Iterator[Complaint]:
             f"{rule} cannot test '{primary}', which a judge gives: judging runs behind asking. Let a scorer's"
             " score decide (comparison.primary), or use 'threshold'",
         )
-    elif primary in scorers and scorers[primary].value_range is None:
+    elif primary in scorers and scorers[primary].kind != "binary" and scorers[primary].value_range is None:
         yield (
             path,
             f"{rule} needs a score whose smallest and largest value are known, and '{primary}' has no such range:"

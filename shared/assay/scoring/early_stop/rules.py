@@ -37,6 +37,8 @@ class SequentialOptions(StoppingOptions):
 
 
 class ThresholdOptions(StoppingOptions):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"failure_rate": 0.2}]})
+
     failure_rate: float | None = Field(None, ge=0, lt=1, description="Stop above this share of failed trials")
     block_rate: float | None = Field(None, ge=0, lt=1, description="Stop above this share of blocked trials")
     cost_usd_per_trial: float | None = Field(None, gt=0, description="Stop above this mean cost of a trial")
@@ -54,7 +56,10 @@ class ThresholdOptions(StoppingOptions):
 
 @dataclass(frozen=True)
 class Sequential:
-    """Stops a variant once its difference from the baseline is shown, whenever one looks; or shown to be small."""
+    """Stops a variant once its difference from the baseline is shown, or shown to be small: a test valid at every look.
+
+    It tests the primary score by betting on the paired differences of rows, which needs a score with a known range.
+    """
 
     options: SequentialOptions
     name: str = "sequential"
@@ -90,7 +95,10 @@ class Sequential:
 
 @dataclass(frozen=True)
 class Threshold:
-    """Stops a variant that does too badly, or well enough, by limits that a person chose. Heuristic."""
+    """Stops a variant that passes a limit: of failed or blocked trials, cost, or a mean. A heuristic, no test.
+
+    It promises nothing about errors; use it to save money where a variant is plainly of no use.
+    """
 
     options: ThresholdOptions
     name: str = "threshold"
