@@ -1,6 +1,6 @@
 """Makes the plugins of a suite that was checked before: perhaps elsewhere, where other packages are installed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from assay.errors import UserError
 from assay.registry import Registry, UnknownName
 from assay.scoring.base import Aggregator, Comparer, Json
 from assay.scoring.experiments import AGGREGATORS, COMPARERS
-from assay.suite.models import PluginSettings
+from assay.suite.models import ComparisonSettings, PluginSettings
 
 Made = TypeVar("Made")
 
@@ -34,12 +34,26 @@ def made_aggregator(settings: PluginSettings) -> Aggregator:
         return _Unusable(_name(settings), problem)
 
 
-def made_comparer(settings: PluginSettings) -> Comparer:
-    """The comparer, or one that says why there is none."""
+def made_comparer(settings: PluginSettings, comparison: ComparisonSettings) -> Comparer:
+    """The comparer, or one that says why there is none. It has the suite's goal for its score, unless it says one."""
     try:
-        return made(COMPARERS, settings)
+        return made(COMPARERS, _with_goal(settings, comparison))
     except UserError as problem:
         return _Unusable(_name(settings), problem)
+
+
+def _with_goal(settings: PluginSettings, comparison: ComparisonSettings) -> PluginSettings:
+    score, said = settings.options.get("score"), settings.options
+    if not isinstance(score, str) or "goal" in said or "goal" not in _fields(settings.plugin):
+        return settings
+    return PluginSettings(plugin=settings.plugin, **said, goal=comparison.goal_of(score))
+
+
+def _fields(plugin: str) -> Collection[str]:
+    try:
+        return COMPARERS.find(plugin).options.model_fields
+    except UnknownName:
+        return ()
 
 
 def _name(settings: PluginSettings) -> str:

@@ -88,7 +88,7 @@ def aggregators_of(suite: Suite) -> tuple[Aggregator, ...]:
 
 def comparers_of(suite: Suite) -> tuple[Comparer, ...]:
     """The suite's comparers, made anew."""
-    return tuple(made_comparer(settings) for settings in suite.comparers)
+    return tuple(made_comparer(settings, suite.comparison) for settings in suite.comparers)
 
 
 def scores_given(suite: Suite) -> tuple[Scorer, ...]:

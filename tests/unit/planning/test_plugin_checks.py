@@ -115,6 +115,14 @@ class TestExperimentPlugins:
         assert [one.name for one in comparers_of(suite)] == ["win_rate"]
         assert aggregators_of(suite)[0] is not aggregators_of(suite)[0]
 
+    @pytest.mark.parametrize(("said", "wins"), [("", 1), (", goal: maximise", 0)])
+    def test_a_comparer_has_the_suite_s_goal_unless_it_says_one(self, said: str, wins: int):
+        """A score that is better when lower is so everywhere."""
+        comparer = f"{{plugin: win_rate, score: rating{said}}}"
+        text = f"{SUITE}comparison: {{goal: {{rating: minimise}}}}\ncomparers: [{comparer}]\n"
+        found = run_comparers(comparers_of(checked_suite(text)), view({"rating": [3.0]}), view({"rating": [2.0]}))
+        assert found["win_rate"]["wins"] == wins
+
     def test_what_is_missing_where_a_run_is_evaluated_costs_only_its_figures(self):
         """The suite was checked where it was there; the answers are paid for."""
         suite = checked_suite(SUITE)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.inter_rater import cohens_kappa
-from views_of import view
 
 from assay.scoring.experiments import AGGREGATORS, COMPARERS
 from assay.scoring.summing_up import run_aggregators, run_comparers
+from views_of import view
 
 
 def aggregated(plugin: str, seen: Any, **options: Any) -> Any:
@@ -56,6 +56,12 @@ class TestClassificationReport:
         assert kappa["value"] == pytest.approx(0.4, rel=1e-12)
         assert kappa["low"] < 0.4 < kappa["high"]
         assert kappa["value"] == cohens_kappa(np.array([[15, 10], [5, 20]]), return_results=False)
+
+    def test_an_interval_of_kappa_ends_at_1(self):
+        """The normal distribution that it is taken from does not."""
+        pairs = [("y", "y")] * 20 + [("n", "n")] * 20 + [("y", "n")]
+        kappa = aggregated("classification_report", view(labels={"s": pairs}))["kappa"]
+        assert kappa["value"] < kappa["high"] == 1.0
 
     def test_answers_without_a_label_are_wrong_and_counted(self):
         """They cost recall, and no label's precision."""

@@ -110,4 +110,5 @@ def _kappa(pairs: Pairs) -> Json:
     with np.errstate(divide="ignore", invalid="ignore"):  # where all is chance, its bounds are NaN
         found = cohens_kappa(table)
     figures = {"value": found.kappa, "low": found.kappa_low, "high": found.kappa_upp}
-    return {key: float(value) for key, value in figures.items() if isfinite(value)} or None
+    # The interval is that of a normal distribution, which knows no end at 1.
+    return {key: float(np.clip(value, -1, 1)) for key, value in figures.items() if isfinite(value)} or None

@@ -24,7 +24,9 @@ class WinRateOptions(PluginOptions):
 
     score: str = Field(min_length=1, description="The score that decides who wins a row")
     tie: float = Field(0.0, ge=0, description="Difference up to which a row is a tie")
-    goal: Literal["maximise", "minimise"] = Field("maximise", description="Whether more or less of the score is better")
+    goal: Literal["maximise", "minimise"] = Field(
+        "maximise", description="Whether more or less of the score is better; absent: as `comparison.goal` says"
+    )
 
 
 class LabelChangeOptions(PluginOptions):
