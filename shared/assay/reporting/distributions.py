@@ -15,6 +15,7 @@ MOST_LABELS = 20
 NO_LABEL = "no label"
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_NOISE, _SMALLEST, _LARGEST = 1e-9, 1e-280, 1e300
 
 
 def distributions(columns: Mapping[str, Floats], kind: ScoreKind) -> dict[str, Distribution]:
@@ -34,16 +35,23 @@ def bin_edges(columns: Sequence[Floats]) -> Floats:
     """Edges of at most MOST_BINS bins of equal width over all values.
 
     Few different whole numbers, such as ratings, get a bin each, with the number in its middle. Else the width is the
-    smallest of 1, 2, 2.5 or 5 times a power of ten with which the bins suffice, and edges are multiples of it.
+    smallest of 1, 2, 2.5 or 5 times a power of ten with which the bins suffice, and edges are multiples of it. Values
+    that are all the same but for noise get one bin around them.
     """
     low = min(float(values.min()) for values in columns)
     high = max(float(values.max()) for values in columns)
-    if high - low < MOST_BINS and all(np.equal(values, np.round(values)).all() for values in columns):
+    span, scale = high - low, max(abs(low), abs(high), _SMALLEST)
+    if span < MOST_BINS and scale < 1 / _NOISE and all(np.equal(one, np.round(one)).all() for one in columns):
         return np.arange(low, high + 2, dtype=np.float64) - 0.5
-    width = _width(high - low or abs(high) or 1.0)
+    if scale > _LARGEST:
+        return np.array([min(low, 0.0), max(high, 0.0)])
+    if span <= scale * _NOISE:
+        return np.array([low - scale / 2, high + scale / 2])
+    width, digits = _width(span)
     first = np.floor(low / width)
     bins = max(1, int(np.ceil(high / width) - first))
-    edges: Floats = (first + np.arange(bins + 1)) * width
+    edges: Floats = np.round((first + np.arange(bins + 1)) * width, digits)
+    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)  # whatever rounding did
     return edges
 
 
@@ -69,8 +77,9 @@ def confusion(view: ExperimentView, score: str) -> Confusion | None:
     return Confusion(labels=tuple(shown), counts=tuple(tuple(map(int, line)) for line in counts), others=max(0, others))
 
 
-def _width(span: float) -> float:
+def _width(span: float) -> tuple[float, int]:
+    """The width of the bins, and to how many digits after the point their edges are exact."""
     # One bin less than there may be: the edges are multiples of the width and may stick out on both sides.
     least = span / (MOST_BINS - 1)
-    power = 10.0 ** np.floor(np.log10(least))
-    return float(next(step * power for step in _STEPS if step * power >= least))
+    power = int(np.floor(np.log10(least)))
+    return next(step * 10.0**power for step in _STEPS if step * 10.0**power >= least), 1 - power
