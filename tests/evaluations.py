@@ -5,7 +5,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from assay.llm.pricing import PriceTable
-from assay.planning.preflight import scorers_of
 from assay.records import BadRow, Outcome, Plan, Row, RunHeader
 from assay.reporting import evaluation
 from assay.reporting.columns import BatchFigures
