@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict, Field
@@ -131,11 +132,12 @@ def ratio(baseline: "Floats", variant: "Floats") -> dict[str, Json]:
     if not len(before):
         return {"rows": 0, "ratio": None}
     means = float(before.mean()), float(after.mean())
+    multiple = means[1] / means[0] if means[0] else inf
     return {
         "rows": len(before),
         "baseline_mean": means[0],
         "variant_mean": means[1],
-        "ratio": means[1] / means[0] if means[0] else None,
+        "ratio": multiple if isfinite(multiple) else None,
     }
 
 
