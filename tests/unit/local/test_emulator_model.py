@@ -62,6 +62,18 @@ def test_a_wrong_label_is_one_of_the_others(model: EmulatedModel) -> None:
     assert answers == set(QUEUES)
 
 
+def test_a_rule_may_rename_what_is_said(tmp_path: Path) -> None:
+    """A judge of pairs says "second" where the second answer is the right one's."""
+    (tmp_path / "truths.csv").write_text("id,better\n1,variant\n2,tie\n", encoding="utf-8")
+    rule = {"name": "swapped", "easy": 1, "says": {"variant": "second", "baseline": "first"}}
+    answers = {"file": "truths.csv", "key": "id", "answer": "better"}
+    task = {"name": "pairs", "find": "Pair (?P<key>[0-9])", "answers": answers, "skill": [rule]}
+    (tmp_path / "emulator.yaml").write_text(json.dumps({"tasks": [task]}), encoding="utf-8")
+    model = EmulatedModel(load_emulator_config([tmp_path / "emulator.yaml"]))
+
+    assert [model.match(one).answer(one) for one in (ask("Pair 1"), ask("Pair 2"))] == ["second", "tie"]
+
+
 def test_the_row_is_sought_in_the_last_message_first(model: EmulatedModel) -> None:
     """Few-shot examples come before the row that is asked about."""
     match = model.match(ask("Example: Ticket T-1 is billing.", "Ticket T-2"))
