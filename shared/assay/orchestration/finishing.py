@@ -5,7 +5,7 @@ Every step works in a temporary folder on copies of the run's blobs, so that mem
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FETCH_AT_ONCE = 16
 SUMMARY, SUITE_FILE, BAD_ROWS = "summary.json", "suite.yaml", "bad_rows.jsonl"
-REPORT_HTML, REPORT_MD = "report.html", "report.md"
+REPORT_HTML, REPORT_MD, REPORT_XLSX = "report.html", "report.md", "report.xlsx"
 RESULTS_OF_REPORTS = ("results.parquet", "trials.parquet")
 
 
@@ -85,7 +85,8 @@ class FinishingSteps:
     async def report(self, run: str) -> dict[str, Any]:
         """Writes the report's pages and the list of bad rows into the bundle. Returns the names of the files.
 
-        Works on the bundle and the rows alone, so that a report can be made again when the outcomes are gone.
+        Works on the bundle and the rows alone, so that a report can be made again when the outcomes are gone. The
+        workbook needs openpyxl; without it there is none, and an event says so.
         """
         from assay.reporting import contents
 
@@ -98,8 +99,10 @@ class FinishingSteps:
             await self.storage.download(layout.rows(run), folder / "rows.jsonl")
             summary = contents.Contents.model_validate_json((folder / SUMMARY).read_bytes())
             pages = await asyncio.to_thread(_pages, folder, summary)
-            for file, text in pages.items():
-                (bundle / file).write_text(text, encoding="utf-8")
+            for file, content in pages.items():
+                (bundle / file).write_bytes(content)
+            if REPORT_XLSX not in pages:
+                self.telemetry.event("workbook_left_out", run=run, missing="openpyxl")
             if plan.bad_rows:
                 await self.storage.download(layout.bad_rows(run), bundle / BAD_ROWS)
             await self._upload(run, bundle)
@@ -208,17 +211,20 @@ class FinishingSteps:
             await self.storage.upload(layout.bundle(run) + file.name, file)
 
 
-def _pages(folder: Path, summary: "Contents") -> dict[str, str]:
+def _pages(folder: Path, summary: "Contents") -> dict[str, bytes]:
     """The report in every format, by file name."""
-    from assay.reporting import html, markdown, trial_page, trial_table
+    from assay.reporting import html, markdown, trial_page, trial_table, workbook
 
     table = trial_table.trial_table(folder, summary)
     trials = trial_page.pack_trials(table, _rows(folder / "rows.jsonl"), summary)
     source = (folder / SUITE_FILE).read_text(encoding="utf-8")
-    return {
-        REPORT_HTML: html.render_html(summary, trials, source),
-        REPORT_MD: markdown.render_markdown(summary),
+    pages = {
+        REPORT_HTML: html.render_html(summary, trials, source).encode(),
+        REPORT_MD: markdown.render_markdown(summary).encode(),
     }
+    with suppress(ModuleNotFoundError):
+        pages[REPORT_XLSX] = workbook.render_workbook(summary, table)
+    return pages
 
 
 def _judged(

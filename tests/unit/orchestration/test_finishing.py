@@ -40,7 +40,7 @@ from faults import Strike, as_storage, struck
 
 STEPS = ("evaluate", "report", "seal", "publish")
 RESULTS = {"results.csv", "results.jsonl", "results.parquet", "trials.parquet"}
-ARTIFACTS = {"summary.json", "suite.yaml", "report.html", "report.md", *RESULTS}
+ARTIFACTS = {"summary.json", "suite.yaml", "report.html", "report.md", "report.xlsx", *RESULTS}
 BAD_CSV = CSV.replace("T-3,Grüße 3,delivery\n", "T-3\n")
 
 
