@@ -8,7 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from assay.reporting import wording
 from assay.reporting.contents import ComparedScore, Contents, ExperimentResult
+from assay.reporting.judge_sentences import judge_sentences
+from assay.reporting.recommendation import recommend
 from assay.reporting.samples import Disagreement, Side, Trouble, cut
+from assay.reporting.trade_offs import cost_per_thousand
 from assay.scoring.results import Metric
 
 MOST_DISAGREEMENTS = 3
@@ -31,8 +34,9 @@ def render_markdown(contents: Contents) -> str:
     sections = [
         _opening(contents),
         _verdicts(contents),
-        _scores(contents),
         _comparisons(contents),
+        _scores(contents),
+        _judges(contents),
         _costs(contents),
         _disagreements(contents),
         _trouble(contents),
@@ -62,6 +66,10 @@ def _opening(contents: Contents) -> Iterator[str]:
         f" {wording.noun(run.trials, 'trial')} ({wording.count(contents.unanswered)} without an answer),"
         f" {wording.usd(contents.cost_usd)}. Run `{run.run}` of suite `{run.suite}`, begun {begun}."
     )
+    first, *others = (contents.recommendation or recommend(contents)).splitlines()
+    yield ""
+    yield f"**{_prose(first)}**"
+    yield from (f"- {_prose(line)}" for line in others)
 
 
 def _verdicts(contents: Contents) -> Iterator[str]:
@@ -91,6 +99,15 @@ def _scores(contents: Contents) -> Iterator[str]:
             for experiment in contents.experiments
         ),
     )
+
+
+def _judges(contents: Contents) -> Iterator[str]:
+    if not contents.judges:
+        return
+    yield "## Judges"
+    yield ""
+    for judge in contents.judges:
+        yield f"- {_code(judge.name)}: {' '.join(_prose(sentence) for sentence in judge_sentences(judge))}"
 
 
 def _score_cells(score: str, experiment: ExperimentResult, metric: Metric) -> Sequence[str]:
@@ -143,8 +160,17 @@ def _comparison_cells(one: ComparedScore) -> Sequence[str]:
 def _costs(contents: Contents) -> Iterator[str]:
     yield "## Cost and time"
     yield ""
-    headings = ("Experiment", "Answered by", "Input tokens", "Output tokens", "Cost", "Time, half", "Time, 95 %")
-    yield from _table(headings, "llrrrrr", map(_cost_cells, contents.experiments))
+    headings = (
+        "Experiment",
+        "Answered by",
+        "Input tokens",
+        "Output tokens",
+        "Cost",
+        "1,000 answers",
+        "Time, half",
+        "Time, 95 %",
+    )
+    yield from _table(headings, "llrrrrrr", map(_cost_cells, contents.experiments))
     if contents.deployment_sentences:
         yield ""
         yield from (f"- {_prose(sentence)}" for sentence in contents.deployment_sentences)
@@ -165,13 +191,14 @@ def _costs(contents: Contents) -> Iterator[str]:
 
 
 def _cost_cells(experiment: ExperimentResult) -> Sequence[str]:
-    latency = experiment.latency
+    latency, per_thousand = experiment.latency, cost_per_thousand(experiment)
     return (
         escaped(experiment.name),
         ", ".join(escaped(model) for model in experiment.models) or wording.NOTHING,
         wording.count(experiment.usage.input_tokens),
         wording.count(experiment.usage.output_tokens),
         wording.usd(experiment.cost_usd),
+        wording.NOTHING if per_thousand is None else wording.usd(per_thousand),
         wording.seconds(latency.p50_seconds if latency else None),
         wording.seconds(latency.p95_seconds if latency else None),
     )

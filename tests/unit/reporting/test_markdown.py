@@ -69,8 +69,8 @@ def test_sections_stand_in_the_order_of_the_html_report() -> None:
 
     assert headings == [
         "Verdict",
-        "Scores",
         "Differences to plain",
+        "Scores",
         "Cost and time",
         "Where they disagree",
         "What went wrong",
