@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from assay import __version__
 from assay.errors import StorageError, UserError
+from assay.installed import installed_plugins
 from assay.execution.heartbeat import Heartbeat
 from assay.execution.job import ChunkTrial, Jobs
 from assay.execution.judging import judgings_of
@@ -280,6 +281,7 @@ class Runtime:
             "openai": version("openai"),
             "git": self.settings.git_sha,
             "image": self.settings.image_digest,
+            "plugins": ", ".join(sorted({one.distribution for one in installed_plugins()})),
         }
         return {name: value for name, value in known.items() if value}
 

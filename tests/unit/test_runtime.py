@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from assay.runtime import Runtime
@@ -10,6 +12,7 @@ from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
 from builders import RUN, plan, run_header, suite
+from installing import install
 
 ENVIRONMENT = {"AZURE_OPENAI_ENDPOINT": "https://home.example", "AZURE_OPENAI_API_KEY": "a-key"}
 
@@ -65,3 +68,22 @@ def test_containers_of_one_host_have_names_of_their_own(monkeypatch: pytest.Monk
     monkeypatch.setattr("os.getpid", lambda: 1)
     names = {Runtime(Settings.load({}), RecordingTelemetry())._worker_name for _ in range(3)}
     assert len(names) == 3
+
+
+async def test_experiments_share_no_scorer() -> None:
+    """What one of them keeps, the others must not see."""
+    storage, of = MemoryStorage(), suite()
+    await storage.write(layout.header(RUN), run_header(of).model_dump_json(by_alias=True).encode())
+    await storage.write(layout.plan(RUN), plan(of).model_dump_json().encode())
+    runtime = Runtime(Settings.load(ENVIRONMENT), RecordingTelemetry())
+    vars(runtime)["storage"] = storage
+    job = await runtime.worker.jobs.of(next(plan(of).messages(0, 1)))
+    await runtime.close()
+    scorers = [id(trial.scorers[0]) for trial in job.trials.values()]
+    assert len(set(scorers)) == len(scorers) == len(of.experiments)
+
+
+def test_a_run_says_which_plugins_were_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With their versions, but without importing any."""
+    install(monkeypatch, tmp_path, "assay-polite", {"polite": "no_such_module:PLUGIN"}, {})
+    assert Runtime(Settings.load({}), RecordingTelemetry())._versions()["plugins"] == "assay-polite 1.0"
