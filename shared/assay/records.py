@@ -158,8 +158,8 @@ class Response(Record):
 class Failure(Record):
     """Why a trial has no answer. `kind` is one of the error taxonomy (`llm/errors.py`), or one that no request has.
 
-    Those are `prompt`, `program` and `poisoned`. `usage` and `cost_usd` are what its answers were billed, if there were
-    any that could not be used.
+    Those are `prompt`, `program`, `poisoned` and `not_judged`. `usage` and `cost_usd` are what its answers were billed,
+    if there were any that could not be used.
     """
 
     kind: str

@@ -8,7 +8,7 @@ from assay.registry import Plugin, Registry
 from assay.suite.loading import schema
 
 PLACE = "#/$defs/"
-ANY_PLUGIN = f"{PLACE}PluginSettings"
+ANY_PLUGIN = (f"{PLACE}PluginSettings", f"{PLACE}JudgeSettings")
 
 
 def suite_schema() -> dict[str, Any]:
@@ -31,7 +31,8 @@ def _with_plugins(part: Any, key: str) -> Any:
     changed = {name: _with_plugins(value, key) for name, value in part.items()}
     properties = changed.get("properties")
     if isinstance(properties, dict) and key in properties:
-        changed["properties"] = {**properties, key: _referring(properties[key], {ANY_PLUGIN: f"{PLACE}{key}"})}
+        places = dict.fromkeys(ANY_PLUGIN, f"{PLACE}{key}")
+        changed["properties"] = {**properties, key: _referring(properties[key], places)}
     return changed
 
 
