@@ -65,8 +65,11 @@ class ChatService:
         self.answer: Answerer = whole(completion())
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.callers: set[Any] = set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        self.callers.add(request.transport.get_extra_info("peername"))
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         self.bodies.append(json.loads(await request.read()))
         return await self.answer(request)

@@ -286,3 +286,11 @@ async def test_a_refused_connection_was_not_sent(client: str) -> None:
     found = await failure(model)
     await model.close()
     assert (found.kind, found.sent) == (FailureKind.UNREACHABLE, False)
+
+
+async def test_a_stream_leaves_its_connection_for_the_next_request(service: ChatService, model: ChatModel) -> None:
+    """Read to its very end; a new connection for every answer would cost a handshake each."""
+    service.answer = streamed(*STREAM)
+    for _ in range(3):
+        await model.complete(STREAMED)
+    assert len(service.callers) == 1

@@ -7,7 +7,9 @@ import asyncio
 import os
 import warnings
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
+from inspect import isawaitable
 from typing import Any
 
 from assay.errors import UserError
@@ -19,8 +21,12 @@ from assay.llm.openai_sdk import Clocks
 from assay.llm.sdk_errors import limits_in, request_id_in
 from assay.llm.streaming import StreamedCompletion
 
-# Without these the import asks the network for prices, and reads a `.env` into the environment.
-_IMPORT_SETTINGS = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION"}
+# Without these it asks the network for prices and headers, and reads a `.env` into the environment.
+_IMPORT_SETTINGS = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+    "LITELLM_MODE": "PRODUCTION",
+}
 
 
 class LiteLLMChat:
@@ -45,9 +51,13 @@ class LiteLLMChat:
 
     async def close(self) -> None:
         """Closes the connections that LiteLLM keeps for the whole process; a second call does nothing."""
-        from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
-
-        await close_litellm_async_clients()
+        kept = self._litellm.in_memory_llm_clients_cache
+        # LiteLLM's own way to close them leaves some open, and goes on to use those that it closed.
+        for client in tuple(kept.cache_dict.values()):
+            with suppress(Exception):  # of another loop, maybe a closed one
+                await _closed(client)
+        kept.flush_cache()
+        vars(self._litellm).pop("module_level_aclient", None)  # one of them; it is made anew when it is needed
 
     async def _ask(self, request: ChatRequest, limit: str) -> ChatAnswer:
         from assay.llm.litellm_errors import translate_litellm
@@ -106,6 +116,13 @@ def _imported() -> Any:
     return litellm
 
 
+async def _closed(client: Any) -> None:
+    close = getattr(client, "aclose", None) or getattr(client, "close", None)
+    closing = close() if close else None
+    if isawaitable(closing):
+        await closing
+
+
 def _timeout_of(request: ChatRequest) -> Any:
     import httpx
 
@@ -123,5 +140,7 @@ def _in_openai_words(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headers_of(found: Any) -> Mapping[str, str]:
-    headers = getattr(found, "_response_headers", None) or {}
-    return {str(name).lower(): str(value) for name, value in dict(headers).items()}
+    """Under the names that the provider gave them, where LiteLLM keeps them at all."""
+    told = (getattr(found, "_hidden_params", None) or {}).get("additional_headers") or {}
+    headers = {**told, **(getattr(found, "_response_headers", None) or {})}
+    return {str(name).lower().removeprefix("llm_provider-"): str(value) for name, value in headers.items()}

@@ -3,6 +3,7 @@
 Clients ask here; nothing else knows these classes.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -32,8 +33,8 @@ def translate(error: Exception, now: datetime) -> ModelError:
         return refused(error.status_code, said_code(error.body), str(said or error.message), headers, now)
     kind = _transport_kind(error)
     sent = kind not in (FailureKind.UNREACHABLE, FailureKind.TLS)
-    root = list(causes(error))[-1]
-    return ModelError(kind, f"{type(root).__name__}: {root}"[:LONGEST_MESSAGE], sent=sent)
+    root = [one for one in causes(error) if not isinstance(one, asyncio.CancelledError)][-1]
+    return ModelError(kind, f"{type(root).__name__}: {root}".rstrip(": ")[:LONGEST_MESSAGE], sent=sent)
 
 
 def refused(status: int, code: str, message: str, headers: Mapping[str, str], now: datetime) -> ModelError:
@@ -71,7 +72,7 @@ def rate_limit(response: httpx2.Response) -> RateLimitHeaders:
 
 def request_id_in(headers: Mapping[str, str]) -> str | None:
     """The same in plain headers, their names in lower case."""
-    return headers.get("apim-request-id") or headers.get("x-request-id")
+    return headers.get("apim-request-id") or headers.get("x-request-id") or headers.get("request-id")
 
 
 def limits_in(headers: Mapping[str, str]) -> RateLimitHeaders:
