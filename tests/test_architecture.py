@@ -20,6 +20,7 @@ FUNCTION_APP = ROOT / "function_app"
 LAYERS = (
     ("errors", "records"),
     ("installed", "references", "repetition"),
+    ("vault",),
     ("registry", "settings", "telemetry", "storage"),
     ("suite", "sources", "llm", "quota", "tokens", "budget", "scoring", "programs"),
     ("middleware",),
@@ -27,7 +28,7 @@ LAYERS = (
     ("execution", "reporting", "provenance"),
     ("sinks",),
     ("orchestration",),
-    ("deployments",),
+    ("deployments", "destinations"),
     ("runtime",),
     ("local", "function_app"),
     ("cli",),
@@ -39,7 +40,9 @@ MAY_USE_AZURE = (
     "llm/azure_openai.py",
     "provenance/key_vault.py",
     "settings.py",
+    "vault.py",
     "deployments.py",
+    "destinations.py",
     "runtime.py",
     "local/",
     "function_app/",
@@ -163,7 +166,7 @@ def test_settings_and_runtime_load_azure_only_when_they_need_it() -> None:
     wrong = [
         str(found)
         for found in ALL_IMPORTS
-        if found.module.partition(".")[0] == "azure" and found.at_top and found.file in ("settings.py", "runtime.py")
+        if found.module.partition(".")[0] == "azure" and found.at_top and found.file in ("settings.py", "vault.py", "runtime.py")
     ]
     assert wrong == []
 

@@ -51,12 +51,12 @@ async def report(order: dict) -> dict:
 
 @blueprint.activity_trigger(input_name="order")
 async def seal(order: dict) -> dict:
-    return await runtime().finishing.seal(**order)
+    return await runtime().publishing.seal(**order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def publish(order: dict) -> dict:
-    return await runtime().finishing.publish(**order)
+    return await runtime().publishing.publish(**order)
 
 
 @blueprint.activity_trigger(input_name="order")

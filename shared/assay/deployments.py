@@ -23,12 +23,13 @@ from assay.llm.pricing import load_prices
 from assay.middleware.context import ContentSafety
 from assay.quota.base import Limiter, Quota
 from assay.quota.none import NoLimiter
-from assay.settings import Endpoint, KeyVaultSecrets, Settings, resolve
+from assay.settings import Endpoint, Settings
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Experiment, Suite
 from assay.telemetry import Telemetry
 from assay.tokens.estimate import TokenEstimator
+from assay.vault import KeyVaultSecrets, resolve
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

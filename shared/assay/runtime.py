@@ -15,12 +15,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay import __version__
 from assay.errors import StorageError, UserError
-from assay.installed import installed_plugins
 from assay.execution.heartbeat import Heartbeat
 from assay.execution.job import ChunkTrial, Jobs
 from assay.execution.judging import judgings_of
@@ -29,11 +27,13 @@ from assay.execution.programs import ProgramRunner
 from assay.execution.trial import Trial
 from assay.execution.watchdog import Watchdog
 from assay.execution.worker import Worker
+from assay.installed import installed_plugins
 from assay.llm.pricing import load_prices
 from assay.middleware.redaction import redactor_of
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.ingest import Ingest
 from assay.orchestration.progress import list_progress, read_progress
+from assay.orchestration.publishing import PublishingSteps
 from assay.orchestration.steps import AskingSteps
 from assay.planning.judges.base import Judge
 from assay.planning.judges.prompts import judging_experiments
@@ -43,21 +43,20 @@ from assay.planning.prompts import RowPrompt, compile_prompts
 from assay.records import Progress, Record, RunHeader
 from assay.registry import did_you_mean
 from assay.scoring.base import Scorer
-from assay.settings import KeyVaultSecrets, Settings, resolve
+from assay.settings import Settings
 from assay.storage import layout
 from assay.suite.models import Experiment, Suite
 from assay.telemetry import LOGGER, LogTelemetry, Telemetry, redact_logs
+from assay.vault import KeyVaultSecrets, resolve
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
     from assay.deployments import Deployments
+    from assay.destinations import Destinations
     from assay.middleware.base import Ask
     from assay.middleware.chain import Chains
-    from assay.provenance.signing import Signer
     from assay.storage.base import Storage
-
-DEFAULT_KEY_FILE = Path(".assay/keys/signing.pem")
 
 
 class Health(Record):
@@ -100,10 +99,32 @@ class Runtime:
 
     @cached_property
     def finishing(self) -> FinishingSteps:
-        from assay.sinks.storage import BlobSink
+        return FinishingSteps(self.storage, now, self.telemetry, load_prices(self.settings.prices_file))
 
-        prices = load_prices(self.settings.prices_file)
-        return FinishingSteps(self.storage, self.signer, (BlobSink(self.storage),), now, self.telemetry, prices)
+    @cached_property
+    def publishing(self) -> PublishingSteps:
+        opened, redact = self._destinations, self.redactor.redact
+        return PublishingSteps(
+            self.storage, opened.signer, opened.sinks, now, self.telemetry, redact, host=self._host_name
+        )
+
+    @cached_property
+    def _destinations(self) -> "Destinations":
+        from assay.destinations import Destinations
+
+        return Destinations(
+            self.settings,
+            self.storage,
+            self.telemetry,
+            credential=lambda: self._credential,
+            learn=self.redactor.learn,
+            address_of=self.address_of,
+        )
+
+    @property
+    def _host_name(self) -> str:
+        """What kind of host this is, for the provenance: Azure says the name of the site."""
+        return "azure-functions" if os.environ.get("WEBSITE_SITE_NAME") else "local"
 
     @cached_property
     def worker(self) -> Worker:
@@ -118,12 +139,6 @@ class Runtime:
             redact=self.redactor.redact,
             working=self._heartbeat.working,
         )
-
-    def signer(self) -> "Signer":
-        """The local signing key, made on first use."""
-        from assay.provenance.signing import LocalKeySigner
-
-        return LocalKeySigner.load_or_create(self.settings.signing_key_file or DEFAULT_KEY_FILE)
 
     async def health(self) -> Health:
         """Whether storage answers."""

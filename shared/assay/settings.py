@@ -1,6 +1,6 @@
-"""What the environment tells a process: variables, a `.env` file, secrets in Key Vault. Read once, by `runtime.py`.
+"""What the environment tells a process: variables and a `.env` file. Read once, by `runtime.py`.
 
-Importing this module loads no Azure SDK; `credential` and `KeyVaultSecrets` load theirs when they are called.
+Importing this module loads no Azure SDK; `credential` loads its own when it is called.
 """
 
 import json
@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -30,14 +30,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from assay.errors import ServiceError, UserError
+from assay.errors import UserError
+from assay.vault import KEY_VAULT_PREFIX
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.core.exceptions import HttpResponseError
 
 ENV_FILE = ".env"
-KEY_VAULT_PREFIX = "keyvault:"
 
 MOST_PER_MINUTE = 10**12
 """More is granted by nobody, and would be too large to count with."""
@@ -49,6 +48,11 @@ _SECRET_VARIABLES = {
     "ASSAY_ENDPOINTS",
     "ASSAY_CONNECTIONS",
     "CONTENT_SAFETY_KEY",
+    "ASSAY_SIGNING_SECRET",
+    "ASSAY_GITHUB_TOKEN",
+    "ASSAY_GITHUB_APP",
+    "ASSAY_DEVOPS_TOKEN",
+    "ASSAY_WEBHOOKS",
 }
 _ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
@@ -159,8 +163,28 @@ def _endpoints(value: Any) -> Any:
     return {name: {"url": one} if isinstance(one, str) else one for name, one in read.items()}
 
 
+class GitHubApp(BaseModel):
+    """An app's installation that may write to repositories of results."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    app_id: str
+    installation_id: str
+    private_key: SecretStr
+
+
+class WebhookAddress(BaseModel):
+    """Where to send, which may be a secret by itself, and what signs it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: SecretStr
+    secret: SecretStr | None = None
+
+
 Endpoints = Annotated[dict[str, Endpoint], NoDecode, BeforeValidator(_endpoints)]
 Connections = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_from_json)]
+Webhooks = Annotated[dict[str, WebhookAddress], NoDecode, BeforeValidator(_from_json)]
 Quotas = Annotated[dict[str, QuotaSettings], NoDecode, BeforeValidator(_from_json)]
 LimiterName = Literal["blob_lease", "window", "adaptive", "none"]
 
@@ -205,6 +229,21 @@ class Settings(BaseSettings):
         "ASSAY_INJECT_FAILURES", "failures to inject, such as rate=0.05,kinds=429|500|timeout|malformed"
     )
     signing_key_file: Path | None = _variable("ASSAY_SIGNING_KEY_FILE", "the path of a private key in PEM form")
+    signing_key: Url | None = _variable(
+        "ASSAY_SIGNING_KEY", "the address of a key in Key Vault: https://<vault>.vault.azure.net/keys/<name>"
+    )
+    signing_secret: SecretStr | None = _variable("ASSAY_SIGNING_SECRET", "32 bytes or more, or keyvault:<secret-name>")
+    github_token: SecretStr | None = _variable("ASSAY_GITHUB_TOKEN", "a token or keyvault:<secret-name>")
+    github_app: GitHubApp | None = _variable(
+        "ASSAY_GITHUB_APP", 'JSON such as {"app_id": "1", "installation_id": "2", "private_key": "keyvault:app-key"}'
+    )
+    github_api: Url = _variable("ASSAY_GITHUB_API", _URL_EXPECTED, "https://api.github.com")
+    devops_token: SecretStr | None = _variable("ASSAY_DEVOPS_TOKEN", "a token or keyvault:<secret-name>")
+    devops_url: Url = _variable("ASSAY_DEVOPS_URL", _URL_EXPECTED, "https://dev.azure.com")
+    webhooks: Webhooks = _variable(
+        "ASSAY_WEBHOOKS", 'JSON such as {"team": {"url": "keyvault:team-hook", "secret": "keyvault:team-secret"}}', {}
+    )
+    results_folder: Path | None = _variable("ASSAY_RESULTS_FOLDER", "the path of a folder")
     max_file_bytes: int = _variable("ASSAY_MAX_FILE_BYTES", "a whole number of bytes, 1 or more", 2 * 1024**3, ge=1)
     history_days: int = _variable("ASSAY_HISTORY_DAYS", "a whole number of days, 1 or more", 30, ge=1)
     log_level: LogLevel = _variable("ASSAY_LOG_LEVEL", "'debug', 'info', 'warning' or 'error'", "INFO")
@@ -297,63 +336,6 @@ class Settings(BaseSettings):
         if not self.key_vault_url:
             raise ValueError("KEY_VAULT_URI is not set; AZURE_OPENAI_API_KEY names a secret of that vault")
         return self
-
-
-class Secrets(Protocol):
-    """A place that keeps secrets by name."""
-
-    async def get(self, name: str) -> str:
-        """The secret's current value. Raises UserError when it is not there or not for us, else ServiceError."""
-        ...
-
-
-async def resolve(secret: SecretStr, secrets: Secrets | None) -> str:
-    """The secret's text; for `keyvault:<name>` what `secrets` keeps under that name.
-
-    Raises UserError when that is needed and there are no `secrets`, and whatever `secrets.get` raises.
-    """
-    text = secret.get_secret_value()
-    if not text.startswith(KEY_VAULT_PREFIX):
-        return text
-    name = text.removeprefix(KEY_VAULT_PREFIX)
-    if secrets is None:
-        raise UserError(f"KEY_VAULT_URI is not set; expected the vault that keeps the secret '{name}'")
-    return await secrets.get(name)
-
-
-class KeyVaultSecrets:
-    """The secrets of one Azure Key Vault. `client_options` go to the SDK's `SecretClient`."""
-
-    def __init__(self, vault_url: str, credential: "AsyncTokenCredential", **client_options: Any) -> None:
-        from azure.keyvault.secrets.aio import SecretClient
-
-        self._vault_url = vault_url
-        self._client = SecretClient(vault_url, credential, **client_options)
-
-    async def get(self, name: str) -> str:
-        from azure.core.exceptions import AzureError, HttpResponseError
-
-        try:
-            value = (await self._client.get_secret(name)).value
-        except HttpResponseError as error:
-            raise self._refused(name, error) from error
-        except AzureError as error:
-            raise ServiceError(f"reading the secret '{name}' of {self._vault_url} failed: {error.message}") from error
-        if not value:
-            raise UserError(f"the secret '{name}' of {self._vault_url} is empty; expected a value")
-        return value
-
-    async def close(self) -> None:
-        """Closes connections but not the credential; a second call does nothing."""
-        await self._client.close()
-
-    def _refused(self, name: str, error: "HttpResponseError") -> Exception:
-        if error.status_code == 404:
-            return UserError(f"{self._vault_url} has no secret '{name}'; create it or name another one")
-        attempted = f"reading the secret '{name}' of {self._vault_url} failed (HTTP {error.status_code})"
-        if error.status_code in (401, 403):
-            return UserError(f"{attempted}: {error.message}. Give the identity the role Key Vault Secrets User.")
-        return ServiceError(f"{attempted}: {error.message}")
 
 
 class _Environment(EnvSettingsSource):

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from vault import SECRET, TOKEN, FixedCredential, Vault, served
 
 from assay.errors import ServiceError, UserError
-from assay.settings import KeyVaultSecrets, resolve
+from assay.vault import KeyVaultSecrets, resolve
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 from pydantic import SecretStr, ValidationError
 
 from assay.errors import UserError
-from assay.settings import Settings, resolve
+from assay.settings import Settings
+from assay.vault import resolve
 
 KEY = "7e57-0000-confidential"
 CONNECTION = f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={KEY};EndpointSuffix=core.windows.net"

@@ -11,10 +11,11 @@ import typer
 
 from assay.cli.connection import chosen_settings
 from assay.cli.shown import JsonFlag, print_json
+from assay.destinations import DEFAULT_KEY_FILE
 from assay.errors import EXIT_FAILED, EXIT_OK, AssayError, CheckFailed, StorageError, UserError
 from assay.local.azurite import find_node
 from assay.local.stack import HOME, project_root, running_stack
-from assay.runtime import DEFAULT_KEY_FILE, Runtime
+from assay.runtime import Runtime
 from assay.storage import layout
 
 ANSWER_SECONDS = 3.0

@@ -28,6 +28,8 @@ from assay.suite.models import Suite
 RANGES_AT_A_LOOK = 64
 """Catching up with more takes several looks, so that a step stays short."""
 
+_READ_AT_ONCE = 8
+
 Courses = dict[str, Course]
 _COURSES = TypeAdapter(Courses)
 
@@ -64,24 +66,37 @@ async def _follow(
 ) -> Look:
     rules, courses = stopping_rules(suite), await _read_courses(storage, suite, plan)
     found: dict[str, Settled] = {}
-    taken = 0
-    for at in range(min((one.ranges for one in courses.values()), default=0), len(plan.ranges)):
-        due = [one for one in courses.values() if one.ranges == at and _is_complete(plan, ended, one.experiment, at)]
-        if taken == most or not (due or any(course.ranges > at for course in courses.values())):
-            break
-        if not due:
-            continue
-        taken += 1
-        await _take_in(storage, plan, due, at)
-        # Settled ones as well: so a course depends on nothing but the outcomes, whoever counts them anew.
-        findings = {one.experiment: one for course in due if (one := _settled(rules, course, plan, now))}
-        found = {name: one for name, one in findings.items() if not control.find(name)} | found
+    due = _due(plan, ended, courses)[:most]
+    for first in range(0, len(due), _READ_AT_ONCE):
+        batch = due[first : first + _READ_AT_ONCE]
+        trials = await asyncio.gather(*(_trials_of(storage, plan, names, at) for at, names in batch))
+        for (at, names), (baseline, *variants) in zip(batch, trials, strict=True):
+            for course, variant in zip((courses[name] for name in names), variants, strict=True):
+                course.add(plan.ranges[at].rows, baseline, variant)
+                # Settled ones as well: so a course depends on nothing but the outcomes, whoever counts them anew.
+                finding = _settled(rules, course, plan, now)
+                if finding and not control.find(finding.experiment):
+                    found.setdefault(finding.experiment, finding)
     # Before the courses are kept: what is found stands before anybody goes on from behind it.
     if found:
         control = await settle(storage, plan.run, list(found.values()))
-    if taken:
+    if due:
         await storage.write(layout.early_stop(plan.run), _COURSES.dump_json(courses), overwrite=True)
     return Look(courses, control)
+
+
+def _due(plan: Plan, ended: Mapping[Chunk, Tally], courses: Courses) -> list[tuple[int, list[str]]]:
+    """The row ranges to take in, in order, each with the variants that come to it without a gap."""
+    due: list[tuple[int, list[str]]] = []
+    reached = {name: course.ranges for name, course in courses.items()}
+    for at in range(min(reached.values(), default=0), len(plan.ranges)):
+        names = [name for name, ranges in reached.items() if ranges == at and _is_complete(plan, ended, name, at)]
+        if names:
+            due.append((at, names))
+            reached |= {name: at + 1 for name in names}
+        elif all(ranges <= at for ranges in reached.values()):
+            break
+    return due
 
 
 def _settled(rules: tuple[StoppingRule, ...], course: Course, plan: Plan, now: datetime) -> Settled | None:
@@ -109,11 +124,9 @@ def _chunks_of(plan: Plan, name: str, at: int) -> list[Chunk]:
     return [(name, plan.chunk(at, repeat)) for repeat in range(plan.repeats_of(name))]
 
 
-async def _take_in(blobs: Blobs, plan: Plan, due: list[Course], at: int) -> None:
-    names = [plan.experiments[0], *(course.experiment for course in due)]
-    baseline, *variants = await asyncio.gather(*(_trials(blobs, plan, name, at) for name in names))
-    for course, trials in zip(due, variants, strict=True):
-        course.add(plan.ranges[at].rows, baseline, trials)
+async def _trials_of(blobs: Blobs, plan: Plan, variants: list[str], at: int) -> list[list[TrialSummary]]:
+    """The trials of a row range: the baseline's, then those of each variant."""
+    return list(await asyncio.gather(*(_trials(blobs, plan, name, at) for name in (plan.experiments[0], *variants))))
 
 
 async def _trials(blobs: Blobs, plan: Plan, name: str, at: int) -> list[TrialSummary]:

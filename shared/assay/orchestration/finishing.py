@@ -1,29 +1,21 @@
-"""The steps after the last outcome: evaluate, report, seal, publish. Each can run again at any time.
+"""The steps after the last outcome: evaluate and report; `publishing.py` goes on. Each can run again at any time.
 
 Every step works in a temporary folder on copies of the run's blobs, so that memory stays bounded.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.errors import CheckFailed
-from assay.execution.control import Control, read_control
 from assay.llm.pricing import PriceTable, load_prices
-from assay.orchestration.budgets import terms_of
-from assay.orchestration.progress import count_progress, early_stop_notice, with_message, write_progress
 from assay.orchestration.scratch import scratch_folder
+from assay.orchestration.stages import mark_stage
 from assay.planning.frozen import read_header, read_plan
-from assay.provenance.bundle import Statement, seal_folder
-from assay.provenance.manifest import SEAL_NAMES, path_fault, shown
-from assay.provenance.signing import Signer
-from assay.provenance.verification import verify_bundle
-from assay.records import BadRow, Plan, Row, RunHeader, Stage
-from assay.sinks.base import Receipt, Sink
+from assay.records import BadRow, Plan, Row, Stage
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Suite
@@ -43,11 +35,9 @@ RESULTS_OF_REPORTS = ("results.parquet", "trials.parquet")
 
 @dataclass(frozen=True)
 class FinishingSteps:
-    """Evaluate, report, seal, publish."""
+    """Evaluate and report."""
 
     storage: Storage
-    signer: Callable[[], Signer]
-    sinks: Sequence[Sink]
     now: Callable[[], datetime]
     telemetry: Telemetry
     prices: PriceTable = field(default_factory=load_prices)
@@ -57,7 +47,7 @@ class FinishingSteps:
         from assay.reporting import evaluation  # pyarrow and scipy come with it: only this step pays for them
 
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
-        await self._mark(header, plan, Stage.EVALUATING)
+        await mark_stage(self.storage, header, plan, Stage.EVALUATING, self.now())
         suite = Suite.model_validate(header.suite)
         bad_rows, followed = await self._bad_rows(run, plan), await self._followed(suite, plan)
         messages = len([entry async for entry in self.storage.list(layout.run_messages(run))])
@@ -108,48 +98,6 @@ class FinishingSteps:
             await self._upload(run, bundle)
         return {"files": sorted(pages)}
 
-    async def seal(self, run: str) -> dict[str, Any]:
-        """Signs the bundle. The manifest is the same every time; a second signature replaces the first."""
-        header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
-        signer = self.signer()
-        async with self._bundle(run, without=SEAL_NAMES) as folder:
-            statement = Statement(run=run, created=header.created_at.isoformat(), provenance=_provenance(header, plan))
-            manifest = await seal_folder(folder, statement, signer)
-            for name in sorted(SEAL_NAMES):
-                await self.storage.upload(layout.bundle(run) + name, folder / name)
-        self.telemetry.event("run_sealed", run=run, artifacts=len(manifest.artifacts), key=signer.key_id)
-        return {"artifacts": len(manifest.artifacts)}
-
-    async def publish(self, run: str) -> dict[str, Any]:
-        """Verifies the bundle and hands it to every sink; receipts are kept with the run. Raises CheckFailed."""
-        header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
-        await self._mark(header, plan, Stage.PUBLISHING)
-        async with self._bundle(run) as folder:
-            verified = await asyncio.to_thread(verify_bundle, folder, self.signer().public_key_pem)
-            if not verified.ok:
-                raise CheckFailed(
-                    f"bundle of {run} does not verify: {'; '.join(str(one) for one in verified.findings)}"
-                )
-            receipts = [await self._publish(sink, run, folder) for sink in self.sinks]
-        await self._mark(header, plan, Stage.DONE)
-        return {"receipts": [receipt.location for receipt in receipts]}
-
-    async def _mark(self, header: RunHeader, plan: Plan, stage: Stage) -> None:
-        progress = await count_progress(self.storage, header, plan, stage, self.now())
-        terms = terms_of(Suite.model_validate(header.suite))
-        notice = terms.notice(progress.tally.cost_usd) if terms else ""
-        control = await read_control(self.storage, plan.run) if plan.early_stop else Control()
-        progress = with_message(progress.model_copy(update={"message": notice}), early_stop_notice(control))
-        await write_progress(self.storage, progress)
-
-    async def _publish(self, sink: Sink, run: str, folder: Path) -> Receipt:
-        """Hands the bundle to one sink and keeps its receipt at once: the next sink may fail."""
-        receipt = await sink.publish(run, folder)
-        path = layout.receipt(run, receipt.sink)
-        await self.storage.write(path, receipt.model_dump_json(indent=1).encode(), overwrite=True)
-        self.telemetry.event("run_published", run=run, sink=receipt.sink, location=receipt.location)
-        return receipt
-
     async def _followed(self, suite: Suite, plan: Plan) -> "Followed | None":
         """What early stop has seen of all that was asked; None for runs that cannot end early."""
         if not plan.early_stop:
@@ -191,21 +139,6 @@ class FinishingSteps:
                     raise error
         return fetched
 
-    @asynccontextmanager
-    async def _bundle(self, run: str, without: frozenset[str] = frozenset()) -> AsyncIterator[Path]:
-        """A local copy of the run's bundle as it is so far. Raises CheckFailed for a name that would leave it."""
-        prefix = layout.bundle(run)
-        with scratch_folder() as folder:
-            async for entry in self.storage.list(prefix):
-                file = entry.path.removeprefix(prefix)
-                if file in without:
-                    continue
-                if file not in SEAL_NAMES and (fault := path_fault(file)):
-                    raise CheckFailed(f"bundle of {run}: {shown(file)} is no artifact's name: {fault}")
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                await self.storage.download(entry.path, folder / file)
-            yield folder
-
     async def _upload(self, run: str, folder: Path) -> None:
         for file in sorted(folder.iterdir()):
             await self.storage.upload(layout.bundle(run) + file.name, file)
@@ -244,18 +177,3 @@ def _rows(path: Path) -> Iterator[Row]:
     with path.open("rb") as lines:
         for line in lines:
             yield Row.model_validate_json(line)
-
-
-def _provenance(header: RunHeader, plan: Plan) -> dict[str, Any]:
-    """What the manifest says of where the results come from."""
-    dataset = header.dataset
-    return {
-        "suite": {"name": header.suite_name, "sha256": header.suite_sha256},
-        "dataset": {"file": dataset.file, "sha256": dataset.sha256, "size": dataset.size},
-        "seed": header.seed,
-        "rows": plan.rows,
-        "bad_rows": plan.bad_rows,
-        "trials": plan.trials,
-        "experiments": list(plan.experiments),
-        "versions": dict(header.versions),
-    }

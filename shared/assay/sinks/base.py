@@ -11,6 +11,7 @@ from pydantic import Field
 
 from assay.provenance.manifest import MANIFEST_NAME, Manifest, read_manifest
 from assay.records import Record
+from assay.suite.levels import Level
 
 
 class Receipt(Record):
@@ -60,6 +61,22 @@ class Sink(Protocol):
         """Unique among the sinks of a run."""
         ...
 
-    async def publish(self, run: str, bundle: Path) -> Receipt:
-        """Delivers every file of the bundle, the manifest last. Raises ServiceError; then it may be called again."""
+    @property
+    def clearance(self) -> Level:
+        """The highest level that may go there."""
+        ...
+
+    async def preview(self, bundle: Bundle) -> tuple[str, ...]:
+        """What `publish` would send, a line each; sends nothing. Raises UserError for what it would refuse."""
+        ...
+
+    async def publish(self, bundle: Bundle) -> Receipt:
+        """Delivers every file of the bundle, the manifest last or all at once.
+
+        Raises UserError when the place refuses, ServiceError when it does not answer; then it may be called again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes connections; a second call does nothing."""
         ...

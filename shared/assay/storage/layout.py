@@ -124,8 +124,18 @@ def published(run: str) -> str:
     return f"{BUNDLES}/{run}/"
 
 
+def archived(run: str) -> str:
+    """A published bundle as one zip."""
+    return f"{BUNDLES}/{run}.zip"
+
+
+def receipts(run: str) -> str:
+    """The prefix of what sinks answered."""
+    return f"{RUNS}/{run}/receipts/"
+
+
 def receipt(run: str, sink: str) -> str:
-    """What a sink answered when the bundle was published there."""
+    """What came of publishing at a sink: its receipt, or its problem."""
     return f"{RUNS}/{run}/receipts/{sink}.json"
 
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, StringConstra
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from assay.suite.levels import Level
 from assay.suite.strict import Strict
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -98,6 +99,7 @@ class DatasetSettings(Strict):
         description="How many rows may be set aside before the run refuses to start: a count, or 'N%' of all rows",
     )
     format: FormatSettings = Field(FormatSettings(), description="How the file is written")
+    level: Level = Field("internal", description="How far the rows, and all that is made of them, may go")
     connections: tuple[str, ...] = Field(
         (), description="Connections of ASSAY_CONNECTIONS that dropped queries (.sql.yaml) may use"
     )

@@ -22,6 +22,7 @@ from assay.settings import LimiterName, QuotaSettings
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
 from assay.suite.images import Images
+from assay.suite.levels import Level
 from assay.suite.strict import Strict
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
@@ -307,6 +308,8 @@ class Suite(Strict):
     comparison: ComparisonSettings = ComparisonSettings()
     limits: Limits = Limits()
     quota: dict[str, QuotaSettings] = Field(default_factory=dict)
+    level: Level = "internal"
+    sinks: tuple[PluginSettings, ...] = ()
 
     @property
     def models(self) -> tuple[ModelSettings, ...]:

@@ -10,6 +10,7 @@ from assay.settings import QuotaSettings
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
 from assay.suite.images import Images
+from assay.suite.levels import Level
 from assay.suite.models import (
     DEPLOYMENT,
     ComparisonSettings,
@@ -199,6 +200,8 @@ class ProfileFile(Strict):
     comparison: ComparisonSettings | None = None
     limits: Limits | None = None
     quota: dict[str, QuotaSettings] | None = None
+    level: Level | None = None
+    sinks: tuple[PluginSettings, ...] | None = None
     matrix: Matrix | None = None
     repeats: Whole | None = Field(None, ge=1, le=100)
 
@@ -234,6 +237,8 @@ class SuiteFile(Strict):
     quota: dict[str, QuotaSettings] = Field(
         default_factory=dict, description="Per deployment; absent: as ASSAY_QUOTA says"
     )
+    level: Level = Field("internal", description="How far the suite, and all that is made with it, may go")
+    sinks: tuple[PluginSettings, ...] = Field((), description="Where bundles are published, beside the own container")
     profiles: dict[ItemName, ProfileFile | None] = Field(
         default_factory=dict, description="What `--profile NAME` changes, by name"
     )

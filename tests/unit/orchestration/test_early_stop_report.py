@@ -13,12 +13,14 @@ from test_early_stop import begun as begun_run
 
 from assay.execution.control import read_control
 from assay.orchestration.finishing import FinishingSteps
+from assay.orchestration.publishing import PublishingSteps
 from assay.provenance.signing import LocalKeySigner
 from assay.records import Stage
 from assay.reporting.contents import Contents
 from assay.sinks.storage import BlobSink
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
+from assay.suite.sink_options import BlobOptions
 from assay.telemetry import RecordingTelemetry
 
 
@@ -26,8 +28,14 @@ from assay.telemetry import RecordingTelemetry
 def _finished(tmp_path: Path):
     async def finish(storage: MemoryStorage, run: str) -> Contents:
         signer = LocalKeySigner.load_or_create(tmp_path / "key.pem")
-        steps = FinishingSteps(storage, lambda: signer, (BlobSink(storage),), Now(), RecordingTelemetry())
-        for step in (steps.evaluate, steps.report, steps.seal, steps.publish):
+
+        async def chosen() -> LocalKeySigner:
+            return signer
+
+        finishing = FinishingSteps(storage, Now(), RecordingTelemetry())
+        sinks = (BlobSink(BlobOptions(), storage),)
+        publishing = PublishingSteps(storage, chosen, lambda _: sinks, Now(), RecordingTelemetry())
+        for step in (finishing.evaluate, finishing.report, publishing.seal, publishing.publish):
             await step(run)
         return Contents.model_validate_json(await storage.read(layout.published(run) + "summary.json"))
 

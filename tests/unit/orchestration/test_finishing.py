@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,20 @@ from run_bench import (
     with_suite,
 )
 
-from assay.errors import BlobMissing, CheckFailed, StorageError
+from assay.errors import BlobMissing, CheckFailed, StorageError, UserError
 from assay.orchestration.finishing import FinishingSteps
+from assay.orchestration.publishing import Delivery, PublishingSteps
 from assay.provenance.manifest import SEAL_NAMES, read_manifest
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
 from assay.records import Stage
-from assay.sinks.base import Receipt
+from assay.sinks.base import Bundle, Receipt
 from assay.sinks.storage import BlobSink
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.storage.memory import MemoryStorage
+from assay.suite.levels import Level
+from assay.suite.sink_options import BlobOptions
 from assay.telemetry import RecordingTelemetry
 from faults import Strike, as_storage, struck
 
@@ -47,15 +51,35 @@ BAD_CSV = CSV.replace("T-3,Grüße 3,delivery\n", "T-3\n")
 class RecordingSink:
     """Notes what it is given; fails while `error` is set."""
 
-    def __init__(self, name: str = "recording", error: Exception | None = None) -> None:
-        self.name, self.error = name, error
+    def __init__(
+        self, name: str = "recording", error: Exception | None = None, clearance: Level = "restricted"
+    ) -> None:
+        self.name, self.error, self.clearance = name, error, clearance
         self.published: list[dict[str, bytes]] = []
 
-    async def publish(self, run: str, bundle: Path) -> Receipt:
+    async def preview(self, bundle: Bundle) -> tuple[str, ...]:
+        return tuple(f"file {name}" for name, _ in bundle.files)
+
+    async def publish(self, bundle: Bundle) -> Receipt:
         if self.error:
             raise self.error
-        self.published.append({path.name: path.read_bytes() for path in bundle.iterdir()})
-        return Receipt(sink=self.name, location=f"{self.name}:{run}", manifest_sha256="0" * 64, files=1)
+        self.published.append({name: file.read_bytes() for name, file in bundle.files})
+        digest = bundle.manifest_sha256
+        return Receipt(sink=self.name, location=f"{self.name}:{bundle.run}", manifest_sha256=digest, files=1)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class Steps:
+    """All four steps of a run's end, by name."""
+
+    finishing: FinishingSteps
+    publishing: PublishingSteps
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.finishing if name in ("evaluate", "report") else self.publishing, name)
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +87,15 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> LocalKeySigner:
     return LocalKeySigner.load_or_create(tmp_path_factory.mktemp("keys") / "signing.pem")
 
 
-def steps(storage: Storage, signer: LocalKeySigner, *sinks: Any, telemetry: Any = None) -> FinishingSteps:
-    return FinishingSteps(
-        storage, lambda: signer, sinks or (BlobSink(storage),), Now(), telemetry or RecordingTelemetry()
-    )
+def steps(storage: Storage, signer: LocalKeySigner, *sinks: Any, telemetry: Any = None) -> Steps:
+    async def chosen() -> LocalKeySigner:
+        return signer
+
+    told, opened = telemetry or RecordingTelemetry(), sinks or (BlobSink(BlobOptions(), storage),)
+    return Steps(FinishingSteps(storage, Now(), told), PublishingSteps(storage, chosen, lambda _: opened, Now(), told))
 
 
-async def take(finishing: FinishingSteps, run: str, *names: str) -> None:
+async def take(finishing: Steps, run: str, *names: str) -> None:
     for name in names:
         await getattr(finishing, name)(run)
 
@@ -129,6 +155,7 @@ async def test_the_manifest_says_where_the_results_come_from(signer: LocalKeySig
         "file": "tickets.csv",
         "sha256": header.dataset.sha256,
         "size": len(CSV.encode()),
+        "etag": header.dataset.etag,
     }
     assert (provenance["rows"], provenance["trials"], provenance["experiments"]) == (7, 14, ["plain", "short"])
     assert provenance["versions"] == {"assay": "0.1.0"}
@@ -216,7 +243,7 @@ async def test_a_flipped_byte_keeps_the_bundle_from_being_published(signer: Loca
     sink = RecordingSink()
 
     with pytest.raises(CheckFailed, match="does not verify"):
-        await steps(storage, signer, BlobSink(storage), sink).publish(run)
+        await steps(storage, signer, BlobSink(BlobOptions(), storage), sink).publish(run)
 
     assert (sink.published, await published_by(storage, run)) == ([], {})
     assert (await progress_of(storage, run)).stage is not Stage.DONE
@@ -273,26 +300,84 @@ async def test_receipts_are_kept_with_the_run(signer: LocalKeySigner) -> None:
     assert await steps(storage, signer, *sinks).publish(run) == {"receipts": [f"one:{run}", f"two:{run}"]}
 
     for sink in sinks:
-        receipt = Receipt.model_validate_json(await storage.read(layout.receipt(run, sink.name)))
-        assert receipt.location == f"{sink.name}:{run}"
+        kept = Delivery.model_validate_json(await storage.read(layout.receipt(run, sink.name)))
+        assert kept.receipt is not None and kept.receipt.location == f"{sink.name}:{run}"
 
 
-async def test_a_sink_that_fails_leaves_the_receipts_of_those_before_it(signer: LocalKeySigner) -> None:
-    """What was published is known, the run is not done, and the next try goes to all sinks again."""
+async def test_a_sink_that_fails_holds_up_no_other(signer: LocalKeySigner) -> None:
+    """The run is done and says what is missing; the next try goes to the failed one alone."""
     storage, run = await sealed_run(signer)
-    fine, broken = RecordingSink("fine"), RecordingSink("broken", StorageError("down"))
-    finishing = steps(storage, signer, fine, broken)
+    broken, fine = RecordingSink("broken", UserError("no key-confidential")), RecordingSink("fine")
+    publishing = steps(storage, signer, broken, fine).publishing
 
-    with pytest.raises(StorageError):
-        await finishing.publish(run)
-    assert await storage.find(layout.receipt(run, "fine"))
-    assert (await progress_of(storage, run)).stage is Stage.PUBLISHING
+    assert await publishing.publish(run) == {"receipts": [f"fine:{run}"]}
+    progress = await progress_of(storage, run)
+    assert progress.stage is Stage.DONE
+    assert f"broken did not take it: no key-confidential. Mend that, then: assay publish {run}" in progress.message
 
     broken.error = None
-    await finishing.publish(run)
-    assert await storage.find(layout.receipt(run, "broken"))
-    assert (await progress_of(storage, run)).stage is Stage.DONE
-    assert fine.published[0] == fine.published[1] == broken.published[0]
+    assert [one.problem for one in await publishing.publish_again(run)] == ["", ""]
+    assert (len(broken.published), len(fine.published)) == (1, 1)
+    assert (await progress_of(storage, run)).message == ""
+    assert broken.published == fine.published
+
+
+async def test_one_sink_can_be_tried_alone_and_anew(signer: LocalKeySigner) -> None:
+    """`assay publish RUN --sink NAME --again`."""
+    storage, run = await sealed_run(signer)
+    one, two = RecordingSink("one"), RecordingSink("two")
+    publishing = steps(storage, signer, one, two).publishing
+
+    await publishing.publish_again(run, "two")
+    await publishing.publish_again(run, "two")
+    assert (len(one.published), len(two.published)) == (0, 1)
+    await publishing.publish_again(run, "two", anew=True)
+    assert len(two.published) == 2
+    with pytest.raises(UserError, match=r"no sink 'tow' \(did you mean 'two'\?\). It has: one, two"):
+        await publishing.publish_again(run, "tow")
+
+
+async def test_what_is_above_a_clearance_is_refused_before_anything_is_sent(signer: LocalKeySigner) -> None:
+    """The dataset's level counts for all that is made of it; a preview says the same."""
+    storage, run = await sealed_run(signer)
+    public, inside = RecordingSink("public", clearance="public"), RecordingSink("inside", clearance="internal")
+    publishing = steps(storage, signer, public, inside).publishing
+
+    await publishing.publish(run)
+
+    assert (len(public.published), len(inside.published)) == (0, 1)
+    (refused, _) = await publishing.publish_again(run)
+    assert "is internal, and sink 'public' is cleared for public only" in refused.problem
+    assert (await publishing.preview(run, "public"))["public"][0] == refused.problem
+
+
+async def test_a_preview_sends_nothing(signer: LocalKeySigner) -> None:
+    """It says what each sink would be sent."""
+    storage, run = await sealed_run(signer)
+    sink = RecordingSink("one")
+    lines = await steps(storage, signer, sink).publishing.preview(run)
+    assert (sink.published, "file results.csv" in lines["one"]) == ([], True)
+    assert await storage.find(layout.receipt(run, "one")) is None
+
+
+@pytest.mark.parametrize("step", ["publish_again", "preview"])
+async def test_a_run_that_is_not_sealed_cannot_be_published(signer: LocalKeySigner, step: str) -> None:
+    """Nor can one that is not there."""
+    storage = await with_suite()
+    run = await answered(storage)
+    publishing = steps(storage, signer).publishing
+    with pytest.raises(UserError, match="no sealed bundle yet"):
+        await getattr(publishing, step)(run)
+    with pytest.raises(UserError, match="there is no run"):
+        await getattr(publishing, step)("no-such-run")
+
+
+async def test_the_seal_says_which_models_answered_and_where(signer: LocalKeySigner) -> None:
+    """The manifest's provenance has them from the summary."""
+    storage, run = await sealed_run(signer)
+    said = read_manifest(await storage.read(layout.bundle(run) + "manifest.json")).provenance
+    assert said["host"] == "local" and sum(said["models"].values()) > 0 and said["prices"]
+    assert said["dataset"]["etag"]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -307,12 +392,12 @@ async def test_a_step_stopped_at_any_call_and_then_again_ends_the_same(
     await take(finishing, run, *STEPS)
     expected = without_signature(await published_by(storage, run))
     counted = struck(storage)
-    await take(steps(as_storage(counted), signer, BlobSink(as_storage(counted))), run, step)
+    await take(steps(as_storage(counted), signer, BlobSink(BlobOptions(), as_storage(counted))), run, step)
 
     for at in range(1, len(counted.calls) + 1):
         dying = as_storage(struck(storage, Strike(at, StorageError("dead"), after=after, for_good=True)))
         with pytest.raises(StorageError):
-            await take(steps(dying, signer, BlobSink(dying)), run, step)
+            await take(steps(dying, signer, BlobSink(BlobOptions(), dying)), run, step)
         await take(finishing, run, *STEPS[STEPS.index(step) :])
         assert without_signature(await published_by(storage, run)) == expected
 
