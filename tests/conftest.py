@@ -15,6 +15,8 @@ from assay.local.azurite import Azurite, start_azurite
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY_DISK = Path("/dev/shm")
+FOLDERS_WITH_PROCESSES = {"contract", "integration", "end_to_end", "conformance"}
+SECONDS_WITH_PROCESSES = 300
 
 # A machine that is busy with something else says nothing about the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +27,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Warnings are errors, but the Functions library gives one, once per process, for every plain JSON payload."""
     _let_children_be_interrupted()
     config.addinivalue_line("filterwarnings", "ignore:azure.functions df_loads was called without expected_type")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On a busy machine processes start late, which is no fault of theirs; only what hangs runs into this limit."""
+    for item in items:
+        if FOLDERS_WITH_PROCESSES.intersection(item.path.parts) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SECONDS_WITH_PROCESSES))
 
 
 def _let_children_be_interrupted() -> None:

@@ -42,7 +42,7 @@ def offered(site: Site, deployment: str) -> int:
     return int(figures["offered"]) if figures else 0
 
 
-def wait_until_offered(site: Site, requests: int, *deployments: str, seconds: float = 60) -> None:
+def wait_until_offered(site: Site, requests: int, *deployments: str, seconds: float = 180) -> None:
     """Until each of the deployments got so many requests."""
     deadline = time.monotonic() + seconds
     while min(offered(site, one) for one in deployments) < requests:
@@ -65,7 +65,7 @@ def until_finished(site: Site, run: str) -> Progress:
     return site.ask(lambda runtime: finished(runtime, run))
 
 
-def until_stopped(site: Site, run: str, seconds: float = 60) -> Progress:
+def until_stopped(site: Site, run: str, seconds: float = 180) -> Progress:
     """The progress of a run that was stopped."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

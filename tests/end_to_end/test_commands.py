@@ -134,7 +134,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind_and_is_resumed(tmp_pat
         assert line, "the demo ended before it asked anything"
     pids = json.loads((tmp_path / "home" / "stack.json").read_text(encoding="utf-8"))["pids"].values()
     demo.send_signal(signal.SIGINT)
-    _, errors = demo.communicate(timeout=60)
+    _, errors = demo.communicate(timeout=180)
     assert demo.returncode == 130, errors
     assert not [pid for pid in pids if is_running(pid)]
 
@@ -160,7 +160,7 @@ def test_up_serves_until_ctrl_c(tmp_path: Path) -> None:
     assert "No runs yet" in listed.stdout
     assert "PUBLIC KEY" in (home / "keys" / "signer.pub").read_text(encoding="ascii")
     up.send_signal(signal.SIGINT)
-    up.communicate(timeout=60)
+    up.communicate(timeout=180)
     assert up.returncode == 0
     deadline = time.monotonic() + 5
     while (home / "stack.json").exists() and time.monotonic() < deadline:

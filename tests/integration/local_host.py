@@ -21,7 +21,7 @@ from azure.storage.queue.aio import QueueServiceClient
 from assay.local.azurite import Azurite
 
 SAMPLE_APP = Path(__file__).resolve().parents[1] / "fixtures" / "sample_app"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 POLL_SECONDS = 0.05
 
 

@@ -148,7 +148,7 @@ async def test_a_second_host_on_the_same_data_is_refused(host: HostProcess) -> N
     """Exit code 2, and the message says what to do."""
     await host.start()
     command = [sys.executable, "-m", "assay.local.host", "--app", str(SAMPLE_APP), "--data", str(host.folder)]
-    second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30)
+    second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120)
 
     assert second.returncode == 2
     assert "Another host is running on" in second.stderr

@@ -542,7 +542,7 @@ def test_a_bad_file_is_told_on_standard_error(tmp_path: Path) -> None:
     path.write_text("seeds: 1\n")
     command = [sys.executable, "-m", "assay.local.openai_emulator", "--config", str(path)]
 
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"{path}:1: seeds: ")
@@ -552,7 +552,7 @@ def test_a_taken_port_is_told_on_standard_error() -> None:
     """No traceback for what the user can fix."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [sys.executable, "-m", "assay.local.openai_emulator", "--port", str(taken.getsockname()[1])]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     assert ended.returncode == 2
     assert ended.stderr.startswith("The emulator cannot start: ")
