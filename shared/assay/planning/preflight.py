@@ -6,14 +6,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assay.errors import SuiteError
+from assay.errors import SuiteError, UserError
 from assay.llm.schemas import schema_problem
 from assay.middleware.chain import MIDDLEWARE
-from assay.planning.complaints import Complaint, option_complaints
+from assay.planning.complaints import Complaint, made_plugins
 from assay.planning.judges.catalogue import judges_of
 from assay.planning.judges.checking import judge_complaints, judged_uses
 from assay.planning.making import made, made_aggregator, made_comparer
 from assay.planning.plugin_checks import experiment_complaints, no_such_score, score_names, scorer_complaints
+from assay.planning.sink_checks import sink_complaints
 from assay.planning.stopping_checks import stopping_complaints
 from assay.planning.templates import PromptError, Templates
 from assay.registry import UnknownName, did_you_mean
@@ -45,6 +46,7 @@ def check_suite(suite: Suite, source: SourceMap) -> None:
             *_primary(suite),
             *_comparison_complaints(suite),
             *_middleware_complaints(suite),
+            *sink_complaints(suite),
             *stopping_complaints(suite),
         ]
     )
@@ -136,16 +138,10 @@ def _pattern_problem(schema: Any) -> str | None:
 
 
 def _middleware_complaints(suite: Suite) -> Iterator[Complaint]:
+    found, complaints = made_plugins(suite.middleware, "middleware", MIDDLEWARE)
+    yield from complaints
     names: list[str] = []
-    for index, settings in enumerate(suite.middleware):
-        path: Path = ("middleware", index)
-        try:
-            MIDDLEWARE.make(settings.plugin, settings.options)
-        except UnknownName as error:
-            yield (*path, "plugin"), str(error)
-            continue
-        except ValidationError as error:
-            yield from option_complaints(MIDDLEWARE, settings.plugin, error, path)
+    for path, settings, _ in found:
         if settings.plugin in names:
             yield path, f"middleware '{settings.plugin}' stands twice; its order is fixed, and once is enough"
         names.append(settings.plugin)
@@ -195,7 +191,7 @@ def _score_kinds(suite: Suite) -> dict[str, str]:
         with suppress(UnknownName, ValidationError):
             scorer = SCORERS.make(settings.plugin, settings.options)
             kinds[scorer.name] = scorer.kind
-    with suppress(UnknownName, ValidationError):
+    with suppress(UserError):
         kinds |= {judge.name: judge.kind for judge in judges_of(suite)}
     return kinds
 

@@ -3,6 +3,7 @@
 from assay.planning.judges.base import Judge, JudgeOptions
 from assay.planning.judges.llm_judge import LlmJudge, LlmJudgeOptions
 from assay.planning.judges.pairwise_judge import PairwiseJudge
+from assay.planning.making import made
 from assay.records import Judgement
 from assay.registry import Plugin, Registry
 from assay.suite.models import Suite
@@ -15,8 +16,8 @@ JUDGES: Registry[Judge] = Registry(
 
 
 def judges_of(suite: Suite) -> tuple[Judge, ...]:
-    """The suite's judges, made."""
-    return tuple(JUDGES.make(settings.plugin, settings.options) for settings in suite.judges)
+    """The suite's judges, made. Raises UserError that names one that cannot be made here."""
+    return tuple(made(JUDGES, settings) for settings in suite.judges)
 
 
 def most_questions(suite: Suite) -> int:
