@@ -168,7 +168,7 @@
     table.tBodies[0].replaceChildren(...shown.flatMap(linesOf));
     const those = found.length === trials.row.length ? "" : ` of ${counted(trials.row.length)}`;
     const range = found.length > PAGE_ROWS ? `, ${counted(first + 1)} to ${counted(first + shown.length)} shown` : "";
-    tally.textContent = `${counted(found.length)}${those} trial${found.length === 1 && !those ? "" : "s"}${range}`;
+    tally.textContent = `${counted(found.length)}${those} trial${trials.row.length === 1 ? "" : "s"}${range}`;
     showPages();
     showSorting();
     controls.forEach((control) => (control.value = state[control.dataset.state]));
