@@ -77,6 +77,17 @@ def malformed(error: Exception, found: str, delivery: Delivery) -> ModelError:
     )
 
 
+def broken_off(delivery: Delivery) -> ModelError:
+    """What to raise for a stream that ended before its answer did: what it cost nobody says."""
+    return ModelError(
+        FailureKind.CONNECTION_LOST,
+        "The stream ended before the answer did",
+        status=HTTPStatus.OK,
+        request_id=delivery.request_id,
+        rate_limit=delivery.rate_limit,
+    )
+
+
 def usable(answer: ChatAnswer, request: ChatRequest) -> ChatAnswer:
     """The answer itself. Raises ModelError when it is cut by the content filter, empty, or not the JSON asked for.
 

@@ -8,15 +8,13 @@ import os
 import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any
 
 from assay.errors import UserError
-from assay.llm.answers import Delivery, answer_in
+from assay.llm.answers import Delivery, answer_in, broken_off
 from assay.llm.base import ChatAnswer, ChatRequest, ModelError
 from assay.llm.chat_body import LimitNames, chat_body
-from assay.llm.errors import FailureKind
 from assay.llm.openai_sdk import Clocks
 from assay.llm.sdk_errors import limits_in, request_id_in
 from assay.llm.streaming import StreamedCompletion
@@ -81,23 +79,21 @@ class LiteLLMChat:
             num_retries=0,
         )
         completion = StreamedCompletion()
-        if request.stream:
-            await self._take_in(completion, found, began)
-        content = completion.content(request.deployment) if request.stream else _in_openai_words(found.model_dump())
+        is_whole = not request.stream or await self._take_in(completion, found, began)
         headers = _headers_of(found)
         delivery = Delivery(
             request_id_in(headers), self._clocks.seconds() - began, completion.first_token_seconds, limits_in(headers)
         )
+        if not is_whole:
+            raise broken_off(delivery)
+        content = completion.content(request.deployment) if request.stream else _in_openai_words(found.model_dump())
         return answer_in(content, request, delivery)
 
-    async def _take_in(self, completion: StreamedCompletion, stream: AsyncIterator[Any], began: float) -> None:
+    async def _take_in(self, completion: StreamedCompletion, stream: AsyncIterator[Any], began: float) -> bool:
+        """Whether the stream came to an end of its own: LiteLLM ends one that breaks off as if it were whole."""
         async for chunk in stream:
             completion.add(chunk.model_dump(), self._clocks.seconds() - began)
-        # A stream that breaks off is ended by LiteLLM as if it were whole; only here it says what really came.
-        if getattr(stream, "received_finish_reason", "unknown") is None:
-            raise ModelError(
-                FailureKind.CONNECTION_LOST, "The stream ended before the answer did", status=HTTPStatus.OK
-            )
+        return getattr(stream, "received_finish_reason", "unknown") is not None
 
 
 def _imported() -> Any:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import httpx2
 import openai
 
-from assay.llm.answers import Delivery, answer_in, malformed, read_answer
+from assay.llm.answers import Delivery, answer_in, broken_off, malformed, read_answer
 from assay.llm.base import ChatAnswer, ChatRequest
 from assay.llm.chat_body import LimitNames, chat_body
 from assay.llm.sdk_errors import TRANSPORT_ERRORS, rate_limit, refused, request_id, said_code, translate
@@ -107,12 +107,14 @@ class SdkChat:
             await _read_out(pieces)
             content = completion.content(request.deployment)
         except StreamError as error:
-            raise self._broken_off(error, response) from error
+            raise self._reported(error, response) from error
         except (ValueError, TypeError, AttributeError) as error:
             raise malformed(error, "a stream", self._delivery(response, began)) from error
+        if not completion.is_whole:
+            raise broken_off(delivery)
         return answer_in(content, request, delivery)
 
-    def _broken_off(self, error: StreamError, response: httpx2.Response) -> Exception:
+    def _reported(self, error: StreamError, response: httpx2.Response) -> Exception:
         """An error in mid-stream comes with status 200; the one it would have had may be its code."""
         said = error.error if isinstance(error.error, dict) else {}
         code, message = str(said.get("code")), str(said.get("message") or error)

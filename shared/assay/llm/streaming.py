@@ -7,9 +7,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from assay.llm.base import ModelError
-from assay.llm.errors import FailureKind
-
 _END = b"[DONE]"
 # Older llama.cpp servers name the error in place of the data.
 _FIELDS = (b"data", b"error")
@@ -75,15 +72,15 @@ class StreamedCompletion:
         for choice in (chunk.get("choices") or ())[:1]:
             self._add_choice(choice, seconds)
 
-    def content(self, deployment: str) -> dict[str, Any]:
-        """The completion; where no chunk named the model, that is the deployment.
+    @property
+    def is_whole(self) -> bool:
+        """Whether it came to an end of its own."""
+        return self._finish_reason is not None
 
-        Raises ModelError when it is not whole, ValueError when there is nothing at all.
-        """
+    def content(self, deployment: str) -> dict[str, Any]:
+        """The completion; where no chunk named the model, that is the deployment. Raises ValueError without a chunk."""
         if self._is_empty:
             raise ValueError("the stream holds no chunk")
-        if self._finish_reason is None:
-            raise ModelError(FailureKind.CONNECTION_LOST, "The stream ended before the answer did")
         message = {part: "".join(self._parts[part]) for part in ("content", "refusal")}
         choice = {"message": message, "finish_reason": self._finish_reason, "content_filter_results": self._filter}
         return {"model": deployment, **self._told, "choices": [choice]}

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.llm.base import ModelError
-from assay.llm.errors import FailureKind
 from assay.llm.streaming import StreamedCompletion, StreamError, chunks_in
 
 SPOKEN = {"model": "m", "choices": [{"delta": {"content": "a\u2028b\x85c é"}, "finish_reason": None}]}
@@ -87,8 +85,7 @@ def test_the_first_token_is_the_first_piece_of_text_or_of_thought() -> None:
     assert completed(role, ENDED).first_token_seconds is None
 
 
-def test_a_completion_without_an_end_is_a_lost_connection() -> None:
+def test_a_completion_is_whole_once_its_end_has_come() -> None:
     """Half an answer is none."""
-    with pytest.raises(ModelError) as caught:
-        completed(SPOKEN).content("chat")
-    assert caught.value.kind is FailureKind.CONNECTION_LOST
+    assert not completed(SPOKEN).is_whole
+    assert completed(SPOKEN, ENDED, COUNTED).is_whole
