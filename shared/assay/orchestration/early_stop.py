@@ -70,13 +70,9 @@ async def _follow(
     for first in range(0, len(due), _READ_AT_ONCE):
         batch = due[first : first + _READ_AT_ONCE]
         trials = await asyncio.gather(*(_trials_of(storage, plan, names, at) for at, names in batch))
-        for (at, names), (baseline, *variants) in zip(batch, trials, strict=True):
-            for course, variant in zip((courses[name] for name in names), variants, strict=True):
-                course.add(plan.ranges[at].rows, baseline, variant)
-                # Settled ones as well: so a course depends on nothing but the outcomes, whoever counts them anew.
-                finding = _settled(rules, course, plan, now)
-                if finding and not control.find(finding.experiment):
-                    found.setdefault(finding.experiment, finding)
+        for (at, names), read in zip(batch, trials, strict=True):
+            findings = _take_in(plan, rules, [courses[name] for name in names], read, at, now)
+            found = {one.experiment: one for one in findings if not control.find(one.experiment)} | found
     # Before the courses are kept: what is found stands before anybody goes on from behind it.
     if found:
         control = await settle(storage, plan.run, list(found.values()))
@@ -97,6 +93,24 @@ def _due(plan: Plan, ended: Mapping[Chunk, Tally], courses: Courses) -> list[tup
         elif all(ranges <= at for ranges in reached.values()):
             break
     return due
+
+
+def _take_in(
+    plan: Plan,
+    rules: tuple[StoppingRule, ...],
+    courses: list[Course],
+    trials: list[list[TrialSummary]],
+    at: int,
+    now: datetime,
+) -> list[Settled]:
+    """Adds a row range to the courses and gives what the rules find, also of those that are settled already.
+
+    So a course depends on nothing but the outcomes, whoever counts them anew.
+    """
+    baseline, *variants = trials
+    for course, variant in zip(courses, variants, strict=True):
+        course.add(plan.ranges[at].rows, baseline, variant)
+    return [found for course in courses if (found := _settled(rules, course, plan, now))]
 
 
 def _settled(rules: tuple[StoppingRule, ...], course: Course, plan: Plan, now: datetime) -> Settled | None:

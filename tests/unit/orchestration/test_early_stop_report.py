@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from run_bench import Now, plan_of, progress_of
+from run_bench import Now, progress_of
 from test_early_stop import ROWS, both_differ, drive, no_difference, short_is_better, suite
 from test_early_stop import begun as begun_run
 
@@ -127,12 +127,16 @@ async def test_a_heuristic_leaves_the_tests_and_warns_of_them(finished) -> None:
     assert contents.early_stop.guarantee.startswith("The threshold rule is a heuristic")
 
 
-async def test_other_scores_get_tests_that_hold_or_none(finished) -> None:
-    """A score without a range has no test that stands many looks, and says so."""
-    storage, run = await begun_run(suite())
-    plan = await plan_of(storage, run)
-    await drive(storage, run, both_differ)
+async def test_equivalence_by_a_margin_reaches_the_report(finished) -> None:
+    """A variant that is settled as equivalent is no better, and the interval within the margin is there."""
+    rule = "{plugin: sequential, margin: 0.2, minimum_rows: 20}\ncomparison: {margin: 0.2}"
+    storage, run = await begun_run(suite(rule))
+    await drive(storage, run, lambda _, row: float(row.number % 2))
     contents: Contents = await finished(storage, run)
-    assert [one.score for one in contents.comparisons] == ["correct"] * (len(plan.experiments) - 1)
+
+    short = contents.primary_comparisons[0].result
+    assert short.verdict == "no difference shown"
+    assert short.equivalence is not None
+    assert (short.equivalence.shown, short.equivalence.p_value) == (True, None)
     summary = json.loads(await storage.read(layout.published(run) + "summary.json"))
-    assert summary["early_stop"]["rules"] == ["sequential"]
+    assert summary["early_stop"]["experiments"][1]["settled"]["decision"] == "equivalent"
