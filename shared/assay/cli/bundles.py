@@ -1,4 +1,4 @@
-"""`assay fetch`, `assay verify`: bundles, once a run has ended."""
+"""`assay fetch`, `assay verify`, `assay publish`: bundles, once a run has ended."""
 
 import asyncio
 import tempfile
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Adds this family's commands."""
     app.command()(fetch)
     app.command()(verify)
+    app.command()(publish)
 
 
 def fetch(
@@ -40,6 +41,44 @@ def fetch(
         print_json({"run": run, "folder": str(folder), "files": files})
     else:
         typer.echo(f"{len(files)} files in {folder}")
+
+
+SinkOption = Annotated[
+    str | None, typer.Option("--sink", help="Only this sink of the suite; absent: all", show_default=False)
+]
+
+
+def publish(
+    run: RunArgument,
+    sink: SinkOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also to sinks that have this bundle already")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Publish a run's bundle to the sinks of its suite that have not got it. Exit code 1 when one did not take it."""
+    if dry_run:
+        _print_preview(with_runtime(lambda runtime: runtime.publishing.preview(run, sink)), as_json)
+        return
+    found = with_runtime(lambda runtime: runtime.publishing.publish_again(run, sink, anew=again))
+    failed = [one.sink for one in found if one.problem]
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+        raise typer.Exit(EXIT_FAILED if failed else EXIT_OK)
+    for one in found:
+        place = one.receipt.location if one.receipt else one.problem
+        typer.secho(f"{one.sink:<14} {place}", fg="red" if one.problem else None)
+    if failed:
+        raise CheckFailed(f"{', '.join(failed)} did not take the bundle of {run}; once mended: assay publish {run}")
+
+
+def _print_preview(lines: Mapping[str, tuple[str, ...]], as_json: bool) -> None:
+    if as_json:
+        print_json(lines)
+        return
+    for name, of_sink in lines.items():
+        typer.secho(name, bold=True)
+        for line in of_sink:
+            typer.echo(f"  {line}")
 
 
 KeyOption = Annotated[

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from assay.errors import UserError
 from assay.middleware.redaction_patterns import PERSONAL, SECRETS, Kind
 from assay.repetition import repeats_in_repeats
-from assay.settings import KEY_VAULT_PREFIX, Settings
+from assay.settings import Settings
+from assay.vault import KEY_VAULT_PREFIX
 
 VARIABLE = "ASSAY_REDACTION_PATTERNS"
 LONGEST_TEXT = 200_000

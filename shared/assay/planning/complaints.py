@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assay.registry import Registry, did_you_mean
-from assay.suite.models import Suite
+from assay.registry import Registry, UnknownName, did_you_mean
+from assay.suite.models import PluginSettings, Suite
 from assay.suite.yaml_text import Path
 
 Complaint = tuple[Path, str]
@@ -38,3 +38,20 @@ def criterion_complaint(suite: Suite, criterion: str | None, path: Path) -> Iter
                 (*path, "criterion"),
                 f"experiment '{experiment.name}' has no criterion '{criterion}'{hint}. It has: {', '.join(known)}",
             )
+
+
+def made_plugins(
+    settings: tuple[PluginSettings, ...], section: str, registry: Registry[Any]
+) -> tuple[list[tuple[Path, PluginSettings, Any]], list[Complaint]]:
+    """Every plugin of a section that can be made, with its path in the suite; and what is wrong with the others."""
+    found: list[tuple[Path, PluginSettings, Any]] = []
+    complaints: list[Complaint] = []
+    for index, one in enumerate(settings):
+        path: Path = (section, index)
+        try:
+            found.append((path, one, registry.make(one.plugin, one.options)))
+        except UnknownName as error:
+            complaints.append(((*path, "plugin"), str(error)))
+        except ValidationError as error:
+            complaints.extend(option_complaints(registry, one.plugin, error, path))
+    return found, complaints

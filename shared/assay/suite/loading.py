@@ -44,7 +44,7 @@ EXPECTED = {
 }
 """Pydantic's names of common errors, in words for people who write suites; its own words serve for the others."""
 
-PLUGINS = ("scorers", "aggregators", "comparers", "judges", "middleware")
+PLUGINS = ("scorers", "aggregators", "comparers", "judges", "middleware", "sinks")
 
 NAMED = ("experiments", "criteria", "quota", "packs", "templates", *PLUGINS, "early_stop", "test", "margin")
 """Keys below which things have names of their own."""

@@ -11,7 +11,7 @@ from assay.registry import did_you_mean
 from assay.suite.located import Node, plain
 from assay.suite.yaml_text import Place, refuse
 
-PLUGINS = ("scorers", "aggregators", "comparers", "judges", "middleware")
+PLUGINS = ("scorers", "aggregators", "comparers", "judges", "middleware", "sinks")
 SECTIONS = ("limits", "templates")
 FOR_THE_SUITE = (*PLUGINS, *SECTIONS)
 """What a pack gives to the whole suite, because every experiment is judged and guarded alike."""

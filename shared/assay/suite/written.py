@@ -111,6 +111,7 @@ class PackFile(AskingFile):
     comparers: tuple[PluginSettings, ...] = ()
     judges: tuple[JudgeSettings, ...] = ()
     middleware: tuple[PluginSettings, ...] = ()
+    sinks: tuple[PluginSettings, ...] = ()
     limits: Limits = Limits()
     templates: dict[ItemName, Template] = Field(default_factory=dict)
 
