@@ -1,7 +1,7 @@
 """How long the evaluation of 1,000,000 rows x 3 experiments takes, what memory it needs, and where the time goes.
 
 `python -m tests.bench evaluation` prints it: from outcome files on the disk to the contents of the report and the four
-result files, as the evaluate step works after its downloads. It runs in a process of its own, so that the peak is its.
+result files, as the evaluate step works after its downloads, in a process of its own. `BENCH_ROWS` asks for fewer rows.
 """
 
 import json
