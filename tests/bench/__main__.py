@@ -2,8 +2,8 @@
 
 `python -m tests.bench quota ...` measures how well a quota is used, and has options of its own; `rows` how much memory
 datasets of 1,000,000 rows take (ten minutes), `statistics` how often intervals and tests err (five minutes),
-`evaluation` how long evaluating 1,000,000 rows x 3 takes (four minutes), `early_stop` how often early stop errs and what it
-saves (one minute), `report` how large a report of 20,000 trials is and how soon a browser has opened it.
+`evaluation` how long evaluating 1,000,000 rows x 3 takes (four minutes), `early_stop` how often early stop errs and
+what it saves (one minute), `report` how large a report of 20,000 trials is and how soon a browser has opened it.
 """
 
 import sys
