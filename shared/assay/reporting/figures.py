@@ -122,7 +122,8 @@ def times_figure(contents: Contents) -> Markup:
     lines = [
         Times(
             label=experiment.name,
-            shown=f"{wording.seconds(latency.p50_seconds)}, 95 %: {wording.seconds(latency.p95_seconds)}",
+            shown=wording.seconds(latency.p50_seconds),
+            detail=f"95 %: {wording.seconds(latency.p95_seconds)}",
             median=latency.p50_seconds,
             slow=latency.p95_seconds,
             far=latency.p99_seconds,

@@ -91,9 +91,9 @@ def heading(label: str, shown: str, tone: Tone, y: int, detail: str = "") -> Ite
     yield f'<text class="shown {tone}" x="100%" y="{y}" text-anchor="end">{escape(shown)}{more}</text>'
 
 
-def shortened(label: str) -> str:
+def shortened(label: str, most: int = MOST_LABEL_CHARACTERS) -> str:
     """A label that fits beside its value on a narrow screen."""
-    return label if len(label) <= MOST_LABEL_CHARACTERS else f"{label[: MOST_LABEL_CHARACTERS - 1]}…"
+    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def _round_step(least: float) -> float:

@@ -9,7 +9,11 @@ from assay.reporting.plots.frame import AXIS_HEIGHT, Axis, TickLabel, Tone, figu
 LEFT_PERCENT = 15.0
 """Where the plot begins: to the left stand the numbers of the upright axis, on a narrow screen too."""
 
+MOST_LABEL_CHARACTERS = 18
+
 _HEIGHT, _TOP, _LABEL_DISTANCE = 280, 26, 17
+_CHARACTER_SHARE = 0.032
+"""How much of a plot's width a letter takes on a narrow screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +71,15 @@ def _whisker(point: Point, across: Axis, up: Axis) -> Iterator[str]:
 
 def _point(point: Point, across: Axis, up: Axis, label_y: float) -> Iterator[str]:
     """Inside an element of its own at the point's place, where positions are pixels again."""
-    y = _height(up, point.y)
-    turned = across.share(point.x) > 0.6
+    y, label = _height(up, point.y), shortened(point.label, MOST_LABEL_CHARACTERS)
+    turned = across.share(point.x) + len(label) * _CHARACTER_SHARE > 1
     side, anchor = (-1, "end") if turned else (1, "start")
     yield f'<svg class="at" x="{across.percent(point.x)}" y="0" width="1" height="1">'
     if abs(label_y - y) > 1:
         yield f'<line class="leader" x1="0" y1="{y:.1f}" x2="{side * 12}" y2="{label_y:.1f}"/>'
     yield f'<circle class="dot {point.tone}" cx="0" cy="{y:.1f}" r="6"/>'
-    label = escape(shortened(point.label))
-    yield f'<text class="label" x="{side * 14}" y="{label_y + 4:.1f}" text-anchor="{anchor}">{label}</text></svg>'
+    where = f'x="{side * 14}" y="{label_y + 4:.1f}" text-anchor="{anchor}"'
+    yield f'<text class="label" {where}>{escape(label)}</text></svg>'
 
 
 def _label_places(points: Sequence[Point], up: Axis) -> list[tuple[Point, float]]:

@@ -19,6 +19,7 @@ class Times:
     far: float | None = None
     first: float | None = None
     tone: Tone = "open"
+    detail: str = ""
 
 
 def times_plot(title: str, lines: Sequence[Times], axis: Axis, tick_label: TickLabel) -> str:
@@ -29,14 +30,14 @@ def times_plot(title: str, lines: Sequence[Times], axis: Axis, tick_label: TickL
         *(part for at, line in enumerate(lines) for part in _line(line, axis, at * _ROW_HEIGHT)),
         *ticks(axis, tick_label, foot),
     ]
-    description = "; ".join(f"{line.label}: {line.shown}" for line in lines)
+    description = "; ".join(f"{line.label}: {line.shown} {line.detail}".strip() for line in lines)
     return figure(title, description, foot + AXIS_HEIGHT, parts)
 
 
 def _line(line: Times, axis: Axis, top: int) -> Iterator[str]:
     y, begin = top + _BAR_Y, axis.percent(0.0)
     median, slow = axis.percent(line.median), axis.percent(line.slow)
-    yield from heading(line.label, line.shown, line.tone, top + _LABEL_Y)
+    yield from heading(line.label, line.shown, line.tone, top + _LABEL_Y, line.detail)
     if line.far is not None:
         yield f'<line class="far" x1="{slow}" x2="{axis.percent(line.far)}" y1="{y}" y2="{y}"/>'
     yield f'<line class="slow" x1="{begin}" x2="{slow}" y1="{y}" y2="{y}"/>'

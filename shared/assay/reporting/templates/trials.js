@@ -197,7 +197,7 @@
   function fieldsOf(row) {
     const expected = rows.expected[row] ? [["expected", rows.expected[row]]] : [];
     const fields = rows.fields[row].map((text, at) => [rows.columns[at], text]).filter(([, text]) => text !== "");
-    const line = ([name, text]) => element("div", {}, foreign(name, "dt"), foreign(text, "dd"));
+    const line = ([name, text]) => element("div", { class: text.length > 100 ? "long" : "" }, foreign(name, "dt"), foreign(text, "dd"));
     return element("dl", { class: "fields" }, ...[["row", counted(rows.number[row])], ...expected, ...fields].map(line));
   }
 
@@ -217,7 +217,7 @@
     if (statusOf(trial) !== "succeeded") return [];
     return data.scores.map((score, at) => {
       const reason = trials.reasons[at][trial];
-      return element("p", { class: "given" }, foreign(score.name), " ", scoreElement(scoreOf(trial, at), score), reason ? foreign(` ${reason}`) : null);
+      return element("p", { class: reason ? "given reasoned" : "given" }, foreign(score.name), " ", scoreElement(scoreOf(trial, at), score), reason ? foreign(` ${reason}`) : null);
     });
   }
 
