@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from assay.reporting.columns import ExperimentColumns
+from assay.scoring.aggregates import summarise
+from assay.scoring.base import Scorer
 from assay.scoring.early_stop.results import EarlyStops
 from assay.scoring.early_stop.verdicts import Asked, Followed, early_stops, settle_verdicts
 from assay.scoring.paired_scores import PairedScores
-from assay.scoring.results import Comparison
+from assay.scoring.results import Comparison, Metric
 from assay.scoring.statistics.arrays import Codes
 from assay.scoring.statistics.corrections import Correction
 from assay.scoring.views import NO_OUTCOME
@@ -21,6 +23,14 @@ def asked_pairs(
     asked = _asked_rows(baseline) & _asked_rows(variant)
     before, after = (side.lines(score)[asked] for side in (baseline, variant))
     return PairedScores.of(before, after, None if groups is None else groups[asked])
+
+
+def summary_of_asked(columns: ExperimentColumns, scorer: Scorer, level: float, clusters: Codes | None) -> Metric:
+    """The metric of a score over the trials that were asked."""
+    asked = columns.statuses != NO_OUTCOME
+    missing = columns.missing(scorer.name).model_copy(update={"skipped": 0})
+    values, of_group = columns.scores[scorer.name][asked], None if clusters is None else clusters[asked]
+    return summarise(values, scorer.kind, missing, level, of_group)
 
 
 def settled_comparisons(

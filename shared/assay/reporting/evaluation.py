@@ -21,7 +21,13 @@ from assay.reporting.contents import (
     StatusCounts,
 )
 from assay.reporting.distributions import confusion, distributions
-from assay.reporting.early_ends import asked_pairs, early_stop_of, family_size, settled_comparisons
+from assay.reporting.early_ends import (
+    asked_pairs,
+    early_stop_of,
+    family_size,
+    settled_comparisons,
+    summary_of_asked,
+)
 from assay.reporting.gathering import Gathered, Writing, gather
 from assay.reporting.judge_records import JudgeFacts
 from assay.reporting.methods import method_of
@@ -75,7 +81,7 @@ def evaluate(
     alpha = suite.comparison.alpha
     preferences, nothing = preference_scores(suite), frozenset[str]()
     metrics = {
-        name: _metrics(columns, scorers, alpha, groups, nothing if at else preferences)
+        name: _metrics(columns, scorers, alpha, groups, nothing if at else preferences, followed)
         for at, (name, columns) in enumerate(gathered.columns.experiments.items())
     }
     comparisons = _compare_all(gathered, suite, scorers, header.seed, groups, followed)
@@ -128,16 +134,24 @@ def _disagreements(
 
 
 def _metrics(
-    columns: ExperimentColumns, scorers: Sequence[Scorer], alpha: float, groups: Codes | None, never: frozenset[str]
+    columns: ExperimentColumns,
+    scorers: Sequence[Scorer],
+    alpha: float,
+    groups: Codes | None,
+    never: frozenset[str],
+    followed: Followed | None,
 ) -> dict[str, Metric]:
     """A metric of every score; one over no trials for those that this experiment `never` has."""
     clusters = columns.clusters(groups)
-    return {
-        scorer.name: summarise([], scorer.kind, level=1 - alpha)
-        if scorer.name in never
-        else summarise(columns.scores[scorer.name], scorer.kind, columns.missing(scorer.name), 1 - alpha, clusters)
-        for scorer in scorers
-    }
+
+    def metric(scorer: Scorer) -> Metric:
+        if scorer.name in never:
+            return summarise([], scorer.kind, level=1 - alpha)
+        if followed is not None:
+            return summary_of_asked(columns, scorer, 1 - alpha, clusters)
+        return summarise(columns.scores[scorer.name], scorer.kind, columns.missing(scorer.name), 1 - alpha, clusters)
+
+    return {scorer.name: metric(scorer) for scorer in scorers}
 
 
 def _compare_all(

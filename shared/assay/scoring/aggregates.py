@@ -33,7 +33,6 @@ def summarise(
     scored = column[seen]
     reasons = _explain(len(column) - len(scored), missing or MissingCounts())
     interval = _interval(scored, kind, level, None if clusters is None else clusters[seen])
-    asked = len(column) - reasons.skipped
     metric = Metric(
         kind=kind,
         n_trials=len(column),
@@ -41,8 +40,8 @@ def summarise(
         missing=reasons,
         mean=interval.estimate,
         interval=interval,
-        failure_rate=_share(reasons.failed, asked),
-        block_rate=_share(reasons.blocked, asked),
+        failure_rate=_share(reasons.failed, len(column)),
+        block_rate=_share(reasons.blocked, len(column)),
         n_clusters=None if clusters is None else len(np.unique(clusters[seen])),
     )
     return metric if kind == "binary" or not len(scored) else _with_distribution(metric, scored)

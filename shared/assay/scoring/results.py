@@ -162,8 +162,9 @@ class Metric(Record):
     """One score of one experiment, summarised over its trials. Missing trials are counted, never averaged in.
 
     `mean` of a binary score is its pass rate. `quantiles` maps "p05", "p25", "p50", "p75", "p95"; empty without scores.
-    `failure_rate` and `block_rate` are shares of the trials that were not skipped. `n_clusters` is how many groups of
-    rows, or rows with repeats, the interval allows for; None when every trial stands for itself.
+    `failure_rate` and `block_rate` are shares of all trials; those that early stop has spared are none of them.
+    `n_clusters` is how many groups of rows, or rows with repeats, the interval allows for; None when every trial stands
+    for itself.
     """
 
     kind: ScoreKind

@@ -55,6 +55,7 @@ async def test_a_run_that_stops_early_ends_as_a_bundle_that_verifies(finished) -
         asked = sum(message.rows for message in worked if message.experiment == one.name)
         assert (one.statuses.succeeded, one.statuses.skipped) == (asked, ROWS - asked)
         assert (one.statuses.without_outcome, one.metrics["correct"].failure_rate) == (0, 0)
+        assert (one.metrics["correct"].n_trials, one.metrics["correct"].missing.total) == (asked, 0)
     for one in contents.comparisons:
         assert one.missing_sentence is None
         assert one.result.n_rows == one.result.n_pairs
