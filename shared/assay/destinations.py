@@ -12,6 +12,7 @@ from assay.provenance.signing import HmacSigner, LocalKeySigner, Signer
 from assay.registry import did_you_mean
 from assay.settings import Settings
 from assay.sinks.base import Sink
+from assay.sinks.unusable import UnusableSink
 from assay.storage.base import Storage
 from assay.suite import sink_options as options
 from assay.suite.models import Suite
@@ -63,11 +64,17 @@ class Destinations:
         return LocalKeySigner.load_or_create(settings.signing_key_file or DEFAULT_KEY_FILE)
 
     def sinks(self, suite: Suite) -> tuple[Sink, ...]:
-        """The sinks of a suite; its own container is always the first. Raises UserError when a setting is missing."""
-        made = [SINKS.make(one.plugin, one.options) for one in suite.sinks]
-        blob = next((one for one in made if isinstance(one, options.BlobOptions)), options.BlobOptions())
-        others = (one for one in made if not isinstance(one, options.BlobOptions))
-        return tuple(self._open(one) for one in (blob, *others))
+        """The sinks of a suite; its own container is always the first. One that lacks a setting says so when used."""
+        made = [(one.plugin, SINKS.make(one.plugin, one.options)) for one in suite.sinks]
+        own = next((one for _, one in made if isinstance(one, options.BlobOptions)), options.BlobOptions())
+        others = ((plugin, one) for plugin, one in made if not isinstance(one, options.BlobOptions))
+        return (self._open(own), *(self._opened(plugin, one) for plugin, one in others))
+
+    def _opened(self, plugin: str, chosen: SinkOptions) -> Sink:
+        try:
+            return self._open(chosen)
+        except UserError as error:
+            return UnusableSink(chosen.name or plugin.replace("_", "-"), chosen.clearance, str(error))
 
     def _open(self, chosen: SinkOptions) -> Sink:
         match chosen:
