@@ -55,7 +55,9 @@ def demo() -> Suite:
         {"name": name, "baseline": name == "azure", "model": model | {"max_tokens": 60}, "criteria": [criterion]}
         for name, model in MODELS.items()
     ]
-    return suite(experiments, scorers=(), middleware=[{"plugin": "cache"}], limits={"budget_usd": "0.05"})
+    quota = {"qwen3:8b@local": {"requests_per_minute": 6_000, "tokens_per_minute": 1_000_000}}
+    limits = {"budget_usd": "0.05"}
+    return suite(experiments, scorers=(), middleware=[{"plugin": "cache"}], limits=limits, quota=quota)
 
 
 def settings(address: str, prices: Path) -> Settings:
@@ -134,5 +136,6 @@ async def test_one_run_asks_endpoints_of_every_kind(tmp_path: Path) -> None:
     for name, some in answered.items():
         assert all((one.first_token_seconds is not None) == ("stream" in MODELS[name]) for one in some), name
     assert all(one.tokens_per_second and one.tokens_per_second > 0 for one in answered["openai"])
+    assert await storage.find("quota/local/qwen3=3A8b/config.json") is not None
     lines = await storage.read(layout.outcome(RUN, "azure", 0))
     assert b"first_token_seconds" not in lines

@@ -127,6 +127,8 @@ async def test_the_bill_is_the_sum_of_the_usages_that_callers_were_told() -> Non
     [
         ("dropped", 2, 1),
         ("malformed", 2, 1),
+        ("cut", 2, 1),
+        ("stream_error", 1, 0),
         ("refused", 2, 0),
         ("empty", 2, 0),
         ("answer_filtered", 2, 0),

@@ -28,7 +28,7 @@ REREAD_SECONDS = 600.0
 # How wrong two machines' ideas of the time may be together, on either side of a change.
 CLOCKS_SECONDS = 10.0
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}(/[A-Za-z0-9][A-Za-z0-9._-]{0,62})?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,254}(/[A-Za-z0-9][A-Za-z0-9._=-]{0,254})?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,18 @@ TRIALS_QUEUE, INGEST_QUEUE = "trials", "ingest"
 def quota_of(deployment: str) -> str:
     """The name under which the quota of a deployment lies: `endpoint/name` for what suites call `name@endpoint`.
 
-    A name of several parts, such as `meta-llama/Llama-3.1-8B`, becomes one part.
+    A name of several parts, such as `meta-llama/Llama-3.1-8B`, becomes one part; percent signs would be read as more.
     """
     name, _, endpoint = deployment.partition("@")
-    part = quote(name, safe="")
+    part = quote(name, safe="").replace("%", "=")
     return f"{endpoint}/{part}" if endpoint else part
 
 
 def deployment_of(quota: str) -> str:
     """What suites call the deployment whose quota lies under this name."""
     endpoint, _, part = quota.rpartition("/")
-    return f"{unquote(part)}@{endpoint}" if endpoint else unquote(part)
+    name = unquote(part.replace("=", "%"))
+    return f"{name}@{endpoint}" if endpoint else name
 
 
 def dropped(suite: str, file: str) -> str:

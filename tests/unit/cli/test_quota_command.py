@@ -88,7 +88,7 @@ def test_an_unknown_deployment_is_the_users_error(run: Running) -> None:
     assert code == 2
     assert "'gpt-5' has no quota yet" in err
     assert run("show", "../runs")[0] == 2
-    code, _, err = run("set", "west/gpt-5", "--requests-per-minute", "1", "--tokens-per-minute", "1")
+    code, _, err = run("set", "gpt-5@West", "--requests-per-minute", "1", "--tokens-per-minute", "1")
     assert code == 2
     assert "name@endpoint" in err
 
