@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from assay.local.azurite import Azurite, start_azurite
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY_DISK = Path("/dev/shm")
 FOLDERS_WITH_PROCESSES = {"contract", "integration", "end_to_end", "conformance"}
-SECONDS_WITH_PROCESSES = 300
+SECONDS_ON_A_BUSY_MACHINE = 300
 
 # A machine that is busy with something else says nothing about the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,10 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On a busy machine processes start late, which is no fault of theirs; only what hangs runs into this limit."""
+    """On a busy machine processes and many examples take long, through no fault of theirs; only what hangs is ended."""
     for item in items:
-        if FOLDERS_WITH_PROCESSES.intersection(item.path.parts) and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(SECONDS_WITH_PROCESSES))
+        starts_processes = FOLDERS_WITH_PROCESSES.intersection(item.path.parts)
+        if (starts_processes or is_hypothesis_test(getattr(item, "obj", None))) and not item.get_closest_marker(
+            "timeout"
+        ):
+            item.add_marker(pytest.mark.timeout(SECONDS_ON_A_BUSY_MACHINE))
 
 
 def _let_children_be_interrupted() -> None:
