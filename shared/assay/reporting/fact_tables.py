@@ -82,17 +82,23 @@ class ConfusionCell:
 
 def confusion_lines(confusion: Confusion) -> list[tuple[str, int, list[ConfusionCell]]]:
     """Label, sum and cells of every line: what was expected against what was answered."""
-    names = confusion_names(confusion)
+    names, order = confusion_names(confusion), _order(confusion)
+    lines = [[confusion.counts[line][column] for column in order] for line in order]
     return [
         (name, sum(counts), [_cell(counts, at, at == line < len(confusion.labels)) for at in range(len(counts))])
-        for line, (name, counts) in enumerate(zip(names, confusion.counts, strict=True))
+        for line, (name, counts) in enumerate(zip(names, lines, strict=True))
     ]
 
 
 def confusion_names(confusion: Confusion) -> list[str]:
-    """The labels, and one for all that are too rare to be shown."""
+    """The labels in the alphabet's order, so that experiments can be compared; last one for all the rare ones."""
     other = [f"other ({wording.count(confusion.others)})"] if confusion.others else []
-    return [*confusion.labels, *other]
+    return [*sorted(confusion.labels), *other]
+
+
+def _order(confusion: Confusion) -> list[int]:
+    places = sorted(range(len(confusion.labels)), key=confusion.labels.__getitem__)
+    return [*places, *([len(places)] if confusion.others else [])]
 
 
 def _cell(counts: Sequence[int], at: int, right: bool) -> ConfusionCell:

@@ -65,8 +65,8 @@ def test_very_many_figures_are_cut_and_counted() -> None:
 
 
 def test_confusion_is_tinted_by_the_share_of_its_line() -> None:
-    """Rule: only labels that are shown can be right; what is zero has no tint; what is not zero has some."""
-    confusion = Confusion(labels=("a", "b"), counts=((9, 1, 0), (0, 0, 0), (1, 0, 199)), others=3)
+    """Rule: labels stand in one order everywhere; only shown ones can be right; only what is zero has no tint."""
+    confusion = Confusion(labels=("b", "a"), counts=((0, 0, 0), (1, 9, 0), (0, 1, 199)), others=3)
 
     (first, empty, other) = confusion_lines(confusion)
 
