@@ -88,6 +88,7 @@ def tried(message: ChunkMessage, row: Row, right: Right) -> Outcome:
         row_id=row.row_id,
         row_number=row.number,
         experiment=message.experiment,
+        repeat=message.repeat,
         status=TrialStatus.SUCCEEDED,
         responses=(answered,),
         scores=(Score(name="correct", value=right(message.experiment, row)),),
@@ -254,6 +255,27 @@ async def test_only_complete_row_ranges_one_after_the_other_count() -> None:
 
     assert {name: course.ranges for name, course in courses.items()} == {"short": 2, "long": 4}
     assert courses["long"].rows == 40
+
+
+async def test_a_row_range_is_complete_with_every_repeat() -> None:
+    """Repeats of a row are one piece of evidence; a range without all of them waits."""
+    storage, run = await begun(suite() + "repeats: 2\n")
+    header, plan = await read_header(storage, run), await plan_of(storage, run)
+    for message in plan.messages(0, 2 * len(plan.rounds) - 1):  # all of two ranges but the last chunk, of `long`
+        await work(storage, message, both_differ)
+
+    courses = (await look(storage, Suite.model_validate(header.suite), plan, NOW)).courses
+
+    assert {name: course.ranges for name, course in courses.items()} == {"short": 2, "long": 1}
+    assert (courses["short"].rows, courses["short"].trials) == (20, 40)
+    sequence = courses["short"].scores["correct"].sequence
+    assert sequence is not None
+    assert sequence.pairs == 20
+
+    await drive(storage, run, both_differ)
+    progress = await progress_of(storage, run)
+    assert progress.chunks_done == progress.chunks_total == plan.chunks
+    assert progress.tally.skipped > 0
 
 
 async def test_a_look_reads_every_outcome_once() -> None:
