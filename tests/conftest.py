@@ -33,9 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """On a busy machine processes and many examples take long, through no fault of theirs; only what hangs is ended."""
     for item in items:
         starts_processes = FOLDERS_WITH_PROCESSES.intersection(item.path.parts)
-        if (starts_processes or is_hypothesis_test(getattr(item, "obj", None))) and not item.get_closest_marker(
-            "timeout"
-        ):
+        takes_long = starts_processes or is_hypothesis_test(getattr(item, "obj", None))
+        if takes_long and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SECONDS_ON_A_BUSY_MACHINE))
 
 

@@ -22,7 +22,7 @@ SEED = 20_261_120
 SIZES = (30, 100, 1_000)
 COVERAGE_RUNS, BOOTSTRAP_RUNS, NULL_RUNS = 5_000, 2_000, 10_000
 BOOTSTRAP_RESAMPLES, PERMUTATIONS = 1_999, 399
-NULL_SIZE, GROUP_SIZE, WITHIN_GROUPS = 100, 5, 0.3
+NULL_SIZE, FEW, GROUP_SIZE, WITHIN_GROUPS = 100, 10, 5, 0.3
 ALPHA = 0.05
 
 Random = np.random.Generator
@@ -219,6 +219,8 @@ FALSE_ALARMS = (
     FalseAlarms("McNemar exact", "pass or fail", _mcnemar, exact=True),
     FalseAlarms("chosen by the rule", "grades", lambda r: _chosen(paired_grades(r, NULL_SIZE))),
     FalseAlarms("chosen by the rule", "exponential", lambda r: _chosen(paired_times(r, NULL_SIZE))),
+    FalseAlarms("chosen by the rule, 10 rows", "exponential", lambda r: _chosen(paired_times(r, FEW))),
+    FalseAlarms("chosen by the rule, 10 rows", "normal", lambda r: _chosen((r.normal(size=FEW), r.normal(size=FEW)))),
     FalseAlarms("Wilcoxon", "grades", lambda r: wilcoxon(_differences(paired_grades(r, NULL_SIZE))).p_value),
     FalseAlarms(
         "Wilcoxon, Pratt", "grades", lambda r: wilcoxon(_differences(paired_grades(r, NULL_SIZE)), "pratt").p_value
