@@ -57,7 +57,7 @@ class Sending:
             except BaseException:
                 reservation.release()
                 raise
-        return await self._exchange(route, request, permit, reservation)
+        return await self._exchange(route, request, _Leave(permit, charge, reservation))
 
     def spent(self, route: Route, model: str | None, usage: Usage) -> Spent:
         """What the tokens cost; nothing where no model says that it counted them."""
@@ -82,43 +82,37 @@ class Sending:
         finally:
             waited(self.clock() - began)
 
-    async def _exchange(
-        self, route: Route, request: ChatRequest, permit: Permit, reservation: Reservation
-    ) -> tuple[ChatAnswer, Spent]:
+    async def _exchange(self, route: Route, request: ChatRequest, leave: "_Leave") -> tuple[ChatAnswer, Spent]:
         route.breaker.enter()
         try:
             answer = await route.model.complete(request)
         except ModelError as error:
-            self._fail(route, request, error, permit, reservation)
+            self._fail(route, request, error, leave)
             raise
         except BaseException:
             # Sent and cut off: the service may go on answering, and bill it.
             route.breaker.left()
-            reservation.settle(None)
+            leave.reservation.settle(None)
             raise
         self._is_well(route)
-        _settle(permit, answer.usage)
         spent = self.spent(route, answer.model, answer.usage)
-        reservation.settle(spent.cost_usd)
+        leave.settle(answer.usage, spent.cost_usd)
         self._learn(route, request, answer.model, answer.usage)
         _announce(route, answer.rate_limit)
         return answer, spent
 
-    def _fail(
-        self, route: Route, request: ChatRequest, error: ModelError, permit: Permit, reservation: Reservation
-    ) -> None:
+    def _fail(self, route: Route, request: ChatRequest, error: ModelError, leave: "_Leave") -> None:
         if route.is_provisioned and error.kind is FailureKind.RATE_LIMITED:
             error.kind = FailureKind.UNITS_BUSY
         self._judge_health(route, error)
         if error.model:
-            _settle(permit, error.usage)
-            reservation.settle(self._cost(route, error.model, error.usage))
+            leave.settle(error.usage, self._cost(route, error.model, error.usage))
             self._learn(route, request, error.model, error.usage)
         elif error.sent and TAXONOMY[error.kind].maybe_billed:
-            reservation.settle(None)
+            leave.reservation.settle(None)
         else:
-            reservation.release()
-        _slow_down(permit, error)
+            leave.reservation.release()
+        _slow_down(leave.permit, error)
         _announce(route, error.rate_limit)
 
     def _judge_health(self, route: Route, error: ModelError) -> None:
@@ -158,9 +152,19 @@ class Sending:
         return self._known[model]
 
 
-def _settle(permit: Permit, usage: Usage) -> None:
-    if usage != NOTHING_COUNTED:
-        permit.settle(usage.input_tokens + usage.output_tokens)
+@dataclass(frozen=True, slots=True)
+class _Leave:
+    """Leave to send one request: the quota's, for what it was charged, and the budget's."""
+
+    permit: Permit
+    charge: Charge
+    reservation: Reservation
+
+    def settle(self, usage: Usage, cost_usd: Decimal | None) -> None:
+        """The service answered; where it counted nothing, what was charged is taken for what was used."""
+        is_counted = usage != NOTHING_COUNTED
+        self.permit.settle(usage.input_tokens + usage.output_tokens if is_counted else self.charge.tokens)
+        self.reservation.settle(cost_usd)
 
 
 def _slow_down(permit: Permit, error: ModelError) -> None:

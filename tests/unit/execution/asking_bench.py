@@ -26,8 +26,9 @@ SPENT_AT_ONCE = 0.25
 class CountingPermit:
     """Writes down what is done with it; may be expired when it is to be used."""
 
-    def __init__(self, log: list[str], *, expired: bool) -> None:
+    def __init__(self, log: list[str], settled: list[int], *, expired: bool) -> None:
         self._log = log
+        self._settled = settled
         self._expired = expired
 
     def sent(self) -> None:
@@ -44,7 +45,7 @@ class CountingPermit:
         self._log.append(f"throttled {throttling.retry_after_seconds}{busy}")
 
     def settle(self, tokens: int) -> None:
-        return
+        self._settled.append(tokens)
 
 
 class CountingLimiter:
@@ -53,6 +54,8 @@ class CountingLimiter:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self.permits: list[str] = []
+        self.settled: list[int] = []
+        self.charged: list[int] = []
         self.told: list[tuple[int | None, int | None]] = []
         self.expired_permits = 0
         self.largest: float = float("inf")
@@ -66,7 +69,8 @@ class CountingLimiter:
             await self.gate.wait()
         self._bench.now += SPENT_AT_ONCE
         self.expired_permits -= 1
-        return CountingPermit(self.permits, expired=self.expired_permits >= 0)
+        self.charged.append(charge.tokens)
+        return CountingPermit(self.permits, self.settled, expired=self.expired_permits >= 0)
 
     def wait_seconds(self, charge: Charge) -> float:
         return float("inf") if charge.tokens > self.largest else self.wait()
