@@ -161,7 +161,7 @@ def _print(found: Verification) -> None:
             typer.echo(f"{name:<9} {text}")
         typer.echo(f"meaning   {found.meaning}")
     for finding in found.findings:
-        typer.secho(f"{finding.path}: {finding.message}", fg="red")
+        typer.secho(str(finding), fg="red")
 
 
 def _told(statement: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
