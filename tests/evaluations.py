@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from assay.llm.pricing import PriceTable
+from assay.llm.pricing import PriceTable, load_prices
+from assay.planning.preflight import scores_given
 from assay.records import BadRow, Outcome, Plan, Row, RunHeader
 from assay.reporting import evaluation
 from assay.reporting.columns import BatchFigures
 from assay.reporting.contents import Contents
+from assay.reporting.finished_run import FinishedRun
 from assay.reporting.gathering import Writing, gather
 from assay.reporting.outcome_files import OutcomeFiles
 from assay.reporting.tables import Renderer, ResultFiles
@@ -30,7 +32,8 @@ def evaluate(
     """The contents of a report over these outcomes, in whatever order."""
     with TemporaryDirectory() as folder:
         stored = store(outcomes, plan, Path(folder))
-        return evaluation.evaluate(header, suite, plan, stored, bad_rows, quarantined_messages, rows, prices)
+        run = FinishedRun(header, suite, stored, bad_rows, quarantined_messages, prices or load_prices())
+        return evaluation.evaluate(run, rows)
 
 
 def store(outcomes: Iterable[Outcome], plan: Plan, folder: Path) -> OutcomeFiles:
@@ -50,7 +53,7 @@ def write_results(
     outcomes: Iterable[Outcome], suite: Suite, folder: Path, planned: Plan | None = None, rows: int = 60
 ) -> None:
     """The result files of these outcomes, in the folder."""
-    plan_of_run, scores = planned or plan(suite, rows), [one.name for one in evaluation.scores_given(suite)]
+    plan_of_run, scores = planned or plan(suite, rows), [one.name for one in scores_given(suite)]
     renderer = Renderer.of(suite)
     with TemporaryDirectory() as stored, ResultFiles(folder, renderer.layout) as files:
         gather(store(outcomes, plan_of_run, Path(stored)), scores, Writing(renderer, files))

@@ -54,6 +54,7 @@ def print_evaluation(folder: str) -> None:
 
     from assay.reporting import evaluation, gathering, outcome_files, tables
     from assay.reporting.columns import BatchFigures
+    from assay.reporting.finished_run import FinishedRun
     from assay.reporting.outcome_files import OutcomeFiles
 
     of = _suite()
@@ -65,14 +66,13 @@ def print_evaluation(folder: str) -> None:
     phases.time(tables.Renderer, "render", "rendering cells (two threads)")
     phases.time(gathering.Gathered, "add", "filling columns, sums, samples")
     phases.time(tables.ResultFiles, "write", "writing the result files")
-    phases.time(evaluation, "_metrics", "metrics")
-    phases.time(evaluation, "_compare_all", "comparisons")
-    phases.time(evaluation, "_experiment_results", "histograms, quantiles, aggregates")
+    phases.time(evaluation, "metrics_of", "metrics")
+    phases.time(evaluation, "compared_scores", "comparisons")
+    phases.time(evaluation, "_experiment_results", "results of experiments, metrics among them")
     phases.time(evaluation, "_disagreements", "telling rows")
     began, busy = time.perf_counter(), time.process_time()
-    contents = evaluation.evaluate(
-        run_header(of), of, plan, OutcomeFiles(plan, Path(folder)), (), 0, prices=None, results=results
-    )
+    run = FinishedRun(run_header(of), of, OutcomeFiles(plan, Path(folder)))
+    contents = evaluation.evaluate(run, results=results)
     (results / "summary.json").write_text(contents.model_dump_json(indent=1), encoding="utf-8")
     found = {
         "seconds": time.perf_counter() - began,

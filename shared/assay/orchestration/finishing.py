@@ -44,7 +44,10 @@ class FinishingSteps:
 
     async def evaluate(self, run: str) -> dict[str, Any]:
         """Writes `summary.json` and the result files into the bundle. Returns how many trials they hold."""
-        from assay.reporting import evaluation  # pyarrow and scipy come with it: only this step pays for them
+        from assay.reporting import (  # pyarrow and scipy come with it: only this step pays for them
+            evaluation,
+            finished_run,
+        )
 
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
         await mark_stage(self.storage, header, plan, Stage.EVALUATING, self.now())
@@ -59,11 +62,11 @@ class FinishingSteps:
             bundle.mkdir()
 
             def work() -> None:
-                rows = _rows(folder / "rows.jsonl")
                 judges = _judged(suite, outcomes, judging, _rows(folder / "rows.jsonl"))
-                summary = evaluation.evaluate(
-                    header, suite, plan, outcomes, bad_rows, messages, rows, self.prices, bundle, followed, judges
+                finished = finished_run.FinishedRun(
+                    header, suite, outcomes, bad_rows, messages, self.prices, followed, judges
                 )
+                summary = evaluation.evaluate(finished, _rows(folder / "rows.jsonl"), bundle)
                 (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
                 (bundle / SUITE_FILE).write_text(header.suite_source, encoding="utf-8")
 

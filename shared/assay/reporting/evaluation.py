@@ -1,14 +1,13 @@
 """Computes the contents of a report from a run's outcomes. The evaluate step calls it; numpy and scipy come along."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.llm.pricing import PriceTable, load_prices
-from assay.planning.judges.catalogue import preference_scores
-from assay.planning.preflight import aggregators_of, comparers_of, primary_score, scores_given
-from assay.records import BadRow, Plan, Row, RunHeader, TrialStatus
+from assay.planning.preflight import aggregators_of, comparers_of
+from assay.records import BadRow, Row, TrialStatus
 from assay.reporting.columns import ExperimentColumns, GroupColumn
+from assay.reporting.comparing import compared_scores, metrics_of
 from assay.reporting.contents import (
     ComparedScore,
     Contents,
@@ -22,28 +21,17 @@ from assay.reporting.contents import (
 )
 from assay.reporting.distributions import confusion, distributions
 from assay.reporting.early_ends import (
-    asked_pairs,
     early_stop_of,
-    family_size,
-    settled_comparisons,
-    summary_of_asked,
 )
+from assay.reporting.finished_run import FinishedRun
 from assay.reporting.gathering import Gathered, Writing, gather
-from assay.reporting.judge_records import JudgeFacts
-from assay.reporting.methods import method_of
 from assay.reporting.money import Cost, RunCost
-from assay.reporting.outcome_files import OutcomeFiles
 from assay.reporting.recommendation import recommend
 from assay.reporting.samples import Disagreement, cut
 from assay.reporting.sampling import differing_scores, disagreements, expected_values
 from assay.reporting.tables import Renderer, ResultFiles
-from assay.reporting.wording import headline, missing_sentence, verdict_sentence
-from assay.scoring.aggregates import summarise
+from assay.reporting.wording import headline
 from assay.scoring.base import Scorer
-from assay.scoring.comparisons import adjust, compare
-from assay.scoring.early_stop.verdicts import Followed
-from assay.scoring.paired_scores import PairedScores
-from assay.scoring.results import Comparison, Metric
 from assay.scoring.statistics.arrays import Codes
 from assay.scoring.summing_up import run_aggregators, run_comparers
 from assay.scoring.views import ExperimentView
@@ -52,166 +40,66 @@ from assay.suite.models import Suite
 MOST_BAD_ROWS = 20
 
 
-def evaluate(
-    header: RunHeader,
-    suite: Suite,
-    plan: Plan,
-    outcomes: OutcomeFiles,
-    bad_rows: Sequence[BadRow],
-    quarantined_messages: int,
-    rows: Iterable[Row] = (),
-    prices: PriceTable | None = None,
-    results: Path | None = None,
-    followed: Followed | None = None,
-    judges: Sequence[JudgeFacts] = (),
-) -> Contents:
+def evaluate(run: FinishedRun, rows: Iterable[Row] = (), results: Path | None = None) -> Contents:
     """The report's contents; the same outcomes give equal ones, in whatever order the files hold them.
 
     With `results` that folder gets the result files of `tables.py`, of the same trials. `rows` are the dataset's, read
-    once and only to say what was right where experiments disagree. Of two outcomes of a trial the first counts.
-    `prices` are those that costs were made with; absent, the shipped ones. `followed` is what early stop has seen, of
-    runs that may end early, `judges` what is known of the suite's judges. Raises LookupError for an outcome that the
-    plan does not have, CheckFailed for what is no outcome.
+    once and only to say what was right where experiments disagree. Of two outcomes of a trial the first counts. Raises
+    LookupError for an outcome that the plan does not have, CheckFailed for what is no outcome.
     """
-    scorers = scores_given(suite)
-    primary = primary_score(suite)
-    prices = prices or load_prices()
-    gathered = _gather(outcomes, suite, prices, results)
-    found, groups = _disagreements(gathered, outcomes, suite, rows)
-    alpha = suite.comparison.alpha
-    preferences, nothing = preference_scores(suite), frozenset[str]()
-    metrics = {
-        name: _metrics(columns, scorers, alpha, groups, nothing if at else preferences, followed)
-        for at, (name, columns) in enumerate(gathered.columns.experiments.items())
-    }
-    comparisons = _compare_all(gathered, suite, scorers, header.seed, groups, followed)
+    gathered = _gather(run, results)
+    found, groups = _disagreements(run, gathered, rows)
+    comparisons = compared_scores(run, gathered, groups)
     views = gathered.columns.views()
     contents = Contents(
-        run=_run_facts(header, suite, plan),
-        headline=_headline(suite, primary, gathered, comparisons),
-        primary=primary,
-        baseline=suite.baseline.name,
-        experiments=_experiment_results(suite, gathered, metrics, views),
+        run=_run_facts(run),
+        headline=_headline(run, gathered, comparisons),
+        primary=run.primary,
+        baseline=run.suite.baseline.name,
+        experiments=_experiment_results(run, gathered, views, groups),
         comparisons=comparisons,
         disagreements=found,
         failures=gathered.failures.groups(),
         blocked=gathered.blocked.groups(),
         unscored=gathered.unscored.groups(),
-        bad_rows=tuple(_cut_row(row) for row in bad_rows[:MOST_BAD_ROWS]),
-        quarantined_messages=quarantined_messages,
-        prices=_prices(gathered, prices),
-        money=_money(gathered, suite, judges),
-        comparers={one.experiment: _compared_views(suite, views[0], one) for one in views[1:]},
-        early_stop=early_stop_of(followed, gathered.columns.experiments),
-        judges=tuple(judges),
+        bad_rows=tuple(_cut_row(row) for row in run.bad_rows[:MOST_BAD_ROWS]),
+        quarantined_messages=run.quarantined_messages,
+        prices=_prices(run, gathered),
+        money=_money(run, gathered),
+        comparers={one.experiment: _compared_views(run.suite, views[0], one) for one in views[1:]},
+        early_stop=early_stop_of(run.followed, gathered.columns.experiments),
+        judges=tuple(run.judges),
     )
     return contents.model_copy(update={"recommendation": recommend(contents)})
 
 
-def _gather(outcomes: OutcomeFiles, suite: Suite, prices: PriceTable, results: Path | None) -> Gathered:
-    scores = [one.name for one in scores_given(suite)]
+def _gather(run: FinishedRun, results: Path | None) -> Gathered:
+    scores = [one.name for one in run.scorers]
     if results is None:
-        return gather(outcomes, scores)
-    renderer = Renderer.of(suite, prices)
+        return gather(run.outcomes, scores)
+    renderer = Renderer.of(run.suite, run.prices)
     with ResultFiles(results, renderer.layout) as files:
-        return gather(outcomes, scores, Writing(renderer, files))
+        return gather(run.outcomes, scores, Writing(renderer, files))
 
 
 def _disagreements(
-    gathered: Gathered, outcomes: OutcomeFiles, suite: Suite, rows: Iterable[Row]
+    run: FinishedRun, gathered: Gathered, rows: Iterable[Row]
 ) -> tuple[dict[str, tuple[Disagreement, ...]], Codes | None]:
     """Where variants differ from the baseline, and which rows share a group; the rows are read once for both."""
-    primary = primary_score(suite)
-    baseline, *variants = gathered.columns.experiments.items()
+    (_, baseline), *variants = gathered.columns.experiments.items()
     differing = gathered.answers.rows
-    if primary and primary not in preference_scores(suite):
-        differing = {name: differing_scores(baseline[1], columns, primary) for name, columns in variants}
-    grouped = GroupColumn(rows, suite.comparison.group, outcomes.plan.rows) if suite.comparison.group else None
-    column = next((one.expected_column for one in scores_given(suite) if one.name == primary), None)
+    if run.primary and run.primary not in run.preferences:
+        differing = {name: differing_scores(baseline, columns, run.primary) for name, columns in variants}
+    group = run.suite.comparison.group
+    grouped = GroupColumn(rows, group, run.plan.rows) if group else None
+    column = next((one.expected_column for one in run.scorers if one.name == run.primary), None)
     numbers = set().union(*differing.values())
     right = expected_values(grouped or rows, numbers, column) if column else {}
-    return disagreements(outcomes, differing, primary, right), grouped.codes() if grouped else None
+    return disagreements(run.outcomes, differing, run.primary, right), grouped.codes() if grouped else None
 
 
-def _metrics(
-    columns: ExperimentColumns,
-    scorers: Sequence[Scorer],
-    alpha: float,
-    groups: Codes | None,
-    never: frozenset[str],
-    followed: Followed | None,
-) -> dict[str, Metric]:
-    """A metric of every score; one over no trials for those that this experiment `never` has."""
-    clusters = columns.clusters(groups)
-
-    def metric(scorer: Scorer) -> Metric:
-        if scorer.name in never:
-            return summarise([], scorer.kind, level=1 - alpha)
-        if followed is not None:
-            return summary_of_asked(columns, scorer, 1 - alpha, clusters)
-        return summarise(columns.scores[scorer.name], scorer.kind, columns.missing(scorer.name), 1 - alpha, clusters)
-
-    return {scorer.name: metric(scorer) for scorer in scorers}
-
-
-def _compare_all(
-    gathered: Gathered,
-    suite: Suite,
-    scorers: Sequence[Scorer],
-    seed: int,
-    groups: Codes | None,
-    followed: Followed | None,
-) -> tuple[ComparedScore, ...]:
-    """Every variant on every score, the primary one first; together they are one family for the adjustment."""
-    baseline, *variants = gathered.columns.experiments
-    primary = primary_score(suite)
-    in_order = sorted(scorers, key=lambda scorer: scorer.name != primary)
-    pairs = [(scorer, variant) for scorer in in_order for variant in variants]
-    methods = {one.name: method_of(suite, one.name, seed, len(pairs)) for one in scorers}
-    preferences = preference_scores(suite)
-
-    def result(scorer: Scorer, variant: str) -> Comparison:
-        paired = _paired(gathered, baseline, variant, scorer.name, groups, followed)
-        return compare(
-            paired.as_preferences if scorer.name in preferences else paired,
-            kind=scorer.kind,
-            value_range=(0.0, 1.0) if scorer.kind == "binary" else scorer.value_range,
-            method=methods[scorer.name],
-            goal=suite.comparison.goal_of(scorer.name),
-        )
-
-    results = adjust([result(scorer, variant) for scorer, variant in pairs], suite.comparison.correction)
-    places = [(scorer.name, variant) for scorer, variant in pairs]
-    results = settled_comparisons(results, places, primary, followed, suite.comparison.correction)
-    return tuple(
-        _compared(baseline, variant, score, score == primary, result, family_size(score, primary, len(pairs), followed))
-        for (score, variant), result in zip(places, results, strict=True)
-    )
-
-
-def _paired(
-    gathered: Gathered, baseline: str, variant: str, score: str, groups: Codes | None, followed: Followed | None
-) -> PairedScores:
-    before, after = (gathered.columns.experiments[name] for name in (baseline, variant))
-    if followed is not None:
-        return asked_pairs(before, after, score, groups)
-    return PairedScores.of(before.lines(score), after.lines(score), groups)
-
-
-def _compared(baseline: str, variant: str, score: str, primary: bool, result: Comparison, family: int) -> ComparedScore:
-    return ComparedScore(
-        variant=variant,
-        score=score,
-        primary=primary,
-        sentence=verdict_sentence(variant, baseline, score, result, family),
-        missing_sentence=missing_sentence(variant, baseline, result),
-        higher=result.n_higher,
-        lower=result.n_lower,
-        result=result,
-    )
-
-
-def _run_facts(header: RunHeader, suite: Suite, plan: Plan) -> RunFacts:
+def _run_facts(run: FinishedRun) -> RunFacts:
+    header, suite, plan = run.header, run.suite, run.plan
     dataset = header.dataset
     return RunFacts(
         run=header.run,
@@ -230,19 +118,19 @@ def _run_facts(header: RunHeader, suite: Suite, plan: Plan) -> RunFacts:
 
 
 def _experiment_results(
-    suite: Suite, gathered: Gathered, metrics: Mapping[str, dict[str, Metric]], views: Sequence[ExperimentView]
+    run: FinishedRun, gathered: Gathered, views: Sequence[ExperimentView], groups: Codes | None
 ) -> tuple[ExperimentResult, ...]:
-    shown = {one.name: _distributions(gathered, one) for one in scores_given(suite)}
+    shown = {one.name: _distributions(gathered, one) for one in run.scorers}
     return tuple(
-        _experiment_result(suite, one, gathered.columns.experiments[one.experiment]).model_copy(
+        _experiment_result(run.suite, one, columns).model_copy(
             update={
-                "metrics": metrics[one.experiment],
+                "metrics": metrics_of(run, columns, groups, run.preferences if one.baseline else frozenset()),
                 "distributions": {name: by[one.experiment] for name, by in shown.items() if one.experiment in by},
                 "confusions": {name: found for name in one.labels if (found := confusion(one, name))},
-                "aggregates": run_aggregators(aggregators_of(suite), one),
+                "aggregates": run_aggregators(aggregators_of(run.suite), one),
             }
         )
-        for one in views
+        for one, columns in zip(views, gathered.columns.experiments.values(), strict=True)
     )
 
 
@@ -303,13 +191,13 @@ def _latency(columns: ExperimentColumns) -> Latency | None:
     )
 
 
-def _headline(suite: Suite, primary: str | None, gathered: Gathered, comparisons: Sequence[ComparedScore]) -> str:
+def _headline(run: FinishedRun, gathered: Gathered, comparisons: Sequence[ComparedScore]) -> str:
     columns = gathered.columns.experiments.values()
     return headline(
-        suite.baseline.name,
-        primary,
+        run.suite.baseline.name,
+        run.primary,
         [(one.variant, one.result) for one in comparisons if one.primary],
-        scored=any(of.has_scores(primary) for of in columns) if primary else False,
+        scored=any(of.has_scores(run.primary) for of in columns) if run.primary else False,
         answered=any(of.count(TrialStatus.SUCCEEDED) for of in columns),
     )
 
@@ -318,14 +206,14 @@ def _cut_row(row: BadRow) -> BadRow:
     return row.model_copy(update={"reason": cut(row.reason, 500), "found": cut(row.found, 500)})
 
 
-def _prices(gathered: Gathered, table: PriceTable) -> Prices:
+def _prices(run: FinishedRun, gathered: Gathered) -> Prices:
     unpriced = set[str]().union(*(one.tally.unpriced_models for one in gathered.columns.experiments.values()))
-    return Prices(as_of=table.as_of, source=table.source, unpriced_models=tuple(sorted(unpriced)))
+    return Prices(as_of=run.prices.as_of, source=run.prices.source, unpriced_models=tuple(sorted(unpriced)))
 
 
-def _money(gathered: Gathered, suite: Suite, judges: Sequence[JudgeFacts]) -> RunCost:
-    judging = sum((one.money for one in judges), Cost())
+def _money(run: FinishedRun, gathered: Gathered) -> RunCost:
+    judging = sum((one.money for one in run.judges), Cost())
     total = sum((one.tally.costs.total() for one in gathered.columns.experiments.values()), judging)
-    limits = suite.limits
+    limits = run.suite.limits
     mode = None if limits.budget_usd is None else limits.budget
     return RunCost(**dict(total), budget_usd=limits.budget_usd, budget=mode)

@@ -11,7 +11,8 @@ from row_by_row import csv_text, figures, in_order, troubles
 
 from assay.planning.preflight import scorers_of
 from assay.records import Failure, Outcome, Response, Score, TrialStatus, Usage
-from assay.reporting import evaluation
+from assay.reporting.evaluation import evaluate
+from assay.reporting.finished_run import FinishedRun
 from assay.reporting.gathering import gather
 from assay.reporting.outcome_files import OutcomeFiles
 from builders import LABEL_SCORER, MODEL, RATING_SCORER, experiment, plan, run_header, suite
@@ -85,13 +86,13 @@ def outcomes(draw: st.DrawFn) -> Outcome:
     )
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=SLOW)
+@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=SLOW)
 @given(st.lists(outcomes(), max_size=25))
 def test_columns_say_what_is_said_row_by_row(found: list[Outcome]) -> None:
     """Rule: results.csv byte by byte, and every count, sum, score and sample of the contents."""
     with TemporaryDirectory() as folder:
         stored = store(found, PLAN, Path(folder))
-        contents = evaluation.evaluate(run_header(SUITE), SUITE, PLAN, stored, (), 0, results=Path(folder))
+        contents = evaluate(FinishedRun(run_header(SUITE), SUITE, stored), results=Path(folder))
         written = (Path(folder) / "results.csv").read_bytes()
         gathered = gather(stored, [one.name for one in scorers_of(SUITE)])
 
@@ -146,7 +147,7 @@ def test_how_the_batches_are_cut_changes_nothing(tmp_path: Path, monkeypatch: An
         monkeypatch.setattr(OutcomeFiles.batches, "__defaults__", (most_bytes,))
         folder = tmp_path / str(most_bytes)
         folder.mkdir()
-        contents = evaluation.evaluate(run.header, run.suite, run.plan, stored, (), 0, run.rows, results=folder)
+        contents = evaluate(FinishedRun(run.header, run.suite, stored), run.rows, folder)
         written.append({path.name: path.read_bytes() for path in folder.iterdir()} | {"": contents.model_dump_json()})
 
     assert written[0] == written[1]

@@ -13,6 +13,7 @@ from assay.planning.judges.catalogue import judgements_of
 from assay.planning.preflight import scores_given
 from assay.records import NOT_JUDGED, Failure, Outcome, Plan, Row, Score, TrialStatus
 from assay.reporting.evaluation import evaluate
+from assay.reporting.finished_run import FinishedRun
 from assay.reporting.judge_records import JudgeFacts
 from assay.reporting.judged_files import add_judged_scores
 from assay.reporting.judges import judge_facts, judging_plan
@@ -119,7 +120,7 @@ class TestScores:
         files = stored(judging_plan(made), judged, tmp_path / "judged")
         add_judged_scores(made, answers.file, files.file)
 
-        found = evaluate(run_header(of), of, made, answers, [], 0, judges=judge_facts(of, files))
+        found = evaluate(FinishedRun(run_header(of), of, answers, judges=judge_facts(of, files)))
 
         assert [one.name for one in scores_given(of)] == ["correct", "helpful", "preferred"]
         preferred = found.comparisons[0]

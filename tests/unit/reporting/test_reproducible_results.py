@@ -14,7 +14,7 @@ TESTS = Path(__file__).resolve().parents[2]
 
 BUNDLE = """
 import hashlib, pathlib, tempfile
-from assay.reporting import evaluation, html, markdown, trial_page, trial_table
+from assay.reporting import evaluation, finished_run, html, markdown, trial_page, trial_table
 from builders import triage_run
 from evaluations import store
 
@@ -24,8 +24,8 @@ with tempfile.TemporaryDirectory() as name:
     stored = store(run.outcomes, run.plan, folder)
     bundle = folder / "bundle"
     bundle.mkdir()
-    arguments = run.header, run.suite, run.plan, stored, run.bad_rows, 0, run.rows
-    contents = evaluation.evaluate(*arguments, results=bundle)
+    finished = finished_run.FinishedRun(run.header, run.suite, stored, run.bad_rows)
+    contents = evaluation.evaluate(finished, run.rows, bundle)
     trials = trial_page.pack_trials(trial_table.trial_table(bundle, contents), run.rows, contents)
     (bundle / "summary.json").write_text(contents.model_dump_json(indent=1), encoding="utf-8")
     (bundle / "report.html").write_text(html.render_html(contents, trials, "suite"), encoding="utf-8")
