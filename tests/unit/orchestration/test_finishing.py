@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -445,6 +446,21 @@ async def test_a_report_can_be_made_again_from_the_bundle_alone(signer: LocalKey
     await finishing.report(run)
 
     assert await bundle_of(storage, run) == first
+
+
+async def test_without_openpyxl_there_is_no_workbook_and_an_event_says_so(
+    signer: LocalKeySigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the report is complete."""
+    storage, telemetry = await with_suite(), RecordingTelemetry()
+    run = await answered(storage)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+
+    await take(steps(storage, signer, telemetry=telemetry), run, "evaluate", "report")
+
+    assert {"report.html", "report.md"} <= set(await bundle_of(storage, run))
+    assert "report.xlsx" not in await bundle_of(storage, run)
+    assert [one["missing"] for one in telemetry.named("workbook_left_out")] == ["openpyxl"]
 
 
 async def test_a_run_that_is_not_planned_cannot_be_finished(signer: LocalKeySigner) -> None:
