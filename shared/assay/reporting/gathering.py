@@ -23,7 +23,10 @@ from assay.reporting.trials import TrialBatch
 from assay.scoring.views import STATUSES
 
 AT_ONCE = 2
-"""Batches that are prepared side by side; as many more wait for their turn, so memory is bounded by four batches."""
+"""Batches that are prepared side by side; as many more are held at most."""
+
+MOST_HELD_BYTES = 64_000_000
+"""Row ranges of huge answers, which alone are more than that, are prepared one after the other."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,14 @@ class _Prepared(NamedTuple):
 
 
 def _prepared(outcomes: OutcomeFiles, scores: Sequence[str], renderer: Renderer | None) -> Iterator[_Prepared]:
-    waiting: deque[Future[_Prepared]] = deque()
+    waiting: deque[tuple[int, Future[_Prepared]]] = deque()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for raw in outcomes.batches():
-            waiting.append(pool.submit(_prepare, raw, scores, renderer))
-            if len(waiting) > AT_ONCE:
-                yield waiting.popleft().result()
+            while len(waiting) > AT_ONCE or (waiting and raw.size + sum(size for size, _ in waiting) > MOST_HELD_BYTES):
+                yield waiting.popleft()[1].result()
+            waiting.append((raw.size, pool.submit(_prepare, raw, scores, renderer)))
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()[1].result()
 
 
 def _prepare(raw: RawBatch, scores: Sequence[str], renderer: Renderer | None) -> _Prepared:

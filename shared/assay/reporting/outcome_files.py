@@ -41,6 +41,11 @@ class RawBatch:
     files: tuple[OutcomeFile, ...]
     contents: tuple[bytes, ...]
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(map(len, self.contents))
+
     def parsed(self) -> TrialBatch:
         """The trials in columns. Raises CheckFailed for what is no outcome, LookupError for one that is not planned."""
         joined = b"".join(self.contents)

@@ -11,11 +11,13 @@ from row_by_row import csv_text, figures, in_order, troubles
 
 from assay.planning.preflight import scorers_of
 from assay.records import Failure, Outcome, Response, Score, TrialStatus, Usage
+from assay.reporting.columns import BatchFigures
 from assay.reporting.evaluation import evaluate
 from assay.reporting.finished_run import FinishedRun
-from assay.reporting.gathering import gather
-from assay.reporting.outcome_files import OutcomeFiles
-from builders import LABEL_SCORER, MODEL, RATING_SCORER, experiment, plan, run_header, suite
+from assay.reporting.gathering import Gathered, gather
+from assay.reporting.outcome_files import OutcomeFiles, RawBatch
+from assay.reporting.trials import TrialBatch
+from builders import LABEL_SCORER, MODEL, RATING_SCORER, experiment, outcome, plan, run_header, suite, triage_run
 from evaluations import store
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -136,10 +138,33 @@ def said(result: Any) -> dict[str, Any]:
     }
 
 
+def test_ranges_of_huge_answers_are_prepared_one_after_the_other(tmp_path: Path, monkeypatch: Any) -> None:
+    """Rule: never more bytes in memory than a bound, or than one range has; all outcomes are taken in nevertheless."""
+    stored = store([outcome(row, "plain", {}) for row in range(1, ROWS + 1)], PLAN, tmp_path)
+    held: list[int] = []
+    parsed, add = RawBatch.parsed, Gathered.add
+
+    def noted(raw: RawBatch) -> TrialBatch:
+        held.append(raw.size)
+        return parsed(raw)
+
+    def added(gathered: Gathered, batch: TrialBatch, figures: BatchFigures) -> None:
+        assert len(held) == 1
+        held.clear()
+        add(gathered, batch, figures)
+
+    monkeypatch.setattr(OutcomeFiles.batches, "__defaults__", (1,))
+    monkeypatch.setattr("assay.reporting.gathering.MOST_HELD_BYTES", 1)
+    monkeypatch.setattr(RawBatch, "parsed", noted)
+    monkeypatch.setattr(Gathered, "add", added)
+
+    gathered = gather(stored, [])
+
+    assert gathered.columns.experiments["plain"].count(TrialStatus.SUCCEEDED) == ROWS
+
+
 def test_how_the_batches_are_cut_changes_nothing(tmp_path: Path, monkeypatch: Any) -> None:
     """Rule: the same bytes for one batch of all ranges and for a batch per range."""
-    from builders import triage_run
-
     run = triage_run(rows=200)
     stored = store(run.outcomes, run.plan, tmp_path)
     written = []
