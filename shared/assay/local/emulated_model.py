@@ -59,15 +59,19 @@ class Match:
     rule: SkillRule | None = None
     key: str | None = None
 
-    def answer(self, chat: ChatRequest, filler_tokens: TokenCount | None = None) -> str:
-        """The model's text before any token limit cuts it. `filler_tokens`: its length when no task is known."""
+    def answer(self, chat: ChatRequest, filler_tokens: TokenCount | None = None, attempt: int = 1) -> str:
+        """The model's text before any token limit cuts it. `filler_tokens`: its length when no task is known.
+
+        `attempt` counts the admissions of this content from 1: later ones may be answered otherwise, see `Task.varies`.
+        """
         if self.task is None or self.rule is None or self.key is None:
             return filler_answer(chat, self.script.seed, filler_tokens)
         truth = self.task.truths[self.key]
+        drawn_for = _drawn_for(chat, self.task.task.varies, self.script.seed, attempt)
         if self.task.task.kind == "label":
-            said = _label(self.task.labels, self.rule, truth, self.script.seed, chat.digest)
+            said = _label(self.task.labels, self.rule, truth, self.script.seed, drawn_for)
         else:
-            said = _number(self.task.task, self.rule, truth, self.script.seed, chat.digest)
+            said = _number(self.task.task, self.rule, truth, self.script.seed, drawn_for)
         return _fill(self.rule.reply or self.task.task.reply, self.rule.says.get(said, said))
 
 
@@ -114,6 +118,13 @@ def _drawn_verdict(script: EmulatorFile, digest: str) -> Fault | None:
         if share and uniform(script.seed, digest, kind) < share:
             return kind
     return None
+
+
+def _drawn_for(chat: ChatRequest, varies: float, seed: int, attempt: int) -> str:
+    """What an answer is drawn for: the content, or this attempt at it where the answers to a request vary."""
+    if varies == 0 or attempt == 1 or uniform(seed, chat.digest, attempt, "varies") >= varies * chat.temperature:
+        return chat.digest
+    return f"{chat.digest} {attempt}"
 
 
 def _label(labels: tuple[str, ...], rule: SkillRule, truth: Truth, seed: int, digest: str) -> str:

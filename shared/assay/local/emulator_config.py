@@ -100,13 +100,17 @@ class SkillRule(Strict):
 
 
 class Task(Strict):
-    """A task whose true answers are known. `reply` is what the model says, with ANSWER for the label or number."""
+    """A task whose true answers are known. `reply` is what the model says, with ANSWER for the label or number.
+
+    `varies`: times the temperature, the chance that one more answer to the same request is a draw of its own.
+    """
 
     name: str
     find: Pattern
     answers: AnswerFile
     kind: Literal["label", "number"] = "label"
     reply: str = "ANSWER"
+    varies: Share = 0.0
     skill: Annotated[list[SkillRule], Field(min_length=1)]
     range: NumberRange | None = None
     step: PositiveFloat = 1.0

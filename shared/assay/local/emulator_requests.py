@@ -41,7 +41,8 @@ NUMBER_RANGES = {
     "presence_penalty": (-2, 2),
     "frequency_penalty": (-2, 2),
 }
-REASONING_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
+SERVICE_TEMPERATURE = 1.0
+REASONING_DEFAULTS = {"temperature": SERVICE_TEMPERATURE, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class ChatRequest:
     response_format: Mapping[str, Any]
     stream: bool
     include_usage: bool
+    temperature: float
 
     @property
     def charge(self) -> int:
@@ -96,6 +98,7 @@ def read_chat_request(body: Mapping[str, Any], name: str, deployment: Deployment
         response_format=response_format,
         stream=bool(body.get("stream")),
         include_usage=_include_usage(body),
+        temperature=_temperature(body),
     )
 
 
@@ -231,6 +234,11 @@ def _prompt_tokens(texts: tuple[str, ...], response_format: Mapping[str, Any]) -
     wanted = response_format.get("json_schema") or {}
     schema = json.dumps(wanted["schema"], ensure_ascii=False, separators=(",", ":")) if "schema" in wanted else ""
     return count_tokens(sum(map(len, texts)) + len(schema), len(texts) + bool(schema))
+
+
+def _temperature(body: Mapping[str, Any]) -> float:
+    value = body.get("temperature")
+    return SERVICE_TEMPERATURE if value is None else float(value)
 
 
 def _include_usage(body: Mapping[str, Any]) -> bool:

@@ -242,7 +242,7 @@ class OpenAIEmulator:
         fault = self._fault(chat, match.script, judge, exchange)
         fault = self._model.verdict(chat, match) or fault
         cached = judge.cache.see(chat.texts) if deployment.prompt_cache and fault != "prompt_filtered" else 0
-        text = match.answer(chat, deployment.answer_tokens)
+        text = match.answer(chat, deployment.answer_tokens, exchange.arrival.attempt or 1)
         completion = finish(text, chat, deployment, match.script.seed, flaw=fault, cached_tokens=cached)
         if chat.stream:
             reply = Reply(200, "answered", b"", exchange.headers, events=stream_events(completion, chat.include_usage))

@@ -74,6 +74,32 @@ def test_a_rule_may_rename_what_is_said(tmp_path: Path) -> None:
     assert [model.match(one).answer(one) for one in (ask("Pair 1"), ask("Pair 2"))] == ["second", "tie"]
 
 
+def test_answers_to_one_request_vary_with_its_temperature(tmp_path: Path) -> None:
+    """Repeats are alike at 0; at 1 about 0.4 of them are drawn anew, and the same attempt always gives the same."""
+    (tmp_path / "truths.csv").write_text("id,mark\n1,50\n", encoding="utf-8")
+    answers = {"file": "truths.csv", "key": "id", "answer": "mark"}
+    skill = {"name": "any", "noise": 1000}
+    task = {
+        "name": "t",
+        "find": "Mark (?P<key>1)",
+        "answers": answers,
+        "kind": "number",
+        "varies": 0.4,
+        "skill": [skill],
+    }
+    (tmp_path / "emulator.yaml").write_text(json.dumps({"tasks": [task]}), encoding="utf-8")
+    model = EmulatedModel(load_emulator_config([tmp_path / "emulator.yaml"]))
+
+    def answers_at(temperature: float) -> list[str]:
+        chat = ask("Mark 1", temperature=temperature)
+        return [model.match(chat).answer(chat, attempt=attempt) for attempt in range(1, 301)]
+
+    assert len(set(answers_at(0))) == 1
+    varied = answers_at(1)
+    assert varied == answers_at(1)
+    assert sum(one != varied[0] for one in varied) / 300 == pytest.approx(0.4, abs=0.085)
+
+
 def test_the_row_is_sought_in_the_last_message_first(model: EmulatedModel) -> None:
     """Few-shot examples come before the row that is asked about."""
     match = model.match(ask("Example: Ticket T-1 is billing.", "Ticket T-2"))
