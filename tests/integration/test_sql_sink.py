@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from builders import triage_run
 from evaluations import evaluate
 from stand_ins.sealed import SIGNER, Killed
 
+PUBLISHING_PAGE = (Path(__file__).parents[2] / "docs" / "publishing.md").read_text("utf-8")
 TABLES = ("runs", "experiments", "metrics", "comparisons", "outcomes")
 RUN = triage_run()
 OUTCOMES = tuple(RUN.outcomes)
@@ -181,6 +183,24 @@ async def test_prefix_and_schema_are_used(postgres: str, bundle: Bundle) -> None
     engine.dispose()
 
 
+async def test_the_rights_of_the_page_suffice(postgres: str, bundle: Bundle) -> None:
+    """To make the tables, and then, without that right, to publish another bundle of the run."""
+    grants, fewer, tables = re.findall(r"```sql\n(.*?)```", PUBLISHING_PAGE, re.DOTALL)
+    execute(postgres, *statements(grants))
+    restricted = postgres.replace("tester@", "assay_sink:pw@")
+    await sink_of(restricted, schema="assay").publish(bundle)
+    execute(postgres, "DROP SCHEMA assay CASCADE", "CREATE SCHEMA assay", *statements(tables))
+    execute(postgres, "GRANT USAGE ON SCHEMA assay TO assay_sink", *statements(fewer))
+    await sink_of(restricted, schema="assay").publish(bundle)
+    execute(postgres, "UPDATE assay.assay_runs SET manifest_sha256 = 'old'")
+    await sink_of(restricted, schema="assay").publish(bundle)
+    assert execute(postgres, "SELECT manifest_sha256 FROM assay.assay_runs") == [(bundle.manifest_sha256,)]
+
+
+def statements(block: str) -> list[str]:
+    return [one for one in block.split(";") if one.strip()]
+
+
 @pytest.mark.parametrize(
     ("address", "kind", "words"),
     [
@@ -221,3 +241,5 @@ def test_the_tables_can_be_made_on_every_documented_database(dialect: str) -> No
         for table in tables.metadata.tables.values()
     ]
     assert len(written) == len(TABLES) and all("PRIMARY KEY" in one for one in written)
+    if dialect == "mssql":  # where a plain string holds one code page only
+        assert re.search(r"answers N(TEXT|VARCHAR\(max\))", "".join(written)) and "suite NVARCHAR" in written[0]

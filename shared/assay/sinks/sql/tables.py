@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    TIMESTAMP,
     BigInteger,
     Boolean,
     Column,
@@ -17,7 +18,8 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
-    Text,
+    Unicode,
+    UnicodeText,
 )
 
 from assay.records import Outcome
@@ -26,7 +28,9 @@ from assay.scoring.results import Metric
 from assay.sinks.base import Bundle
 
 # 400 characters fit every database's limit on the size of a key.
-_ID, _NAME, _ROW_ID = String(80), String(80), String(400)
+# Unicode is what SQL Server calls texts that hold every language; elsewhere it is a plain string.
+_ID, _NAME, _ROW_ID = Unicode(80), Unicode(80), Unicode(400)
+_MOMENT = DateTime(timezone=True).with_variant(TIMESTAMP(timezone=True), "oracle")
 _MONEY = Numeric(20, 10).with_variant(Double(), "sqlite")  # which has no decimal numbers
 
 
@@ -61,8 +65,8 @@ def result_tables(prefix: str, schema: str | None) -> ResultTables:
             "run",
             Column("run", _ID),
             Column("suite", _NAME, nullable=False),
-            Column("created_at", DateTime(timezone=True), nullable=False),
-            Column("dataset_file", String(400), nullable=False),
+            Column("created_at", _MOMENT, nullable=False),
+            Column("dataset_file", Unicode(400), nullable=False),
             Column("dataset_sha256", String(64), nullable=False),
             Column("suite_sha256", String(64), nullable=False),
             Column("manifest_sha256", String(64), nullable=False),
@@ -70,7 +74,7 @@ def result_tables(prefix: str, schema: str | None) -> ResultTables:
             Column("trials", Integer, nullable=False),
             Column("baseline", _NAME, nullable=False),
             Column("primary_score", _NAME),
-            Column("headline", Text, nullable=False),
+            Column("headline", UnicodeText(), nullable=False),
             Column("cost_usd", _MONEY, nullable=False),
         ),
         experiments=table(
@@ -79,7 +83,7 @@ def result_tables(prefix: str, schema: str | None) -> ResultTables:
             Column("run", _ID),
             Column("experiment", _NAME),
             Column("is_baseline", Boolean(create_constraint=False), nullable=False),
-            Column("deployment", String(120), nullable=False),
+            Column("deployment", Unicode(120), nullable=False),
             Column("succeeded", Integer, nullable=False),
             Column("failed", Integer, nullable=False),
             Column("blocked", Integer, nullable=False),
@@ -120,7 +124,7 @@ def result_tables(prefix: str, schema: str | None) -> ResultTables:
             Column("p_value", Double()),
             Column("p_adjusted", Double()),
             Column("verdict", String(40), nullable=False),
-            Column("sentence", Text, nullable=False),
+            Column("sentence", UnicodeText(), nullable=False),
         ),
         outcomes=table(
             "outcomes",
@@ -132,8 +136,8 @@ def result_tables(prefix: str, schema: str | None) -> ResultTables:
             Column("row_id", _ROW_ID, nullable=False),
             Column("status", String(20), nullable=False),
             Column("failure", String(60)),
-            Column("answers", Text, nullable=False),
-            Column("scores", Text, nullable=False),
+            Column("answers", UnicodeText(), nullable=False),
+            Column("scores", UnicodeText(), nullable=False),
             Column("input_tokens", BigInteger, nullable=False),
             Column("output_tokens", BigInteger, nullable=False),
             Column("cost_usd", _MONEY, nullable=False),
