@@ -19,6 +19,7 @@ from assay.sinks.devops import sink as devops
 from assay.sinks.devops.access import IdentityAccess, PersonalAccess
 from assay.sinks.devops.api import explain, is_sign_in
 from assay.sinks.devops.sink import AzureDevOpsSink
+from assay.sinks.git_files import GitFile
 from assay.sinks.http import HttpService
 from assay.suite.sink_options import AzureDevOpsOptions
 from assay.telemetry import LogTelemetry
@@ -91,6 +92,7 @@ class TestPublishing:
         clone = tmp_path / "clone"
         command = ["git", "clone", "--quiet", "--branch", "assay/triage-1", str(service.store.folder), str(clone)]
         await asyncio.to_thread(subprocess.run, command, check=True)
+        await asyncio.to_thread(subprocess.run, ["git", "-C", str(clone), "fsck", "--strict"], check=True)
         assert verify_bundle(clone / "assay/triage/triage-1", SIGNER.public_key_pem).ok
         assert len(service.store.log("assay/triage-1")) == 2
         assert receipt.details["commit"] == service.store.ref("assay/triage-1")
@@ -111,6 +113,16 @@ class TestPublishing:
         before = state(service)
         assert await sink_of(service).publish(bundle) == first
         assert state(service) == before
+
+    async def test_only_what_is_not_there_is_read_whole(self, service, bundle, monkeypatch) -> None:
+        """Bundles may be larger than memory."""
+        await sink_of(service).publish(bundle)
+        (bundle.folder / "report.md").write_bytes(b"# Better words\n")
+        read: list[str] = []
+        whole = GitFile.read
+        monkeypatch.setattr(GitFile, "read", lambda file: read.append(file.path) or whole(file))
+        await sink_of(service).publish(bundle)
+        assert read == ["assay/triage/triage-1/report.md"]
 
     async def test_again_after_a_completed_review_opens_nothing(self, service, bundle) -> None:
         """Also when the branch was deleted with it."""

@@ -19,6 +19,7 @@ from assay.errors import NameRefused, ServiceError, UserError
 from assay.provenance.bundle import seal_folder
 from assay.provenance.verification import verify_bundle
 from assay.sinks.base import Bundle
+from assay.sinks.git_files import GitFile
 from assay.sinks.github.access import AppAccess, TokenAccess
 from assay.sinks.github.api import API_BASE, explain, is_limited, waiting
 from assay.sinks.github.sink import GitHubSink
@@ -90,6 +91,7 @@ class TestPublishing:
         clone = tmp_path / "clone"
         command = ["git", "clone", "--quiet", "--branch", "assay/triage-1", str(github.store.folder), str(clone)]
         await asyncio.to_thread(subprocess.run, command, check=True)
+        await asyncio.to_thread(subprocess.run, ["git", "-C", str(clone), "fsck", "--strict"], check=True)
         assert verify_bundle(clone / "assay/triage/triage-1", SIGNER.public_key_pem).ok
         assert (clone / "README.md").read_bytes() == b"# Results\n"
         assert len(github.store.log("assay/triage-1")) == 2
@@ -109,6 +111,16 @@ class TestPublishing:
         before = state(github)
         assert await sink_of(github).publish(bundle) == first
         assert state(github) == before
+
+    async def test_only_what_is_not_there_is_read_whole(self, github, bundle, monkeypatch) -> None:
+        """Bundles may be larger than memory."""
+        await sink_of(github).publish(bundle)
+        (bundle.folder / "report.md").write_bytes(b"# Better words\n")
+        read: list[str] = []
+        whole = GitFile.read
+        monkeypatch.setattr(GitFile, "read", lambda file: read.append(file.path) or whole(file))
+        await sink_of(github).publish(bundle)
+        assert read == ["assay/triage/triage-1/report.md"]
 
     async def test_again_after_a_merge_opens_nothing(self, github, bundle) -> None:
         """Also when the branch was deleted, as hosts offer after a merge."""

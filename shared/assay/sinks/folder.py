@@ -1,6 +1,7 @@
 """The folder sink: bundles on this machine or a mounted share, as folders or as zips."""
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,8 @@ class FolderSink:
         """There is nothing to close."""
 
     def _target(self, bundle: Bundle) -> Path:
-        return self._root / bundle.suite / (f"{bundle.run}.zip" if self._options.zip else bundle.run)
+        name = f"{bundle.run}.{bundle.view}" if bundle.view else bundle.run
+        return self._root / bundle.suite / (f"{name}.zip" if self._options.zip else name)
 
     def _write(self, bundle: Bundle, target: Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,12 @@ def _holds(target: Path, bundle: Bundle) -> bool:
     if not (target / MANIFEST_NAME).exists():
         return False
     found = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
-    return found == names and all((target / name).read_bytes() == file.read_bytes() for name, file in bundle.files)
+    return found == names and all(_digest(target / name) == _digest(file) for name, file in bundle.files)
+
+
+def _digest(file: Path) -> bytes:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
 
 
 def _remove(place: Path) -> None:

@@ -1,9 +1,13 @@
-"""What of a bundle goes into a Git repository, and where: the same for GitHub and Azure DevOps."""
+"""What of a bundle goes into a Git repository, and where: the same for GitHub and Azure DevOps.
+
+Files are told by size and digest first; only those that the repository lacks are read whole, one request at a time.
+"""
 
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from assay.errors import NameRefused
 from assay.provenance.manifest import MANIFEST_NAME, path_fault
@@ -12,28 +16,43 @@ from assay.suite.sink_options import GitSinkOptions
 
 POINTER_SUFFIX = ".pointer.json"
 _MEGABYTE = 1024 * 1024
+_PIECE = 1024 * 1024
 _LONGEST_BODY = 60_000
 
 
 @dataclass(frozen=True)
 class GitFile:
-    """A file of the commit. `path` is from the repository's top."""
+    """A file of the commit. `path` is from the repository's top, `sha` what Git calls the content."""
 
     path: str
-    content: bytes
+    source: Path | bytes
+    size: int
+    sha: str
 
-    @property
-    def sha(self) -> str:
-        """What Git calls the content: the SHA-1 of its blob."""
-        return hashlib.sha1(b"blob %d\x00" % len(self.content) + self.content, usedforsecurity=False).hexdigest()
+    @classmethod
+    def of(cls, path: str, source: Path | bytes) -> "GitFile":
+        """Reads the source piece by piece: Git's name for a content is the SHA-1 of its blob."""
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        digest = hashlib.sha1(b"blob %d\x00" % size, usedforsecurity=False)
+        if isinstance(source, bytes):
+            digest.update(source)
+        else:
+            with source.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+        return cls(path, source, size, digest.hexdigest())
 
-    @property
-    def text(self) -> str | None:
-        """The content where it is text that a request can hold as it is."""
-        try:
-            return self.content.decode() if b"\x00" not in self.content else None
-        except UnicodeDecodeError:
-            return None
+    def read(self) -> bytes:
+        """The whole content."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+
+def text_of(content: bytes) -> str | None:
+    """The content where it is text that a request can hold as it is."""
+    try:
+        return content.decode() if b"\x00" not in content else None
+    except UnicodeDecodeError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -85,20 +104,22 @@ class GitDelivery:
     @staticmethod
     def listed(files: list[GitFile]) -> list[str]:
         """The files as a preview shows them."""
-        return [f"file {one.path} ({len(one.content)} bytes)" for one in files]
+        return [f"file {one.path} ({one.size} bytes)" for one in files]
 
     def files(self) -> Iterator[GitFile]:
-        """Every file, the manifest last; large ones as pointers. Raises NameRefused for an unsafe folder."""
+        """Every file, the manifest last; large ones as pointers. Reads all of them. Raises NameRefused for an unsafe
+        folder.
+        """
         folder = self.folder
         digests = {artifact.path: artifact.sha256 for artifact in self.bundle.manifest.artifacts}
         for name, file in self.bundle.files:
             size = file.stat().st_size
             if size <= self.options.largest_file_mb * _MEGABYTE or name == MANIFEST_NAME:
-                yield GitFile(f"{folder}/{name}", file.read_bytes())
+                yield GitFile.of(f"{folder}/{name}", file)
             else:
                 pointer = {"file": name, "size": size, "sha256": digests.get(name), "run": self.bundle.run}
                 text = json.dumps({"pointer": pointer}, indent=1, sort_keys=True) + "\n"
-                yield GitFile(f"{folder}/{name}{POINTER_SUFFIX}", text.encode())
+                yield GitFile.of(f"{folder}/{name}{POINTER_SUFFIX}", text.encode())
 
     def _filled(self, text: str) -> str:
         return text.replace("{run}", self.bundle.run).replace("{suite}", self.bundle.suite)

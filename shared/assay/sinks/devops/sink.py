@@ -1,14 +1,16 @@
 """The Azure DevOps sink. Every step can run again: what is there is compared by digest, and only the rest is pushed."""
 
+import asyncio
 import base64
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from assay.errors import ServiceError
 from assay.sinks.base import Bundle, Receipt
 from assay.sinks.devops.api import LONGEST_DESCRIPTION, DevOpsRepository
-from assay.sinks.git_files import GitDelivery, GitFile
+from assay.sinks.git_files import GitDelivery, GitFile, text_of
 from assay.sinks.http import HttpService
 from assay.suite.levels import Level
 from assay.suite.sink_options import AzureDevOpsOptions
@@ -34,15 +36,15 @@ class AzureDevOpsSink:
 
     async def preview(self, bundle: Bundle) -> tuple[str, ...]:
         delivery = GitDelivery(bundle, self._options)
-        files = list(delivery.files())
-        pushes = len(list(_pieces([_change(one, "add") for one in files])))
+        files = await asyncio.to_thread(list, delivery.files())
+        pushes = len(list(_pieces([_Change("add", one.path, one) for one in files])))
         target = f"{pushes} push(es) to {self._where}, branch {delivery.branch}, from {self._options.base or 'default'}"
         review = [f"pull request '{delivery.title}', labels: {', '.join(self._options.labels) or 'none'}"]
         return (target, *delivery.listed(files), *(review if self._options.pull_request else []))
 
     async def publish(self, bundle: Bundle) -> Receipt:
         delivery = GitDelivery(bundle, self._options)
-        files = list(delivery.files())
+        files = await asyncio.to_thread(list, delivery.files())
         base = self._options.base or await self._repository.default_branch()
         if base is None:
             raise ServiceError(f"{self._where} is empty: it needs a first commit")
@@ -69,12 +71,12 @@ class AzureDevOpsSink:
             parent = await self._repository.head(delivery.branch) or await self._repository.head(base)
             if parent is None:
                 raise ServiceError(f"{self._where} has no branch '{base}'; name another one as the sink's base")
-            changes = _changes(files, await self._repository.files_in(parent, delivery.folder))
-            piece = next(_pieces(changes), None)
+            there = await self._repository.files_in(parent, delivery.folder)
+            piece = next(_pieces(_changes(files, there)), None)
             if piece is None:
                 return parent
-            at = delivery.bundle.manifest.created
-            if await self._repository.push(delivery.branch, parent, delivery.message, at, piece) is None:
+            at, changes = delivery.bundle.manifest.created, [await asyncio.to_thread(one.body) for one in piece]
+            if await self._repository.push(delivery.branch, parent, delivery.message, at, changes) is None:
                 races += 1
         raise ServiceError(f"the branch {delivery.branch} of {self._where} is changed by others all the time")
 
@@ -94,34 +96,49 @@ class AzureDevOpsSink:
         return int(found["pullRequestId"])
 
 
-def _changes(files: list[GitFile], there: dict[str, str]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Change:
+    """What happens to one path; `file` is what it is to hold, None when it goes."""
+
+    kind: str
+    path: str
+    file: GitFile | None = None
+
+    @property
+    def most_bytes(self) -> int:
+        """What it takes in a request at most: Base64 of the content."""
+        return 0 if self.file is None else 4 * ((self.file.size + 2) // 3)
+
+    def body(self) -> dict[str, Any]:
+        """As the API wants it. Reads the file."""
+        change: dict[str, Any] = {"changeType": self.kind, "item": {"path": f"/{self.path}"}}
+        return change if self.file is None else {**change, "newContent": _content(self.file.read())}
+
+
+def _changes(files: list[GitFile], there: dict[str, str]) -> list[_Change]:
     """What makes the folder hold these files and no others."""
     gone = sorted(there.keys() - {one.path for one in files})
-    deletions = [{"changeType": "delete", "item": {"path": f"/{path}"}} for path in gone]
     changed = [one for one in files if there.get(one.path) != one.sha]
-    return [*deletions, *(_change(one, "edit" if one.path in there else "add") for one in changed)]
+    edits = (_Change("edit" if one.path in there else "add", one.path, one) for one in changed)
+    return [*(_Change("delete", path) for path in gone), *edits]
 
 
-def _change(file: GitFile, kind: str) -> dict[str, Any]:
-    text = file.text
-    content = (
-        {"content": text, "contentType": "rawtext"}
-        if text is not None
-        else {"content": base64.b64encode(file.content).decode(), "contentType": "base64encoded"}
-    )
-    return {"changeType": kind, "item": {"path": f"/{file.path}"}, "newContent": content}
+def _content(content: bytes) -> dict[str, str]:
+    text = text_of(content)
+    if text is not None:
+        return {"content": text, "contentType": "rawtext"}
+    return {"content": base64.b64encode(content).decode(), "contentType": "base64encoded"}
 
 
-def _pieces(changes: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _pieces(changes: list[_Change]) -> Iterator[list[_Change]]:
     """The changes in groups that one push can hold."""
-    piece: list[dict[str, Any]] = []
+    piece: list[_Change] = []
     size = 0
     for change in changes:
-        length = len(change.get("newContent", {}).get("content", ""))
-        if piece and size + length > _MOST_BYTES_PER_PUSH:
+        if piece and size + change.most_bytes > _MOST_BYTES_PER_PUSH:
             yield piece
             piece, size = [], 0
         piece.append(change)
-        size += length
+        size += change.most_bytes
     if piece:
         yield piece

@@ -1,12 +1,13 @@
 """The GitHub sink. Every step can run again: branch and pull request are found by name, content by its digest."""
 
+import asyncio
 import base64
 from collections.abc import Iterable
 from typing import Any
 
 from assay.errors import ServiceError
 from assay.sinks.base import Bundle, Receipt
-from assay.sinks.git_files import GitDelivery, GitFile
+from assay.sinks.git_files import GitDelivery, GitFile, text_of
 from assay.sinks.github.api import GitHubRepository
 from assay.sinks.http import HttpService
 from assay.suite.levels import Level
@@ -34,7 +35,7 @@ class GitHubSink:
 
     async def preview(self, bundle: Bundle) -> tuple[str, ...]:
         delivery = GitDelivery(bundle, self._options)
-        files = delivery.listed(list(delivery.files()))
+        files = delivery.listed(await asyncio.to_thread(list, delivery.files()))
         review = [f"pull request '{delivery.title}', labels: {', '.join(self._options.labels) or 'none'}"]
         target = (
             f"commit to {self._options.repository}, branch {delivery.branch}, from {self._options.base or 'default'}"
@@ -43,7 +44,7 @@ class GitHubSink:
 
     async def publish(self, bundle: Bundle) -> Receipt:
         delivery = GitDelivery(bundle, self._options)
-        files = list(delivery.files())
+        files = await asyncio.to_thread(list, delivery.files())
         base = self._options.base or await self._repository.default_branch()
         commit = await self._commit(delivery, files, base)
         details = {"repository": self._options.repository, "branch": delivery.branch, "commit": commit}
@@ -101,10 +102,11 @@ class GitHubSink:
     async def _entry(self, file: GitFile) -> dict[str, Any]:
         """Text travels with its tree, all else as a blob of its own."""
         entry = {"path": file.path, "mode": _FILE_MODE, "type": "blob"}
-        text = file.text if len(file.content) <= _MOST_TEXT_PER_TREE else None
+        content = await asyncio.to_thread(file.read)
+        text = text_of(content) if file.size <= _MOST_TEXT_PER_TREE else None
         if text is not None:
             return {**entry, "content": text}
-        return {**entry, "sha": await self._repository.make_blob(base64.b64encode(file.content).decode())}
+        return {**entry, "sha": await self._repository.make_blob(base64.b64encode(content).decode())}
 
     async def _review(self, delivery: GitDelivery, base: str) -> tuple[int, str] | None:
         """Number and address of the branch's pull request; one that was merged or closed stays as it is."""
@@ -130,10 +132,10 @@ def _pieces(files: Iterable[GitFile]) -> Iterable[list[GitFile]]:
     piece: list[GitFile] = []
     size = 0
     for one in files:
-        if piece and size + len(one.content) > _MOST_TEXT_PER_TREE:
+        if piece and size + one.size > _MOST_TEXT_PER_TREE:
             yield piece
             piece, size = [], 0
         piece.append(one)
-        size += len(one.content)
+        size += one.size
     if piece:
         yield piece
