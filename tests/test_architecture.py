@@ -21,6 +21,7 @@ LAYERS = (
     ("errors", "records"),
     ("installed", "references", "repetition"),
     ("vault",),
+    ("telemetry_names",),
     ("registry", "settings", "telemetry", "storage"),
     ("suite", "sources", "llm", "quota", "tokens", "budget", "scoring", "programs"),
     ("middleware",),
