@@ -23,7 +23,10 @@ async def triage(row: Mapping[str, Any], model: AsyncModel) -> dict[str, Any]:
     """The queue, what the first step said, and whether the second changed it."""
     conversation = [
         {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": f"Ticket {row['ticket_id']} by {row['channel']}: {row['subject']}\n\n{row['body']}"},
+        {
+            "role": "user",
+            "content": f"Ticket {row['ticket_id']} by {row['channel']}: {row['subject']}\n\n{row['body']}",
+        },
     ]
     first = await model.ask(conversation)
     check = {"role": "user", "content": CHECK.format(queue=queue_in(first) or "no queue")}

@@ -106,10 +106,10 @@ class Site:
 
 
 @contextmanager
-def running_site(home: Path, emulator_file: Path, *, workers: int = 2, **environment: str) -> Iterator[Site]:
+def running_site(home: Path, *emulator_files: Path, workers: int = 2, **environment: str) -> Iterator[Site]:
     """Azurite and emulator are up; the host is the test's to start, and is stopped at the end."""
     options = StackOptions(
-        home=home, workers=workers, emulators=(emulator_file,), message_lease_seconds=5, known_deployments_only=True
+        home=home, workers=workers, emulators=emulator_files, message_lease_seconds=5, known_deployments_only=True
     )
     (home / "logs").mkdir(parents=True, exist_ok=True)
     with ExitStack() as parts:

@@ -1,9 +1,8 @@
-"""Programs on the real worker path, over HTTP to the emulator: the sample suite, and modules of DSPy."""
+"""Programs on the real worker path, over HTTP to the emulator: modules of DSPy above all."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,13 +11,8 @@ from typing import Any
 import pytest
 
 from assay.execution.ledger import read_outcomes
-from assay.local.emulator_config import EmulatorConfig, EmulatorFile, EmulatorScript, load_emulator_config
+from assay.local.emulator_config import EmulatorConfig, EmulatorFile, EmulatorScript
 from assay.local.openai_emulator import EmulatorSettings, running_emulator
-from assay.local.stack import project_root
-from assay.orchestration.drops import open_suite
-from assay.planning import programs
-from assay.planning.datasets import open_dataset
-from assay.planning.plan import build_plan
 from assay.planning.programs import BadProgram, load_program
 from assay.records import Outcome, Row, RowRange
 from assay.runtime import Runtime
@@ -87,30 +81,6 @@ async def outcomes_of(runtime: Runtime, of: Suite, rows: Sequence[Row]) -> list[
         await runtime.worker.handle(message.model_dump_json())
         found += read_outcomes(await storage.read(layout.outcome(RUN, message.experiment, message.chunk)))
     return sorted(found, key=lambda one: (one.experiment, one.row_number))
-
-
-async def test_the_sample_runs_and_its_second_call_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rows are answered by both experiments; the program asks twice and is right more often."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(programs, "_opened", {})
-    folder = project_root() / "config" / "ticket-program"
-    resolved = open_suite(folder)
-    source = open_dataset(folder / "tickets.csv", "tickets.csv", resolved.suite.dataset)
-    planned = build_plan(RUN, resolved.suite, resolved.source, source, "tickets.csv", tmp_path)
-    rows = [Row.model_validate_json(line) for line in planned.rows.read_bytes().splitlines()]
-
-    async with worker_process(load_emulator_config([folder / "emulator.yaml"])) as runtime:
-        without_quota = resolved.suite.model_copy(update={"quota": {}})
-        outcomes = await outcomes_of(runtime, without_quota, rows)
-
-    right = {"plain": 0.0, "checked": 0.0}
-    for one in outcomes:
-        assert one.failure is None, one.failure
-        right[one.experiment] += one.scores[0].value or 0
-        assert len(one.responses[0].attempts) >= (2 if one.experiment == "checked" else 1)
-    assert len(outcomes) == 2 * len(rows) == 120
-    assert right["checked"] - right["plain"] > 6
-    assert all({"queue", "first", "changed"} == json.loads(one.responses[0].text).keys() for one in outcomes[:60])
 
 
 @pytest.mark.parametrize(
