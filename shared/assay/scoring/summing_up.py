@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.scoring.base import Aggregator, Comparer, Json
 from assay.scoring.plain_json import NotJson, plain_mapping
+from assay.scoring.raised import told
 
 if TYPE_CHECKING:
     from assay.scoring.views import ExperimentView
@@ -35,4 +36,4 @@ def _safely(kind: str, name: str, run: Callable[[], Mapping[str, Any]]) -> Figur
     except NotJson as problem:
         return {ERROR: f"{kind} '{name}' returned what no report can hold: {problem}"}
     except Exception as error:  # a plugin may raise anything, and the report goes on
-        return {ERROR: f"{kind} '{name}' failed: {type(error).__name__}: {error}"}
+        return {ERROR: f"{kind} '{name}' failed: {told(error)}"}

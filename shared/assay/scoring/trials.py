@@ -6,6 +6,7 @@ from typing import Any
 from assay.records import Response, Score
 from assay.registry import did_you_mean
 from assay.scoring.base import Scorer
+from assay.scoring.raised import told
 from assay.scoring.scorers.derived import Derived
 
 
@@ -63,4 +64,4 @@ def _derived(scorer: Derived, source: Score) -> Score:
 
 
 def _broken(name: str, error: Exception) -> Score:
-    return Score(name=name, value=None, reason=f"the scorer failed: {type(error).__name__}: {error}")
+    return Score(name=name, value=None, reason=f"the scorer failed: {told(error)}")

@@ -173,7 +173,7 @@ class TestFunctions:
         assert seen == [({"id": "T-1"}, {"queue": "hello"})]
 
     def test_a_function_that_raises_costs_only_its_own_score(self, module: Callable[[Any], str]):
-        """The reason says what it raised; what is made of it has no value either."""
+        """The reason says what it raised and where; what is made of it has no value either."""
 
         def broken(fields: Any, answers: Any) -> float:
             raise KeyError(answers["queue"])
@@ -185,7 +185,8 @@ class TestFunctions:
             {"plugin": "threshold", "score": "mine", "at_least": 1},
         )
         assert found["rating"].value == 7.0
-        assert found["mine"].reason == "the scorer failed: KeyError: '{\"score\": 7}'"
+        line = broken.__code__.co_firstlineno + 1
+        assert found["mine"].reason == f"the scorer failed: KeyError: '{{\"score\": 7}}' (test_trial_scores.py:{line})"
         assert found["threshold"].value is None
 
     @pytest.mark.parametrize(
