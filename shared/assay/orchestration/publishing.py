@@ -4,8 +4,8 @@ A sink that fails is told with the run and holds up no other; `assay publish` tr
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,23 +16,25 @@ from assay.errors import AssayError, BlobMissing, CheckFailed, StorageError, Use
 from assay.middleware.redaction import default_redact
 from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.stages import mark_stage
+from assay.orchestration.statements import bundle_statement
+from assay.orchestration.views import WholeBundle, keep_views, refuse_other, views_of_sinks
 from assay.planning.frozen import read_header, read_plan
-from assay.provenance.bundle import Statement, seal_folder
+from assay.provenance.bundle import seal_folder
 from assay.provenance.files import FolderFiles
-from assay.provenance.manifest import ALL_SEAL_NAMES, path_fault, shown
+from assay.provenance.manifest import ALL_SEAL_NAMES, canonical_bytes, path_fault, shown
 from assay.provenance.signing import HmacSigner, Signer
 from assay.provenance.trust import Trust
 from assay.provenance.verification import verify_files
-from assay.records import Plan, Record, RunHeader, Stage
+from assay.records import Record, RunHeader, Stage
 from assay.registry import did_you_mean
 from assay.sinks.base import Bundle, Receipt, Sink
 from assay.storage import layout
 from assay.storage.base import Storage
-from assay.suite.levels import Level, highest, is_above
+from assay.suite.levels import highest, is_above
 from assay.suite.models import Suite
 from assay.telemetry import Redact, Telemetry
 
-SUMMARY, SUITE_FILE, REPORT_MD = "summary.json", "suite.yaml", "report.md"
+REPORT_MD = "report.md"
 
 
 class Delivery(Record):
@@ -56,10 +58,17 @@ class PublishingSteps:
     host: str = ""
 
     async def seal(self, run: str) -> dict[str, Any]:
-        """Signs the bundle. The manifest is the same every time; a second signature replaces the first."""
+        """Signs the bundle, and makes and signs the suite's views, which are there before its seal is.
+
+        The manifests are the same every time; a second signature replaces the first.
+        """
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
-        async with self._signing() as signer, self._copy(run, without=ALL_SEAL_NAMES) as folder:
-            manifest = await seal_folder(folder, self._statement(header, plan, folder), signer)
+        suite = Suite.model_validate(header.suite)
+        async with self._signing() as signer, self._copy(run, layout.bundle(run), without=ALL_SEAL_NAMES) as folder:
+            statement = bundle_statement(header, suite, plan, folder, self.host)
+            manifest = await seal_folder(folder, statement, signer)
+            digest = hashlib.sha256(canonical_bytes(manifest)).hexdigest()
+            await keep_views(self.storage, WholeBundle(folder, digest, statement, suite), signer)
             there = {name for name in ALL_SEAL_NAMES if (folder / name).exists()}
             for name in sorted(there):
                 await self.storage.upload(layout.bundle(run) + name, folder / name)
@@ -97,9 +106,8 @@ class PublishingSteps:
     async def preview(self, run: str, sink: str | None = None) -> dict[str, tuple[str, ...]]:
         """What publishing would send, line by line and sink by sink; nothing is sent. Raises as `publish_again`."""
         header = await self._ended(run)
-        async with self._copy(run) as folder, self._opened(header, sink) as sinks:
-            bundle = _bundle(header, folder)
-            return {one.name: (*_refusals(bundle, one), *await one.preview(bundle)) for one in sinks}
+        async with self._opened(header, sink) as sinks, self._bundles(header, sinks) as bundles:
+            return {one.name: await _preview(bundles[one.name], one) for one in sinks}
 
     async def deliveries(self, run: str) -> list[Delivery]:
         """What came of the last try at every sink that was tried."""
@@ -109,16 +117,31 @@ class PublishingSteps:
         return [one for one in found if one]
 
     async def _deliver(self, header: RunHeader, only: str | None = None, *, anew: bool = False) -> list[Delivery]:
-        async with self._copy(header.run) as folder, self._opened(header, only) as sinks:
-            await self._check(header.run, folder)
-            bundle = _bundle(header, folder)
-            return [await self._hand_over(bundle, sink, anew=anew) for sink in sinks]
+        async with self._opened(header, only) as sinks, self._bundles(header, sinks) as bundles:
+            for bundle in {one.view: one for one in bundles.values()}.values():
+                await self._check(bundle)
+            return [await self._hand_over(bundles[sink.name], sink, anew=anew) for sink in sinks]
 
-    async def _check(self, run: str, folder: Path) -> None:
+    async def _check(self, bundle: Bundle) -> None:
         async with self._signing() as signer:
-            verified = await asyncio.to_thread(verify_files, FolderFiles(folder), _trust(signer))
+            verified = await asyncio.to_thread(verify_files, FolderFiles(bundle.folder), _trust(signer))
         if not verified.ok:
-            raise CheckFailed(f"bundle of {run} does not verify: {'; '.join(str(one) for one in verified.findings)}")
+            found = "; ".join(str(one) for one in verified.findings)
+            raise CheckFailed(f"{bundle.title} does not verify: {found}")
+
+    @asynccontextmanager
+    async def _bundles(self, header: RunHeader, sinks: Sequence[Sink]) -> AsyncIterator[dict[str, Bundle]]:
+        """What each sink is handed, by its name: the whole bundle, or the view that the suite names for it."""
+        views = views_of_sinks(Suite.model_validate(header.suite))
+        found: dict[str, Bundle] = {}
+        async with AsyncExitStack() as copies:
+            for view in sorted({views.get(one.name, "") for one in sinks}):
+                prefix = layout.view(header.run, view) if view else layout.bundle(header.run)
+                folder = await copies.enter_async_context(self._copy(header.run, prefix))
+                found[view] = _bundle(header, folder, view)
+                if view:
+                    await refuse_other(self.storage, found[view])
+            yield {one.name: found[views.get(one.name, "")] for one in sinks}
 
     async def _hand_over(self, bundle: Bundle, sink: Sink, *, anew: bool) -> Delivery:
         """Gives the bundle to one sink, unless it has it, and keeps what came of it at once: the next may fail."""
@@ -187,9 +210,8 @@ class PublishingSteps:
             yield tuple(one for one in sinks if only in (None, one.name))
 
     @asynccontextmanager
-    async def _copy(self, run: str, without: frozenset[str] = frozenset()) -> AsyncIterator[Path]:
-        """A local copy of the run's bundle as it is so far. Raises CheckFailed for a name that would leave it."""
-        prefix = layout.bundle(run)
+    async def _copy(self, run: str, prefix: str, without: frozenset[str] = frozenset()) -> AsyncIterator[Path]:
+        """A local copy of a bundle of the run as it is so far. Raises CheckFailed for a name that would leave it."""
         with scratch_folder() as folder:
             async for entry in self.storage.list(prefix):
                 file = entry.path.removeprefix(prefix)
@@ -201,21 +223,16 @@ class PublishingSteps:
                 await self.storage.download(entry.path, folder / file)
             yield folder
 
-    def _statement(self, header: RunHeader, plan: Plan, folder: Path) -> Statement:
-        suite = Suite.model_validate(header.suite)
-        level: Level = highest((suite.level, suite.dataset.level))
-        return Statement(
-            run=header.run,
-            created=header.created_at.isoformat(),
-            provenance={**_provenance(header, plan), **_answered(folder), "host": self.host or "local"},
-            level=level,
-            levels={SUITE_FILE: suite.level},
-        )
 
-
-def _bundle(header: RunHeader, folder: Path) -> Bundle:
+def _bundle(header: RunHeader, folder: Path, view: str) -> Bundle:
     report = folder / REPORT_MD
-    return Bundle(header.run, header.suite_name, folder, report.read_text("utf-8") if report.exists() else "")
+    summary = report.read_text("utf-8") if report.exists() else ""
+    return Bundle(header.run, header.suite_name, folder, summary, view)
+
+
+async def _preview(bundle: Bundle, sink: Sink) -> tuple[str, ...]:
+    said = [f"{bundle.title}: {highest(one.level for one in bundle.manifest.artifacts)}"] if bundle.view else []
+    return (*_refusals(bundle, sink), *said, *await sink.preview(bundle))
 
 
 def _refusals(bundle: Bundle, sink: Sink) -> list[str]:
@@ -232,31 +249,3 @@ def _refusals(bundle: Bundle, sink: Sink) -> list[str]:
 
 def _trust(signer: Signer | HmacSigner) -> Trust:
     return Trust(secret=signer) if isinstance(signer, HmacSigner) else Trust.of([signer.public_key_pem])
-
-
-def _provenance(header: RunHeader, plan: Plan) -> dict[str, Any]:
-    """What the manifest says of where the results come from."""
-    dataset = header.dataset
-    return {
-        "suite": {"name": header.suite_name, "sha256": header.suite_sha256},
-        "dataset": {"file": dataset.file, "sha256": dataset.sha256, "size": dataset.size, "etag": dataset.etag},
-        "seed": header.seed,
-        "rows": plan.rows,
-        "bad_rows": plan.bad_rows,
-        "trials": plan.trials,
-        "experiments": list(plan.experiments),
-        "versions": dict(header.versions),
-    }
-
-
-def _answered(folder: Path) -> dict[str, Any]:
-    """Which models answered, how often, and of which day the prices are: as the summary has it."""
-    try:
-        summary: Mapping[str, Any] = json.loads((folder / SUMMARY).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    models: dict[str, int] = {}
-    for experiment in summary.get("experiments", []):
-        for name, answers in experiment.get("models", {}).items():
-            models[name] = models.get(name, 0) + int(answers)
-    return {"models": dict(sorted(models.items())), "prices": summary.get("prices", {}).get("as_of")}

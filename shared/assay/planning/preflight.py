@@ -17,6 +17,7 @@ from assay.planning.plugin_checks import experiment_complaints, no_such_score, s
 from assay.planning.sink_checks import sink_complaints
 from assay.planning.stopping_checks import stopping_complaints
 from assay.planning.templates import PromptError, Templates
+from assay.planning.view_checks import view_complaints
 from assay.registry import UnknownName, did_you_mean
 from assay.repetition import repeats_in_repeats
 from assay.scoring.base import Aggregator, Comparer, Scorer
@@ -47,6 +48,7 @@ def check_suite(suite: Suite, source: SourceMap) -> None:
             *_comparison_complaints(suite),
             *_middleware_complaints(suite),
             *sink_complaints(suite),
+            *view_complaints(suite),
             *stopping_complaints(suite),
         ]
     )
@@ -207,7 +209,7 @@ def _uses(suite: Suite, source: SourceMap) -> Iterator[tuple[Path, str, str]]:
     templates = Templates(suite.templates)
     for path, user, text in _prompts(suite, source):
         for column in sorted(templates.needed_columns(text)):
-            yield path, user, column
+            yield path, f"{user}: {templates.place_of(column, text)}", column
     yield from _history_uses(suite, source)
     yield from judged_uses(suite)
     for index, scorer in enumerate(scorers_of(suite)):

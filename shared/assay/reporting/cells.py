@@ -92,16 +92,23 @@ class Results:
 
     def texts(self, layout: Layout) -> pa.Table:
         """The cells of `results.csv`."""
-        columns = {name: self.costs if name == "cost_usd" else self._cells(name) for name in layout.csv_columns}
+        table = self.table
+        columns = {
+            name: self.costs if name == "cost_usd" else csv_texts(name, table[name]) for name in layout.csv_columns
+        }
         return pa.table(columns)
 
-    def _cells(self, name: str) -> pa.Array:
-        column = self.table[name].combine_chunks()
-        if pa.types.is_floating(column.type):
-            return _number_texts(column)
-        if pa.types.is_integer(column.type):
-            return column.cast(pa.string())
-        return column if name == "status" else cell_texts(column.fill_null(""))
+
+def csv_texts(name: str, values: pa.ChunkedArray) -> pa.Array:
+    """The cells that `results.csv` has for a column of `results.parquet`."""
+    column = values.combine_chunks()
+    if pa.types.is_floating(column.type):
+        return _number_texts(column)
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_decimal(column.type):
+        return _decimal_texts(column)
+    return column if name == "status" else cell_texts(column.fill_null(""))
 
 
 def cell_texts(texts: pa.Array) -> pa.Array:
@@ -120,6 +127,12 @@ def _number_texts(values: pa.Array) -> pa.Array:
     """The shortest texts that read back as the same numbers; nothing where there is none."""
     encoded = pc.dictionary_encode(values)
     texts = [repr(value).removesuffix(".0") for value in encoded.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(encoded.indices).fill_null("")
+
+
+def _decimal_texts(values: pa.Array) -> pa.Array:
+    encoded = pc.dictionary_encode(values)
+    texts = [f"{value.normalize():f}" for value in encoded.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(encoded.indices).fill_null("")
 
 

@@ -17,6 +17,9 @@ from assay.reporting.samples import Disagreement, Trouble
 from assay.reporting.shortcuts import Shortcuts, shortcut_sentences
 from assay.scoring.early_stop.results import EarlyStops
 from assay.scoring.results import Comparison, Metric
+from assay.suite.redacted_views import STRICTNESS, Treatment
+
+_TREATED: dict[Treatment, str] = {"keep": "kept", "hash": "hashed", "mask": "masked", "drop": "left out"}
 
 
 class DatasetFacts(Record):
@@ -151,6 +154,26 @@ class Prices(Record):
     unpriced_models: tuple[str, ...]
 
 
+class ViewFacts(Record):
+    """Which view a report is of, and what became of the columns of the results that are not as they were."""
+
+    name: str
+    columns: dict[str, Treatment]
+
+    @property
+    def sentence(self) -> str:
+        """What readers must know of it."""
+        by_treatment = {one: [f"`{name}`" for name, said in self.columns.items() if said == one] for one in STRICTNESS}
+        named = [
+            f"{wording.listed(names)} {'is' if len(names) == 1 else 'are'} {_TREATED[one]}"
+            for one, names in by_treatment.items()
+            if names
+        ]
+        return (
+            f"This is the view `{self.name}` of the results, without samples of rows and answers: {'; '.join(named)}."
+        )
+
+
 class Contents(Record):
     """A whole report. Experiments stand with the baseline first, comparisons with the primary score first."""
 
@@ -175,6 +198,7 @@ class Contents(Record):
     early_stop: EarlyStops | None = None
     recommendation: str = ""
     judges: tuple[JudgeFacts, ...] = ()
+    view: ViewFacts | None = Field(None, description="Which view this is; absent: all there is")
 
     @property
     def primary_comparisons(self) -> tuple[ComparedScore, ...]:

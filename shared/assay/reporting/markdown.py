@@ -60,6 +60,9 @@ def _opening(contents: Contents) -> Iterator[str]:
     if run.description:
         yield escaped(run.description)
         yield ""
+    if contents.view:
+        yield _prose(contents.view.sentence)
+        yield ""
     begun = f"{run.created_at:%Y-%m-%d %H:%M %Z}"
     yield (
         f"**{wording.noun(run.rows, 'row')}**, {wording.noun(len(contents.experiments), 'experiment')},"
@@ -263,15 +266,18 @@ def _trouble(contents: Contents) -> Iterator[str]:
 
 
 def _trouble_item(what: str, group: Trouble) -> str:
+    said = f"- {what}, {_code(group.kind)}: {wording.noun(group.count, 'trial')}."
+    if not group.samples:  # a view has none
+        return said
     first = group.samples[0]
     request = f", request {escaped(first.request_id)}" if first.request_id else ""
     example = f"{escaped(first.row_id)} ({escaped(first.experiment)}{request}): {escaped(first.message)}"
-    return f"- {what}, {_code(group.kind)}: {wording.noun(group.count, 'trial')}. First: {example}"
+    return f"{said} First: {example}"
 
 
 def _set_aside(contents: Contents) -> Iterator[str]:
     if contents.run.bad_rows:
-        yield f"- {wording.noun(contents.run.bad_rows, 'bad row')} set aside:"
+        yield f"- {wording.noun(contents.run.bad_rows, 'bad row')} set aside{':' if contents.bad_rows else ''}"
         for row in contents.bad_rows[:MOST_BAD_ROWS]:
             yield f"  - line {row.line}: {escaped(row.reason)}"
     if contents.quarantined_messages:

@@ -4,6 +4,7 @@
 that one batch and one row group are all that is held. `evaluation.py` calls it.
 """
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +70,9 @@ class Renderer:
         carriage return in a cell is no longer a cell's in some readers. Formulas are neutralised.
         """
         results = Results.of(batch, self.layout, self.prices)
-        cells = pa.BufferOutputStream()
-        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
-        pyarrow.csv.write_csv(results.texts(self.layout), cells, options)
+        cells = csv_cells(results.texts(self.layout))
         lines = pc.binary_replace_slice(batch.lines.take(pa.array(batch.order)), 0, 1, b",")
-        return Rendered(cells.getvalue(), lines, results.table, _trials(batch, figures))
+        return Rendered(cells, lines, results.table, _trials(batch, figures))
 
 
 class ResultFiles:
@@ -86,7 +85,7 @@ class ResultFiles:
         self._results = self._stack.enter_context(_RowGroups(folder / RESULTS_PARQUET, layout.schema))
         self._trials = self._stack.enter_context(_RowGroups(folder / TRIALS_PARQUET, TRIALS))
         self._rank = 0
-        self._cells.write((",".join(f'"{_doubled(name)}"' for name in layout.csv_columns) + "\n").encode())
+        self._cells.write(csv_head(layout.csv_columns))
 
     def __enter__(self) -> "ResultFiles":
         return self
@@ -114,12 +113,30 @@ class ResultFiles:
         self._lines.write(text.slice(0, int(np.frombuffer(ends, np.int64)[len(joined)])))
 
 
+def csv_head(names: Iterable[str]) -> bytes:
+    """The first line of `results.csv`."""
+    return (",".join(f'"{_doubled(name)}"' for name in names) + "\n").encode()
+
+
+def csv_cells(texts: pa.Table) -> pa.Buffer:
+    """Lines of `results.csv`, every cell quoted."""
+    cells = pa.BufferOutputStream()
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
+    pyarrow.csv.write_csv(texts, cells, options)
+    return cells.getvalue()
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pyarrow.parquet.ParquetWriter:
+    """Writes `results.parquet`, and what is like it."""
+    return pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", version="2.6")
+
+
 class _RowGroups:
     """A Parquet file of row groups of equal size: the same trials give the same bytes."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", version="2.6")
+        self._writer = parquet_writer(path, schema)
         self._waiting: list[pa.Table] = []
 
     def __enter__(self) -> "_RowGroups":

@@ -30,10 +30,10 @@ _MODIFIED = re.compile(rb"(<dcterms:modified[^>]*>)[^<]*(</dcterms:modified>)")
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
-def render_workbook(contents: Contents, table: TrialTable) -> bytes:
+def render_workbook(contents: Contents, table: TrialTable | None) -> bytes:
     """The workbook's bytes; the same arguments give the same ones. Raises ImportError where openpyxl is missing.
 
-    Whatever a model or a dataset said is a text cell, never a formula.
+    Without a table there is no sheet of trials. Whatever a model or a dataset said is a text cell, never a formula.
     """
     from openpyxl import Workbook
 
@@ -43,7 +43,8 @@ def render_workbook(contents: Contents, table: TrialTable) -> bytes:
     _sheet(book, "Summary", ("", ""), _summary(contents), (26, 110))
     _sheet(book, "Experiments", _experiment_head(contents), _experiments(contents))
     _sheet(book, "Comparisons", _COMPARISON_HEAD, map(_comparison, contents.comparisons))
-    _sheet(book, "Trials", _trial_head(table), _trials(table))
+    if table is not None:
+        _sheet(book, "Trials", _trial_head(table), _trials(table))
     _sheet(book, "Failures", ("What", "Kind", "Trials", "Row", "Experiment", "Message", "Request"), _failures(contents))
     written = BytesIO()
     book.save(written)
@@ -93,6 +94,8 @@ def _summary(contents: Contents) -> Iterator[Sequence[Cell]]:
     yield "Result", contents.headline.replace("`", "")
     for at, line in enumerate((contents.recommendation or recommend(contents)).splitlines()):
         yield "" if at else "Recommendation", line.replace("`", "")
+    if contents.view:
+        yield "View", contents.view.sentence.replace("`", "")
     for one in contents.primary_comparisons:
         yield f"Verdict on {one.variant}", one.sentence.replace("`", "")
     for sentence in contents.early_stop_sentences:
@@ -201,6 +204,8 @@ def _failures(contents: Contents) -> Iterator[Sequence[Cell]]:
         ("not scored", contents.unscored),
     ):
         for group in groups:
+            if not group.samples:  # a view has none
+                yield what, group.kind, group.count, None, None, None, None
             for one in group.samples:
                 yield what, group.kind, group.count, one.row_id, one.experiment, one.message, one.request_id
     for row in contents.bad_rows:

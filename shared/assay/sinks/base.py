@@ -26,12 +26,21 @@ class Receipt(Record):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A sealed and verified bundle in a folder. `summary` is the report's summary in Markdown."""
+    """A sealed and verified bundle in a folder. `summary` is the report's summary in Markdown.
+
+    `view` names the view of the run's bundle that it is; without a name it is the whole one.
+    """
 
     run: str
     suite: str
     folder: Path
     summary: str = ""
+    view: str = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"view '{self.view}' of the bundle of {self.run}" if self.view else f"bundle of {self.run}"
 
     @cached_property
     def manifest_bytes(self) -> bytes:

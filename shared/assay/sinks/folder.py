@@ -52,11 +52,10 @@ class FolderSink:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.draft")
         _remove(draft)
+        if not self._options.zip and _holds(target, bundle):
+            return len(list(bundle.files))
         write: Callable[[Bundle, Path], int] = write_archive if self._options.zip else _copy
         files = write(bundle, draft)
-        if not self._options.zip and _holds(target, bundle):
-            _remove(draft)
-            return files
         if not self._options.zip:
             _remove(target)
         draft.replace(target)

@@ -120,6 +120,16 @@ def bundle(run: str) -> str:
     return f"{RUNS}/{run}/bundle/"
 
 
+def view(run: str, name: str) -> str:
+    """The prefix of a redacted view of a run's bundle."""
+    return f"{RUNS}/{run}/views/{name}/"
+
+
+def view_key(run: str) -> str:
+    """What values are hashed with in the run's views; it is published nowhere."""
+    return f"{RUNS}/{run}/views.key"
+
+
 def published(run: str) -> str:
     """The prefix under which the blob sink publishes a bundle."""
     return f"{BUNDLES}/{run}/"

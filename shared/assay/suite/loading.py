@@ -19,6 +19,7 @@ from assay.suite.models import (
     Suite,
 )
 from assay.suite.packs import unpacked
+from assay.suite.redacted_views import VIEW_NAME
 from assay.suite.written import VARIABLE, CriterionFile, DefaultsFile, ExperimentFile, ModelFile, SuiteFile
 from assay.suite.yaml_text import Path, SourceMap
 
@@ -40,19 +41,22 @@ EXPECTED = {
     "bool_parsing": "expected true or false",
     "string_too_short": "expected some text",
     "too_short": "expected at least one",
-    "literal_error": "expected 1, the only version there is",
 }
 """Pydantic's names of common errors, in words for people who write suites; its own words serve for the others."""
 
 PLUGINS = ("scorers", "aggregators", "comparers", "judges", "middleware", "sinks")
 
-NAMED = ("experiments", "criteria", "quota", "packs", "templates", *PLUGINS, "early_stop", "test", "margin")
+NAMED = ("experiments", "criteria", "quota", "packs", "templates", "views", *PLUGINS, "early_stop", "test", "margin")
 """Keys below which things have names of their own."""
 
 WITH_OPTIONS = (*PLUGINS, "early_stop", "schema")
 """Keys below which other keys are for others to know."""
 
-RULES = {**NAME_RULES, VARIABLE: "a name that begins with ASSAY_SUITE_, of capital letters, digits and underscores"}
+RULES = {
+    **NAME_RULES,
+    VARIABLE: "a name that begins with ASSAY_SUITE_, of capital letters, digits and underscores",
+    VIEW_NAME: "1 to 40 lower-case letters, digits and dashes, with no dash at the start",
+}
 
 INHERITED = {
     "system": "system",
@@ -136,9 +140,19 @@ def _complaint(detail: ErrorDetails) -> tuple[Path, str]:
     return path, f"{where}: found {_shown(detail['input'])}; {_expected(detail)}"
 
 
+def value_problem(detail: ErrorDetails) -> str:
+    """What was found and what was expected; a validator of ours says it in its own words."""
+    if detail["type"] == "value_error":
+        return detail["msg"].removeprefix("Value error, ")
+    return f"found {_shown(detail['input'])}; {_expected(detail)}"
+
+
 def _expected(detail: ErrorDetails) -> str:
     if detail["type"] == "string_pattern_mismatch":
-        return f"expected {RULES[detail['ctx']['pattern']]}"
+        pattern = detail["ctx"]["pattern"]
+        return f"expected {RULES.get(pattern, f'what matches {pattern}')}"
+    if detail["loc"] == ("version",) and detail["type"] == "literal_error":
+        return "expected 1, the only version there is"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     return EXPECTED.get(detail["type"], message)
 

@@ -22,7 +22,8 @@ from assay.settings import LimiterName, QuotaSettings
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
 from assay.suite.images import Images
-from assay.suite.levels import Level
+from assay.suite.levels import Level, highest
+from assay.suite.redacted_views import View
 from assay.suite.strict import Strict
 
 SUITE_NAME = r"^[a-z0-9][a-z0-9-]{1,39}$"
@@ -309,6 +310,7 @@ class Suite(Strict):
     limits: Limits = Limits()
     quota: dict[str, QuotaSettings] = Field(default_factory=dict)
     level: Level = "internal"
+    views: tuple[View, ...] = ()
     sinks: tuple[PluginSettings, ...] = ()
 
     @property
@@ -319,6 +321,11 @@ class Suite(Strict):
     @property
     def baseline(self) -> Experiment:
         return next(experiment for experiment in self.experiments if experiment.baseline)
+
+    @property
+    def bundle_level(self) -> Level:
+        """How far what a run makes of suite and dataset may go."""
+        return highest((self.level, self.dataset.level))
 
     @property
     def is_repeated(self) -> bool:

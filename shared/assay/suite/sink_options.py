@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from assay.registry import Plugin, Registry
 from assay.suite.levels import Level
+from assay.suite.redacted_views import ViewName
 from assay.suite.strict import Strict
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
@@ -28,6 +29,7 @@ class SinkOptions(Strict):
 
     name: SinkName | None = Field(None, description="Names its receipts; absent: the plugin's name")
     clearance: Level = Field("internal", description="The highest level that may go there")
+    view: ViewName | None = Field(None, description="View that goes there in place of the whole bundle")
 
 
 class GitSinkOptions(SinkOptions):
@@ -83,6 +85,11 @@ class WebhookOptions(SinkOptions):
 
     address: Annotated[str, StringConstraints(pattern=NAME)] = Field(description="Name in ASSAY_WEBHOOKS")
     format: Literal["event", "text"] = Field("event", description="An event with fields, or one text as chats take it")
+
+
+def sink_name(plugin: str, options: SinkOptions) -> str:
+    """What a sink is called: its own name, or the plugin's."""
+    return options.name or plugin.replace("_", "-")
 
 
 def _same(options: SinkOptions) -> SinkOptions:

@@ -26,6 +26,7 @@ from assay.suite.models import (
     Template,
     Whole,
 )
+from assay.suite.redacted_views import View
 from assay.suite.strict import Strict
 
 VARIABLE = r"^ASSAY_SUITE_[A-Z0-9_]{1,60}$"
@@ -202,6 +203,7 @@ class ProfileFile(Strict):
     limits: Limits | None = None
     quota: dict[str, QuotaSettings] | None = None
     level: Level | None = None
+    views: tuple[View, ...] | None = None
     sinks: tuple[PluginSettings, ...] | None = None
     matrix: Matrix | None = None
     repeats: Whole | None = Field(None, ge=1, le=100)
@@ -239,6 +241,7 @@ class SuiteFile(Strict):
         default_factory=dict, description="Per deployment; absent: as ASSAY_QUOTA says"
     )
     level: Level = Field("internal", description="How far the suite, and all that is made with it, may go")
+    views: tuple[View, ...] = Field((), description="Bundles of a lower level, with columns hidden, for sinks that ask")
     sinks: tuple[PluginSettings, ...] = Field((), description="Where bundles are published, beside the own container")
     profiles: dict[ItemName, ProfileFile | None] = Field(
         default_factory=dict, description="What `--profile NAME` changes, by name"

@@ -86,3 +86,11 @@ async def test_a_preview_writes_nothing(tmp_path, bundle) -> None:
     lines = await sink_at(tmp_path / "out").preview(bundle)
     assert lines[0] == f"folder {tmp_path / 'out/triage/triage-1'}" and "file results.csv (5 bytes)" in lines
     assert not (tmp_path / "out").exists()
+
+
+async def test_a_view_lies_beside_the_whole_bundle(tmp_path, bundle) -> None:
+    """Two folder sinks of a suite write below the same root."""
+    sink, view = sink_at(tmp_path / "out"), Bundle(bundle.run, bundle.suite, bundle.folder, view="shared")
+    places = [(await sink.publish(one)).location for one in (bundle, view)]
+    assert [Path(one).name for one in places] == ["triage-1", "triage-1.shared"]
+    assert all(verify_bundle(Path(one), SIGNER.public_key_pem).ok for one in places)
