@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from assay.registry import Registry, UnknownName, did_you_mean
+from assay.suite.loading import value_problem
 from assay.suite.models import PluginSettings, Suite
 from assay.suite.yaml_text import Path
 
@@ -22,7 +23,7 @@ def option_complaints(registry: Registry[Any], plugin: str, error: ValidationErr
         elif detail["type"] == "missing":
             problem = f"option '{key}' is missing"
         else:
-            problem = f"option '{key}': {detail['msg'].removeprefix('Value error, ')}".replace("option '': ", "")
+            problem = f"option '{key}': {value_problem(detail)}".replace("option '': ", "")
         yield (*path, key), f"{registry.kind} '{plugin}': {problem}"
 
 

@@ -70,6 +70,15 @@ class Templates:
         """
         return self._columns(self._parsed(template), frozenset())
 
+    def place_of(self, column: str, template: str, called: str = "the prompt") -> str:
+        """Where a checked template first uses a column: `line 3 of the prompt`, `line 1 of template 'base'`."""
+        tree = self._parsed(template)
+        lines = [node.lineno for node in tree.find_all(nodes.Name) if node.name == column and node.ctx == "load"]
+        if lines:
+            return f"line {min(lines)} of {called}"
+        below = (self.place_of(column, self._named[name], f"template '{name}'") for _, name in _references(tree))
+        return next(filter(None, below), "")
+
     def _columns(self, tree: nodes.Template, overridden: frozenset[str]) -> set[str]:
         """`overridden` are the blocks that a template further out puts its own in place of."""
         for block in list(tree.find_all(nodes.Block)):

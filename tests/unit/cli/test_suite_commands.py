@@ -115,7 +115,9 @@ class TestValidate:
     def test_a_column_that_is_missing_is_complained_of_where_it_is_written(self, folder: Path):
         """Also under a profile, whose lines are not those of the text that is deployed."""
         (folder / "rows.csv").write_text("txt\nhello\n", encoding="utf-8")
-        with pytest.raises(SuiteError, match=r"suite\.yaml:8: experiment 'plain' uses column 'text'"):
+        with pytest.raises(
+            SuiteError, match=r"suite\.yaml:8: experiment 'plain': line 1 of the prompt uses column 'text'"
+        ):
             run("validate", folder, "--profile", "quick")
 
     def test_a_profile_can_be_validated_and_estimated(self, folder: Path):

@@ -153,7 +153,8 @@ class TestColumns:
         with pytest.raises(SuiteError) as caught:
             planned("id,txt\n1,a\n")
         assert str(caught.value).splitlines()[0] == (
-            "suite.yaml:7: experiment 'variant' uses column 'text' (did you mean 'txt'?), which data.csv does not have."
+            "suite.yaml:7: experiment 'variant': line 1 of the prompt uses column 'text' "
+            "(did you mean 'txt'?), which data.csv does not have."
         )
         assert str(caught.value).splitlines()[-1] == "data.csv has: id, txt"
 

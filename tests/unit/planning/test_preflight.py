@@ -55,10 +55,10 @@ class TestColumns:
         assert str(caught.value).splitlines() == [
             "demo/suite.yaml:4: dataset.columns uses column 'subject' (did you mean 'subjects'?), "
             "which a.csv does not have.",
-            "demo/suite.yaml:13: experiment 'plain' uses column 'subject' (did you mean 'subjects'?), "
-            "which a.csv does not have.",
-            "demo/suite.yaml:15: experiment 'long' uses column 'subject' (did you mean 'subjects'?), "
-            "which a.csv does not have.",
+            "demo/suite.yaml:13: experiment 'plain': line 1 of the prompt uses column 'subject' "
+            "(did you mean 'subjects'?), which a.csv does not have.",
+            "demo/suite.yaml:15: experiment 'long': line 1 of the prompt uses column 'subject' "
+            "(did you mean 'subjects'?), which a.csv does not have.",
             "demo/suite.yaml:21: scorer 'label_match' uses column 'label', which a.csv does not have.",
             "a.csv has: subjects, body, kind",
         ]
@@ -69,8 +69,8 @@ class TestColumns:
         with pytest.raises(SuiteError) as caught:
             check_columns(checked_suite(text), text, ("subject", "body", "label"), "a.csv")
         assert str(caught.value).splitlines() == [
-            "suite.yaml:7: experiment 'plain' uses column 'kind', which a.csv does not have.",
-            "suite.yaml:7: experiment 'long' uses column 'kind', which a.csv does not have.",
+            "suite.yaml:7: experiment 'plain': line 1 of the prompt uses column 'kind', which a.csv does not have.",
+            "suite.yaml:7: experiment 'long': line 1 of the prompt uses column 'kind', which a.csv does not have.",
             "a.csv has: subject, body, label",
         ]
 
@@ -109,7 +109,7 @@ class TestScorers:
             (("    expected: label\n", ""), "17: scorer 'label_match': option 'expected' is missing"),
             (
                 ("path: queue", 'path: ""'),
-                "19: scorer 'label_match': option 'path': String should have at least 1 character",
+                "19: scorer 'label_match': option 'path': found nothing; expected some text",
             ),
             (
                 ("criterion: queue", "criterion: quene"),
@@ -121,7 +121,8 @@ class TestScorers:
             ),
             (
                 ("    name: correct\n", "    name: 5\n"),
-                "18: scorer 'label_match': option 'name': Input should be a valid string",
+                "18: scorer 'label_match': option 'name': found 5; expected text; "
+                "put it in quotes if YAML takes it for something else",
             ),
         ],
     )
@@ -139,7 +140,7 @@ class TestScorers:
         """Nothing is within a range that ends at no number."""
         text = SUITE.replace("comparison:", f"  - {{plugin: json_score, maximum: {bound}}}\ncomparison:")
         assert complaints(text) == [
-            "demo/suite.yaml:22: scorer 'json_score': option 'maximum': Input should be a finite number"
+            f"demo/suite.yaml:22: scorer 'json_score': option 'maximum': found {bound[1:]}; expected a finite number"
         ]
 
     def test_two_scores_of_one_name_are_refused(self):
@@ -197,7 +198,7 @@ class TestMiddleware:
         ("entry", "problem"),
         [
             ("{plugin: audit, contents: redacted}", "unknown option 'contents' (did you mean 'content'?)"),
-            ("{plugin: audit, content: plain}", "option 'content': Input should be 'none' or 'redacted'"),
+            ("{plugin: audit, content: plain}", "option 'content': found 'plain'; expected 'none' or 'redacted'"),
             ("{plugin: answer_limits, most: 3}", "unknown option 'most'. Known: none"),
             ("{plugin: prompt_shield, patterns: ['(']}", "is not a regular expression"),
             ("{plugin: prompt_shield, patterns: ['(a+)+b']}", "may take for ever"),
@@ -227,6 +228,16 @@ class TestTemplatesAndSchemas:
         """A prompt that includes them could not be rendered without."""
         text = self.TEMPLATES.replace("You sort {{ kind }}.", "\"{% include 'base' %}\"")
         assert columns_used(checked_suite(text)) == {"subject", "body", "kind", "label"}
+
+    def test_a_missing_column_is_told_with_the_line_of_the_prompt_or_template_that_uses_it(self):
+        """A prompt may be long, and the column may be used in what it includes."""
+        text = self.TEMPLATES.replace("You sort {{ kind }}.", "\"{% include 'base' %}\"")
+        text = text.replace('user: "{{ subject }}"', 'user: "First.\\nThen {{ subject }}."')
+        with pytest.raises(SuiteError) as caught:
+            check_columns(checked_suite(text), text, ("body", "label"), "a.csv")
+        told = str(caught.value)
+        assert "experiment 'plain': line 2 of the prompt uses column 'subject'" in told
+        assert "of template 'base' uses column 'kind'" in told
 
     def test_the_column_of_a_history_is_needed(self):
         """Told with the line that names it."""

@@ -73,7 +73,11 @@ def test_every_score_with_a_range_is_followed() -> None:
     [
         ("{plugin: sequental}", "", "unknown stopping rule 'sequental' (did you mean 'sequential'?)"),
         ("{plugin: sequential, alfa: 0.1}", "", "unknown option 'alfa' (did you mean 'alpha'?)"),
-        ("{plugin: sequential, look_every: 0}", "", "option 'look_every': Input should be greater than or equal to 1"),
+        (
+            "{plugin: sequential, look_every: 0}",
+            "",
+            "option 'look_every': found 0; expected greater than or equal to 1",
+        ),
         ("{plugin: threshold}", "", "it would never stop; give one or more of failure_rate, block_rate"),
         ("[{plugin: sequential}, {plugin: sequential}]", "", "'sequential' stands twice"),
         ("{plugin: sequential}", "comparison: {group: text}", "takes rows for independent"),
