@@ -86,14 +86,21 @@ def source_of(node: Node) -> SourceMap:
 def merged(below: Node, above: Node) -> Node:
     """What `above` says, over what `below` says. Mappings merge key by key, lists and other values are replaced.
 
-    A key without a value says nothing, and a schema is one value.
+    A key without a value says nothing, a schema is one value, and the options of another plugin do not count.
     """
     if not (below.is_mapping and above.is_mapping):
         return below if above.value is None else above
+    if _plugin(above) not in (None, _plugin(below)):
+        return above
     both = dict(below.value)
     for key, one in above.value.items():
         both[key] = merged(both[key], one) if key in both and key not in _WHOLE else one
     return Node(both, above.place)
+
+
+def _plugin(node: Node) -> Any:
+    named = node.get("plugin")
+    return named.value if named else None
 
 
 def _places(node: Node, path: Path) -> Iterator[tuple[Path, Place]]:

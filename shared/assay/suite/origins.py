@@ -74,9 +74,11 @@ def _flat(value: Any, key: str = "", path: Path = ()) -> Iterator[tuple[str, Pat
         for name, below in value.items():
             yield from _flat(below, f"{key}.{name}" if key else str(name), (*path, name))
     elif isinstance(value, list) and value and all(_name(one) for one in value):
+        names = [_name(one) for one in value]
         for index, one in enumerate(value):
             rest = {name: below for name, below in one.items() if name != "name"}  # the name is in the key
-            yield from _flat(rest, f"{key}.{_name(one)}", (*path, index))
+            again = f"[{index}]" if names[index] in names[:index] else ""
+            yield from _flat(rest, f"{key}.{names[index]}{again}", (*path, index))
     else:
         yield key, path, value
 
@@ -98,5 +100,10 @@ def _places(source: SourceMap, experiment: int, path: Path) -> list[Path]:
 
 
 def _origin(source: SourceMap, paths: list[Path]) -> str:
-    found = next((path for path in paths if source.knows(path)), None)
+    found = next((path for path in (*paths, *map(_unlisted, paths)) if source.knows(path)), None)
     return str(source.place(found)) if found is not None else DEFAULT
+
+
+def _unlisted(path: Path) -> Path:
+    """Where one thing stands that is written without the list around it, as `early_stop: {plugin: ...}` may be."""
+    return (*path[:1], *path[2:]) if path[1:2] == (0,) else path

@@ -52,6 +52,26 @@ class TestOrigins:
         assert found["wide-x", "model.deployment"] == ("x", "s.yaml:16")
         assert found["wide-x", "criteria.answer.user"] == ("hi", "s.yaml:17")
 
+    def test_rules_that_end_a_variant_name_their_lines_with_and_without_a_list(self):
+        """Two of one plugin are two settings."""
+        alone = origins(SUITE + "early_stop:\n  plugin: sequential\n  minimum_rows: 30\n")
+        assert alone[SHARED, "early_stop.sequential.minimum_rows"] == (30, "s.yaml:26")
+        listed = origins(
+            SUITE + "early_stop:\n- {plugin: threshold, failure_rate: 0.2}\n- {plugin: threshold, block_rate: 0.1}\n"
+        )
+        assert listed[SHARED, "early_stop.threshold.failure_rate"] == (0.2, "s.yaml:25")
+        assert listed[SHARED, "early_stop.threshold[1].block_rate"] == (0.1, "s.yaml:26")
+
+    def test_another_plugin_in_a_profile_leaves_the_options_of_the_first_behind(self):
+        """It would not know them."""
+        text = (
+            SUITE
+            + "early_stop: {plugin: sequential, margin: 0.1}\n"
+            + "profiles: {quick: {early_stop: {plugin: threshold, failure_rate: 0.2}}}\n"
+        )
+        rule = WrittenSuite(read_node(text, "s.yaml"), text).resolve("quick").suite.early_stop[0]
+        assert (rule.plugin, rule.options) == ("threshold", {"failure_rate": 0.2})
+
     def test_what_nobody_says_is_a_default(self):
         """Of the format itself."""
         found = origins()
