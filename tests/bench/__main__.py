@@ -3,12 +3,23 @@
 `python -m tests.bench quota ...` measures how well a quota is used, and has options of its own; `rows` how much memory
 datasets of 1,000,000 rows take (ten minutes), `statistics` how often intervals and tests err (five minutes),
 `evaluation` how long evaluating 1,000,000 rows x 3 takes (four minutes), `early_stop` how often early stop errs and
-what it saves (one minute), `report` how large a report of 20,000 trials is and how soon a browser has opened it.
+what it saves (one minute), `report` how large a report of 20,000 trials is and how soon a browser has opened it,
+`sealing` how long and in what memory a bundle of 500 MB is sealed, verified and published (half a minute).
 """
 
 import sys
 
-from tests.bench import early_stop, evaluation, imports, report, rows_in, statistics_simulation, throughput, whole_run
+from tests.bench import (
+    early_stop,
+    evaluation,
+    imports,
+    report,
+    rows_in,
+    sealing,
+    statistics_simulation,
+    throughput,
+    whole_run,
+)
 
 BENCHMARKS = {
     "imports": imports.measure,
@@ -19,6 +30,7 @@ BENCHMARKS = {
     "evaluation": evaluation.measure,
     "early_stop": early_stop.measure,
     "report": report.measure,
+    "sealing": sealing.measure,
 }
 QUICK = ("imports", "throughput", "run")
 

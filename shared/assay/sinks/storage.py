@@ -1,5 +1,6 @@
 """Publishes bundles to the blob container `bundles` of the run's own storage account."""
 
+import asyncio
 import tempfile
 from pathlib import Path
 
@@ -46,5 +47,5 @@ class BlobSink:
     async def _archive(self, bundle: Bundle) -> None:
         with tempfile.TemporaryDirectory(prefix="assay-archive-") as folder:
             file = Path(folder) / "bundle.zip"
-            write_archive(bundle, file)
+            await asyncio.to_thread(write_archive, bundle, file)
             await self._storage.upload(layout.archived(bundle.run), file)
