@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from assay.cli.suites import ProfileOption, SuiteArgument, folder_of
 from assay.errors import UserError
 from assay.orchestration.drops import open_suite
 from assay.registry import did_you_mean
+from assay.suite.folders import read_suite_folder
 from assay.suite.origins import DEFAULT, SHARED, Difference, Setting, differences, settings_of
 from assay.suite.resolution import ResolvedSuite
 
@@ -55,8 +57,11 @@ def show(
 
 
 def diff(before: SuiteArgument, after: OtherSuite, profile: ProfileOption = "", as_json: JsonFlag = False) -> None:
-    """Say what changed in meaning from one suite to another; comments, order and layout do not count."""
-    old, new = (open_suite(folder_of(path), profile).suite for path in (before, after))
+    """Say what changed in meaning from one suite to another; comments, order and layout do not count.
+
+    Only what is written is compared; Python code of programs and plugins is neither imported nor compared.
+    """
+    old, new = (read_suite_folder(folder_of(path)).resolve(profile, os.environ).suite for path in (before, after))
     found = differences(old, new)
     if as_json:
         print_json({"same": not found, "differences": [_as_fields(one) for one in found]})

@@ -146,3 +146,14 @@ def test_a_suite_s_folder_brings_its_own_code(tmp_path: Path, monkeypatch: pytes
     result = CliRunner().invoke(app, ["validate", str(folder)])
     assert isinstance(result.exception, SuiteError)
     assert "own_code has no 'answr' (did you mean 'answer'?)" in str(result.exception)
+
+
+def test_two_versions_of_a_suite_with_code_are_compared_without_importing_it(tmp_path: Path) -> None:
+    """Both folders have a module of the same name, and the code is not what is compared."""
+    folders = []
+    for function in ("run", "walk"):
+        agent = f'  - {{name: agent, program: "my_agent:{function}"}}\nprofiles:'
+        folders.append(write(tmp_path / function, SUITE.replace("profiles:", agent)))
+        (folders[-1] / "my_agent.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
+
+    assert "program: my_agent:run -> my_agent:walk" in run("suite", "diff", *folders)
