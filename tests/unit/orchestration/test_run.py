@@ -10,6 +10,8 @@ from engine_play import START, Play
 
 from assay.orchestration import run
 from assay.orchestration.finishing import FinishingSteps
+from assay.orchestration.publishing import PublishingSteps
+from assay.orchestration.publishing import PublishingSteps
 from assay.orchestration.run import LONGEST_PAUSE_SECONDS, TURNS_PER_HISTORY
 from assay.orchestration.steps import AskingSteps
 
@@ -88,7 +90,7 @@ def test_every_order_fits_the_step_that_takes_it() -> None:
         "plan", "watch", "dispatch", "evaluate", "report", "seal", "publish", "fail",
     }  # fmt: skip
     for name, order in orders:
-        step = getattr(AskingSteps, name, None) or getattr(FinishingSteps, name)
+        step = next(getattr(one, name) for one in (AskingSteps, FinishingSteps, PublishingSteps) if hasattr(one, name))
         inspect.signature(step).bind(None, **order)
 
 
