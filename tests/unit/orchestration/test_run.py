@@ -11,7 +11,6 @@ from engine_play import START, Play
 from assay.orchestration import run
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.publishing import PublishingSteps
-from assay.orchestration.publishing import PublishingSteps
 from assay.orchestration.run import LONGEST_PAUSE_SECONDS, TURNS_PER_HISTORY
 from assay.orchestration.steps import AskingSteps
 
