@@ -15,14 +15,16 @@ from assay.cli.datasets import only_dataset
 from assay.cli.live import watch
 from assay.cli.runs import appeared
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console, wants_json
+from assay.cli.suites import ProfileOption
 from assay.errors import CheckFailed, UserError
 from assay.llm.failing import EXAMPLE, read_failures
 from assay.local.processes import is_running, terminated_as_interrupted
 from assay.local.stack import HOME, PUBLIC_KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
-from assay.orchestration.drops import drop_file, fetch_bundle, read_suite, run_of, upload_suite
+from assay.orchestration.drops import drop_file, fetch_bundle, open_suite, run_of, upload_suite
 from assay.planning.programs import has_code
 from assay.provenance.verification import verify_bundle
 from assay.records import Stage
+from assay.registry import did_you_mean
 from assay.runtime import Runtime
 from assay.settings import Settings
 
@@ -52,23 +54,25 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     suite: Annotated[
-        Path | None, typer.Option("--suite", help="Suite folder; default: config/support-triage", show_default=False)
+        Path | None,
+        typer.Option("--suite", help="Suite folder, or a sample's name; default: support-triage", show_default=False),
     ] = None,
     home: HomeOption = HOME,
     workers: WorkersOption = 2,
     inject_failures: FailuresOption = None,
+    profile: ProfileOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Run a sample suite end to end on this machine: drop its dataset, watch the run, verify the bundle.
 
     A demo that was interrupted is resumed; after one that has ended, a new run is started.
     """
-    folder = suite or project_root() / "config" / "support-triage"
-    read_suite(folder)  # what is wrong with it is said before anything is started
+    folder = _suite_folder(suite) if suite else project_root() / "config" / "support-triage"
+    open_suite(folder, profile)  # what is wrong with it is said before anything is started
     dataset = only_dataset(folder)
     with terminated_as_interrupted(), _stack(home, workers, [folder], inject_failures) as stack:
         try:
-            summary = asyncio.run(_demo(home, stack, folder, dataset))
+            summary = asyncio.run(_demo(home, stack, folder, dataset, profile))
         except KeyboardInterrupt:
             progress_console().print("Interrupted; the same command takes the run up again.")
             raise
@@ -81,15 +85,16 @@ def up(
     home: HomeOption = HOME,
     workers: WorkersOption = 1,
     inject_failures: FailuresOption = None,
+    profile: ProfileOption = "",
 ) -> None:
     """Start Azurite, the Azure OpenAI emulator and the host, deploy the suites, and stay up until Ctrl-C."""
     folders = suites or sorted(path.parent for path in (project_root() / "config").glob("*/suite.yaml"))
     if running_stack(home):
         raise UserError(f"a local stack runs on {home} already")
     for folder in folders:
-        read_suite(folder)  # what is wrong with it is said before anything is started
+        open_suite(folder, profile)  # what is wrong with it is said before anything is started
     with terminated_as_interrupted(), _stack(home, workers, folders, inject_failures) as stack:
-        names = asyncio.run(_deploy(home, stack, folders))
+        names = asyncio.run(_deploy(home, stack, folders, profile))
         typer.echo(f"host      {stack.host}/api/health\nmodel     {stack.openai}\nlogs      {home / 'logs'}")
         typer.echo(f"suites    {', '.join(names)}")
         scripted = [folder.name for folder in folders if (folder / "emulator.yaml").is_file()]
@@ -108,6 +113,18 @@ def emulate_openai(context: typer.Context) -> None:
     from assay.local import openai_emulator
 
     raise typer.Exit(openai_emulator.main(context.args))
+
+
+def _suite_folder(said: Path) -> Path:
+    """The folder itself, or that of the sample of this name."""
+    samples = project_root() / "config"
+    if said.exists() or len(said.parts) > 1:
+        return said
+    if not (samples / said).is_dir():
+        known = [path.parent.name for path in sorted(samples.glob("*/suite.yaml"))]
+        hint = did_you_mean(said.name, known)
+        raise UserError(f"there is no folder and no sample '{said}'{hint}. Samples: {', '.join(known)}")
+    return samples / said
 
 
 @contextmanager
@@ -164,10 +181,10 @@ def _refuse_drill(failures: str | None, home: Path) -> None:
         )
 
 
-async def _demo(home: Path, stack: Stack, folder: Path, dataset: Path) -> dict[str, Any]:
+async def _demo(home: Path, stack: Stack, folder: Path, dataset: Path, profile: str) -> dict[str, Any]:
     runtime = _runtime(home, stack)
     try:
-        name = await upload_suite(runtime.storage, folder)
+        name = await upload_suite(runtime.storage, folder, profile)
         again = await _which_run(runtime, home, name, dataset)
         drop = await drop_file(runtime.storage, name, dataset, again=again)
         _remember(home, name, again)
@@ -226,10 +243,10 @@ def _show(summary: str, bundle: Path, public_key: Path) -> None:
     typer.echo(f"  openssl dgst -sha256 -verify {public_key} -signature {signature} {manifest}")
 
 
-async def _deploy(home: Path, stack: Stack, folders: list[Path]) -> list[str]:
+async def _deploy(home: Path, stack: Stack, folders: list[Path], profile: str) -> list[str]:
     runtime = _runtime(home, stack)
     try:
-        return [await upload_suite(runtime.storage, folder) for folder in folders]
+        return [await upload_suite(runtime.storage, folder, profile) for folder in folders]
     finally:
         await runtime.close()
 

@@ -1,4 +1,4 @@
-"""The local stack and the Python code of suites."""
+"""The local stack: which suites it is given, and their Python code."""
 
 from __future__ import annotations
 
@@ -7,13 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from assay.cli.local import _refuse_uncoded
+from assay.cli.local import _refuse_uncoded, _suite_folder
 from assay.errors import UserError
-from assay.local.stack import Stack, code_environment
+from assay.local.stack import Stack, code_environment, project_root
 
 
 def stack(*code: str) -> Stack:
     return Stack("storage", "openai", "key", "host", 1, (), {}, code)
+
+
+def test_a_demo_takes_a_folder_or_the_name_of_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of that name in the current one goes first."""
+    sample = project_root() / "config" / "summaries"
+    assert _suite_folder(tmp_path) == tmp_path
+    assert _suite_folder(Path("summaries")) == sample
+    with pytest.raises(
+        UserError, match=r"no sample 'sumaries' \(did you mean 'summaries'\?\)\. Samples: answer-quality, "
+    ):
+        _suite_folder(Path("sumaries"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "summaries").mkdir()
+    assert _suite_folder(Path("summaries")) == Path("summaries")
 
 
 def test_a_stack_that_runs_without_a_suite_s_code_is_refused(tmp_path: Path) -> None:
