@@ -54,13 +54,13 @@ def _provenance(header: RunHeader, plan: Plan) -> dict[str, Any]:
 
 
 def _answered(folder: Path) -> dict[str, Any]:
-    """Which models answered, how often, and of which day the prices are: as the summary has it."""
+    """Which models answered or judged, how often, and of which day the prices are: as the summary has it."""
     try:
         summary: Mapping[str, Any] = json.loads((folder / SUMMARY).read_bytes())
     except (OSError, ValueError):
         return {}
     models: dict[str, int] = {}
-    for experiment in summary.get("experiments", []):
-        for name, answers in experiment.get("models", {}).items():
+    for asked in (*summary.get("experiments", []), *summary.get("judges", [])):
+        for name, answers in asked.get("models", {}).items():
             models[name] = models.get(name, 0) + int(answers)
     return {"models": dict(sorted(models.items())), "prices": summary.get("prices", {}).get("as_of")}
