@@ -6,6 +6,7 @@ Here and in `deployments.py` settings, secrets and identities meet; sinks know n
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from assay.errors import UserError
 from assay.provenance.signing import HmacSigner, LocalKeySigner, Signer
@@ -112,7 +113,8 @@ class Destinations:
         settings, base = self._settings, self._settings.github_api
         access: Headers
         if app := settings.github_app:
-            access = AppAccess(base, app.app_id, app.installation_id, chosen.repository, self._secret(app.private_key))
+            key = self._secret(app.private_key)
+            access = AppAccess(base, app.app_id, app.installation_id, chosen.repository, key, learn=self._learn)
         elif settings.github_token:
             access = TokenAccess(self._secret(settings.github_token))
         else:
@@ -127,7 +129,7 @@ class Destinations:
         from assay.sinks.devops.sink import AzureDevOpsSink
 
         token = self._settings.devops_token
-        access = PersonalAccess(self._secret(token)) if token else IdentityAccess(self._devops_token)
+        access = PersonalAccess(self._secret(token), self._learn) if token else IdentityAccess(self._devops_token)
         service = self._service("Azure DevOps", f"{self._settings.devops_url}/{chosen.organization}", access)
         service.explain, service.is_no_answer = explain, is_sign_in
         return AzureDevOpsSink(chosen, service)
@@ -155,7 +157,9 @@ class Destinations:
             hint, names = did_you_mean(address, list(known)), ", ".join(known) or "none"
             raise UserError(f"there is no webhook '{address}'{hint}. ASSAY_WEBHOOKS has: {names}")
         one = known[address]
-        return Webhook(await self._read(one.url), await self._read(one.secret) if one.secret else None)
+        url = await self._read(one.url)
+        self._learn(urlsplit(url)._replace(scheme="", netloc="").geturl())  # what a service repeats of it
+        return Webhook(url, await self._read(one.secret) if one.secret else None)
 
     async def _devops_token(self) -> str:
         from assay.sinks.devops.access import SCOPE

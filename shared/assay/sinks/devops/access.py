@@ -23,9 +23,15 @@ class IdentityAccess:
 
 @dataclass(frozen=True)
 class PersonalAccess:
-    """Asks with a personal access token, with the scope Code (read and write)."""
+    """Asks with a personal access token, with the scope Code (read and write).
+
+    `learn` is told the form in which it travels, so that it is redacted.
+    """
 
     token: Secret
+    learn: Callable[[str], None] = lambda _: None
 
     async def __call__(self) -> Mapping[str, str]:
-        return {"Authorization": f"Basic {base64.b64encode(f':{await self.token()}'.encode()).decode()}"}
+        encoded = base64.b64encode(f":{await self.token()}".encode()).decode()
+        self.learn(encoded)
+        return {"Authorization": f"Basic {encoded}"}

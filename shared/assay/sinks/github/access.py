@@ -30,7 +30,10 @@ class TokenAccess:
 
 @dataclass
 class AppAccess:
-    """Asks as an installation of a GitHub App, with a token for one repository and no more rights than needed."""
+    """Asks as an installation of a GitHub App, with a token for one repository and no more rights than needed.
+
+    `learn` is told that token, so that it is redacted.
+    """
 
     base: str
     app_id: str
@@ -39,6 +42,7 @@ class AppAccess:
     private_key: Secret
     transport: httpx2.AsyncBaseTransport | None = None
     clock: Callable[[], float] = time.time
+    learn: Callable[[str], None] = lambda _: None
     _token: str = field(default="", init=False)
     _ends_at: float = field(default=0.0, init=False)
 
@@ -68,6 +72,7 @@ class AppAccess:
             )
         granted: dict[str, Any] = response.json()
         self._token = granted["token"]
+        self.learn(self._token)
         self._ends_at = datetime.fromisoformat(granted["expires_at"]).timestamp()
 
     async def _app_headers(self) -> Mapping[str, str]:
