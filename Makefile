@@ -14,7 +14,7 @@ BIN := .venv/bin
 WHOLE_FILES := --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-unit conformance lint format bench bench-quota lock clean
+.PHONY: help setup setup-dev demo test test-unit conformance lint format dashboards bench bench-quota lock clean
 
 help:  ## Show this help
 	@echo "Usage: make TARGET [PARAMETER=value ...]"
@@ -58,10 +58,17 @@ lint: setup-dev  ## Check code, types, locks, Dockerfile and workflows
 	$(BIN)/python scripts/requirements.py check
 	$(BIN)/python scripts/check_text.py
 
+infra-check: setup-dev  ## Check infra/ without Azure: syntax, names, rights, keys
+	@$(BIN)/python scripts/infra_check.py
+
 format: setup-dev  ## Repair what can be repaired: imports, layout, line ends
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	-$(BIN)/python scripts/check_text.py --fix
+
+dashboards:  ## Write the workbook and the Grafana dashboard anew from infra/queries
+	$(PYTHON) scripts/workbook.py
+	$(PYTHON) scripts/grafana.py
 
 bench: setup-dev  ## Measure speed; the figures land where the benchmark says
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -167,7 +167,7 @@ param existingDnsZonesGroupId string = ''
 @description('Keep it in the Durable Task Scheduler in place of the storage account.')
 param durableTaskScheduler bool = false
 
-@description('Address ranges that may reach the scheduler, which has no private endpoint.')
+@description('Address ranges that may reach the scheduler, which gets no private endpoint.')
 param durableTaskIpAllowlist string[] = ['0.0.0.0/0']
 
 // Monitoring
@@ -210,7 +210,8 @@ param alertBudgetPercent int = 90
 @maxValue(240)
 param alertStalledMinutes int = 15
 
-// Names. Each is a resource id, made here or given, so that the rest of the template need not ask which.
+// Names. Each is a resource id, made here or given, so that the rest of the template need not ask which. Its parts are
+// ['', 'subscriptions', id, 'resourceGroups', group, 'providers', namespace, type, name].
 
 var token = uniqueString(subscription().id, resourceGroupName, location)
 var home = '${subscription().id}/resourceGroups/${resourceGroupName}'
@@ -219,15 +220,20 @@ var appName = 'ca-${name}-${token}'
 var isNewStorage = empty(existingStorageAccountId)
 var storageId = isNewStorage ? '${home}/providers/Microsoft.Storage/storageAccounts/st${name}${token}' : existingStorageAccountId
 var storageParts = split(storageId, '/')
+var storageName = storageParts[8]
 
 var isNewKeyVault = empty(existingKeyVaultId)
 var keyVaultId = isNewKeyVault ? '${home}/providers/Microsoft.KeyVault/vaults/kv-${name}-${token}' : existingKeyVaultId
 var keyVaultParts = split(keyVaultId, '/')
-var keyVaultUrl = 'https://${last(keyVaultParts)}${environment().suffixes.keyvaultDns}'
+var keyVaultName = keyVaultParts[8]
+var keyVaultUrl = 'https://${keyVaultName}${environment().suffixes.keyvaultDns}'
+var signingKeyUrl = '${keyVaultUrl}/keys/${signingKeyName}'
 
 var isNewRegistry = empty(existingRegistryId)
 var registryId = isNewRegistry ? '${home}/providers/Microsoft.ContainerRegistry/registries/cr${name}${token}' : existingRegistryId
 var registryParts = split(registryId, '/')
+var registryName = registryParts[8]
+var registryServer = '${registryName}${environment().suffixes.acrLoginServer}'
 
 var contentSafetyName = 'cs-${name}-${token}'
 var durableTaskName = 'dts-${name}-${token}'
@@ -290,7 +296,7 @@ module storageAccount 'modules/storage-account.bicep' = if (isNewStorage) {
   name: 'storage-account'
   scope: group
   params: {
-    name: last(storageParts)
+    name: storageName
     location: location
     tags: tags
     sku: storageSku
@@ -307,7 +313,7 @@ module storageContents 'modules/storage-contents.bicep' = {
   name: 'storage-contents'
   scope: resourceGroup(storageParts[2], storageParts[4])
   params: {
-    accountName: last(storageParts)
+    accountName: storageName
   }
   dependsOn: [storageAccount]
 }
@@ -316,7 +322,7 @@ module keyVault 'modules/key-vault.bicep' = if (isNewKeyVault) {
   name: 'key-vault'
   scope: group
   params: {
-    name: last(keyVaultParts)
+    name: keyVaultName
     location: location
     tags: tags
     sku: keyVaultSku
@@ -331,7 +337,7 @@ module keyVaultContents 'modules/key-vault-contents.bicep' = {
   name: 'key-vault-contents'
   scope: resourceGroup(keyVaultParts[2], keyVaultParts[4])
   params: {
-    vaultName: last(keyVaultParts)
+    vaultName: keyVaultName
     signingKeyName: signingKeyName
     keyType: keyVaultSku == 'premium' ? 'EC-HSM' : 'EC'
     secrets: secrets
@@ -343,7 +349,7 @@ module openAi 'modules/openai.bicep' = [for (account, at) in openAiAccounts: if 
   name: 'openai-${account.name}'
   scope: group
   params: {
-    name: last(split(models[at].id, '/'))
+    name: split(models[at].id, '/')[8]
     location: account.?location ?? location
     tags: tags
     isPrivate: privateNetwork
@@ -378,7 +384,7 @@ module registry 'modules/registry.bicep' = if (isNewRegistry) {
   name: 'registry'
   scope: group
   params: {
-    name: last(registryParts)
+    name: registryName
     location: location
     tags: tags
     isPrivate: privateNetwork
@@ -402,7 +408,7 @@ module network 'modules/network.bicep' = if (isNewNetwork) {
 
 var appsSubnetId = isNewNetwork ? network!.outputs.appsSubnetId : existingAppsSubnetId
 var endpointsSubnetId = isNewNetwork ? network!.outputs.endpointsSubnetId : existingEndpointsSubnetId
-var networkId = isNewNetwork ? network!.outputs.id : first(split(existingEndpointsSubnetId, '/subnets/'))
+var networkId = isNewNetwork ? network!.outputs.id : split(existingEndpointsSubnetId, '/subnets/')[0]
 var zonesGroupId = empty(existingDnsZonesGroupId) ? home : existingDnsZonesGroupId
 
 var storageSuffix = environment().suffixes.storage
@@ -459,7 +465,7 @@ module storageRoles 'modules/roles.bicep' = {
   scope: resourceGroup(storageParts[2], storageParts[4])
   params: {
     kind: 'storage'
-    resourceName: last(storageParts)
+    resourceName: storageName
     principals: [app, operators]
   }
   dependsOn: [storageContents]
@@ -470,7 +476,7 @@ module keyVaultRoles 'modules/roles.bicep' = {
   scope: resourceGroup(keyVaultParts[2], keyVaultParts[4])
   params: {
     kind: 'keyVault'
-    resourceName: last(keyVaultParts)
+    resourceName: keyVaultName
     principals: [app, operators]
   }
   dependsOn: [keyVaultContents]
@@ -481,7 +487,7 @@ module signingKeyRoles 'modules/roles.bicep' = {
   scope: resourceGroup(keyVaultParts[2], keyVaultParts[4])
   params: {
     kind: 'signingKey'
-    resourceName: '${last(keyVaultParts)}/${signingKeyName}'
+    resourceName: '${keyVaultName}/${signingKeyName}'
     principals: [app]
   }
   dependsOn: [keyVaultContents]
@@ -492,7 +498,7 @@ module openAiRoles 'modules/roles.bicep' = [for (account, at) in openAiAccounts:
   scope: resourceGroup(split(models[at].id, '/')[2], split(models[at].id, '/')[4])
   params: {
     kind: 'openAi'
-    resourceName: last(split(models[at].id, '/'))
+    resourceName: split(models[at].id, '/')[8]
     principals: [app]
   }
   dependsOn: [openAi]
@@ -514,7 +520,7 @@ module registryRoles 'modules/roles.bicep' = {
   scope: resourceGroup(registryParts[2], registryParts[4])
   params: {
     kind: 'registry'
-    resourceName: last(registryParts)
+    resourceName: registryName
     principals: [app]
   }
   dependsOn: [registry]
@@ -525,7 +531,7 @@ module insightsRoles 'modules/roles.bicep' = {
   scope: group
   params: {
     kind: 'insights'
-    resourceName: last(split(monitoring.outputs.insightsId, '/'))
+    resourceName: split(monitoring.outputs.insightsId, '/')[8]
     principals: [app]
   }
 }
@@ -543,11 +549,13 @@ module taskHubRoles 'modules/roles.bicep' = if (durableTaskScheduler) {
 
 // Dropped files become messages: topic, its right to send, subscription, in this order
 
+var topicName = empty(existingEventTopicName) ? 'evgt-${name}-${token}' : existingEventTopicName
+
 module eventsTopic 'modules/events-topic.bicep' = {
   name: 'events-topic'
   scope: resourceGroup(storageParts[2], storageParts[4])
   params: {
-    name: empty(existingEventTopicName) ? 'evgt-${name}-${token}' : existingEventTopicName
+    name: topicName
     location: storageContents.outputs.location
     tags: tags
     storageAccountId: storageId
@@ -560,7 +568,7 @@ module ingestQueueRoles 'modules/roles.bicep' = {
   scope: resourceGroup(storageParts[2], storageParts[4])
   params: {
     kind: 'ingestQueue'
-    resourceName: '${last(storageParts)}/ingest'
+    resourceName: '${storageName}/ingest'
     principals: [{ who: 'events', id: eventsTopic.outputs.principalId, type: 'ServicePrincipal' }]
   }
 }
@@ -569,7 +577,7 @@ module eventsSubscription 'modules/events-subscription.bicep' = {
   name: 'events-subscription'
   scope: resourceGroup(storageParts[2], storageParts[4])
   params: {
-    topicName: empty(existingEventTopicName) ? 'evgt-${name}-${token}' : existingEventTopicName
+    topicName: topicName
     storageAccountId: storageId
   }
   dependsOn: [ingestQueueRoles]
@@ -600,14 +608,14 @@ module containerApp 'modules/app.bicep' = if (!empty(image)) {
     location: location
     tags: union(tags, { 'azd-service-name': 'assay' })
     image: image
-    registryServer: '${last(registryParts)}${environment().suffixes.acrLoginServer}'
+    registryServer: registryServer
     environmentId: appEnvironment.outputs.id
     environmentDomain: appEnvironment.outputs.defaultDomain
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
-    storageAccountName: last(storageParts)
+    storageAccountName: storageName
     keyVaultUrl: keyVaultUrl
-    signingKeyUrl: '${keyVaultUrl}/keys/${signingKeyName}'
+    signingKeyUrl: signingKeyUrl
     openAiEndpoint: models[0].endpoint
     endpoints: endpoints
     quota: quota
@@ -670,7 +678,7 @@ module alertRules 'modules/alerts.bicep' = if (alerts) {
 output AZURE_RESOURCE_GROUP string = group.name
 
 @description('Where the image is pushed to.')
-output AZURE_CONTAINER_REGISTRY_ENDPOINT string = '${last(registryParts)}${environment().suffixes.acrLoginServer}'
+output AZURE_CONTAINER_REGISTRY_ENDPOINT string = registryServer
 
 @description('Name of the container app.')
 output ASSAY_APP_NAME string = appName
@@ -679,16 +687,16 @@ output ASSAY_APP_NAME string = appName
 output ASSAY_APP_URL string = empty(image) ? '' : containerApp!.outputs.url
 
 @description('Address of the blob service, for the command line: files are dropped and bundles read there.')
-output ASSAY_STORAGE__blobServiceUri string = 'https://${last(storageParts)}.blob.${storageSuffix}'
+output ASSAY_STORAGE__blobServiceUri string = 'https://${storageName}.blob.${storageSuffix}'
 
 @description('Address of the queue service, for the command line.')
-output ASSAY_STORAGE__queueServiceUri string = 'https://${last(storageParts)}.queue.${storageSuffix}'
+output ASSAY_STORAGE__queueServiceUri string = 'https://${storageName}.queue.${storageSuffix}'
 
 @description('The vault.')
 output KEY_VAULT_URI string = keyVaultUrl
 
 @description('The key that signs bundles; `assay verify --keyvault` takes it.')
-output ASSAY_SIGNING_KEY string = '${keyVaultUrl}/keys/${signingKeyName}'
+output ASSAY_SIGNING_KEY string = signingKeyUrl
 
 @description('The workbook, for a link into the portal.')
 output ASSAY_WORKBOOK_ID string = workbook.outputs.id

@@ -88,9 +88,9 @@ var memoryOf = { '0.5': '1Gi', '1': '2Gi', '2': '4Gi', '4': '8Gi' }
 var workerProcessesOf = { '0.5': '1', '1': '1', '2': '2', '4': '4' }
 
 var storage = {
-  blob: 'https://${storageAccountName}.blob.${az.environment().suffixes.storage}'
-  queue: 'https://${storageAccountName}.queue.${az.environment().suffixes.storage}'
-  table: 'https://${storageAccountName}.table.${az.environment().suffixes.storage}'
+  blob: 'https://${storageAccountName}.blob.${environment().suffixes.storage}'
+  queue: 'https://${storageAccountName}.queue.${environment().suffixes.storage}'
+  table: 'https://${storageAccountName}.table.${environment().suffixes.storage}'
 }
 
 // Every setting of the app, in one table; one without a value is not set. docs/azure.md says who reads which.
@@ -131,7 +131,7 @@ var settings = {
   CONTENT_SAFETY_ENDPOINT: contentSafetyEndpoint
   // As many chunks as all replicas can take at once, so that the queue can ask for all of them.
   ASSAY_QUEUE_DEPTH: string(min(1000, max(64, maxReplicas * messagesPerReplica)))
-  ASSAY_IMAGE_DIGEST: contains(image, '@') ? last(split(image, '@')) : ''
+  ASSAY_IMAGE_DIGEST: contains(image, '@') ? split(image, '@')[1] : ''
 }
 
 var given = filter(items(union(extraSettings, settings)), one => !empty(one.value))

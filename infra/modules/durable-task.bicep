@@ -12,7 +12,7 @@ param tags object
 @description('Name of the task hub.')
 param taskHubName string
 
-@description('Address ranges that may reach the scheduler. It has no private endpoint.')
+@description('Address ranges that may reach the scheduler. It gets no private endpoint.')
 param ipAllowlist string[]
 
 resource scheduler 'Microsoft.DurableTask/schedulers@2026-02-01' = {

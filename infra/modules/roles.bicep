@@ -55,7 +55,7 @@ var grants = flatten(map(rows, row => map(filter(given, one => one.who == row.wh
 var parts = split(resourceName, '/')
 
 resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = if (kind == 'storage') {
-  name: first(parts)
+  name: parts[0]
 }
 
 resource onStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'storage' ? grants : []): {
@@ -65,7 +65,7 @@ resource onStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for g
 }]
 
 resource ingestQueue 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-06-01' existing = if (kind == 'ingestQueue') {
-  name: '${first(parts)}/default/${last(parts)}'
+  name: '${parts[0]}/default/${parts[length(parts) - 1]}'
 }
 
 resource onIngestQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'ingestQueue' ? grants : []): {
@@ -75,7 +75,7 @@ resource onIngestQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [f
 }]
 
 resource keyVault 'Microsoft.KeyVault/vaults@2024-11-01' existing = if (kind == 'keyVault') {
-  name: first(parts)
+  name: parts[0]
 }
 
 resource onKeyVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'keyVault' ? grants : []): {
@@ -85,7 +85,7 @@ resource onKeyVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for 
 }]
 
 resource signingKey 'Microsoft.KeyVault/vaults/keys@2024-11-01' existing = if (kind == 'signingKey') {
-  name: '${first(parts)}/${last(parts)}'
+  name: '${parts[0]}/${parts[length(parts) - 1]}'
 }
 
 resource onSigningKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'signingKey' ? grants : []): {
@@ -97,7 +97,7 @@ resource onSigningKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = [fo
 var onAccount = contains(['openAi', 'contentSafety'], kind)
 
 resource cognitive 'Microsoft.CognitiveServices/accounts@2025-09-01' existing = if (onAccount) {
-  name: first(parts)
+  name: parts[0]
 }
 
 resource onCognitive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (onAccount ? grants : []): {
@@ -107,7 +107,7 @@ resource onCognitive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for
 }]
 
 resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' existing = if (kind == 'registry') {
-  name: first(parts)
+  name: parts[0]
 }
 
 resource onRegistry 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'registry' ? grants : []): {
@@ -117,7 +117,7 @@ resource onRegistry 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for 
 }]
 
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = if (kind == 'insights') {
-  name: first(parts)
+  name: parts[0]
 }
 
 resource onInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'insights' ? grants : []): {
@@ -127,7 +127,7 @@ resource onInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for 
 }]
 
 resource taskHub 'Microsoft.DurableTask/schedulers/taskHubs@2026-02-01' existing = if (kind == 'taskHub') {
-  name: '${first(parts)}/${last(parts)}'
+  name: '${parts[0]}/${parts[length(parts) - 1]}'
 }
 
 resource onTaskHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'taskHub' ? grants : []): {

@@ -1,0 +1,1 @@
+"""Checks of infra/ that need neither Azure nor the Bicep compiler. `infra_check.py` runs them."""
