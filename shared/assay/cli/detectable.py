@@ -54,6 +54,8 @@ def _explained(found: Detectability) -> Iterator[str]:
     if found.kind == "binary":
         yield "A row differs when just one of both experiments passes it; how many do, only the run shows. Experiments"
         yield "that have nothing in common differ so often at the pass rate beside it; the more alike, the fewer."
+        if any(one.minimum_difference is None for one in found.lines):
+            yield "A dash: if only so many rows differ, no difference is found that often, however it falls out."
     else:
         yield from _numeric_sentences(found)
     if found.groups is not None:

@@ -266,9 +266,17 @@ def _price_sentence(price: DeploymentPrice, made: Estimate) -> str:
     )
 
 
+def _whole_sentences(seconds: float | None) -> list[str]:
+    if seconds is None:
+        return []
+    return ["Less than 1 s at the quota." if seconds < 1 else f"At least {_duration(seconds)} at the quota."]
+
+
 def _time_sentences(made: Estimate) -> list[str]:
-    whole = [] if made.seconds is None else [f"At least {_duration(made.seconds)} at the quota."]
-    return [*whole, *(sentence for one in made.deployments for sentence in _deployment_sentences(one))]
+    return [
+        *_whole_sentences(made.seconds),
+        *(sentence for one in made.deployments for sentence in _deployment_sentences(one)),
+    ]
 
 
 def _deployment_sentences(one: DeploymentTime) -> list[str]:

@@ -118,6 +118,8 @@ def _title(owner: str) -> str:
 def _short(value: Any, nothing: str = "-") -> str:
     if value is None:
         return nothing
+    if value == "":
+        return '""'
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     line = " ".join(text.split())
     return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 3]}..."

@@ -276,3 +276,12 @@ def test_a_difference_to_find_is_above_zero(run: Running, folder: Path) -> None:
     """No number of rows finds nothing."""
     code, _, err = run(folder, "--detect", "0")
     assert (code, "--detect 0: expected a number above 0" in err) == (2, True)
+
+
+def test_a_run_that_takes_no_time_and_shows_no_difference_is_told_in_words(run: Running, folder: Path) -> None:
+    """Three rows: the table has nothing but dashes, and says what these are."""
+    (folder / "suite.yaml").write_text(SUITE + QUOTA % (60_000, 1_000_000))
+    code, out, _ = run(folder)
+    assert code == 0
+    assert "Time: Less than 1 s at the quota." in out
+    assert "A dash: if only so many rows differ, no difference is found that often" in out
