@@ -280,7 +280,7 @@ def test_a_difference_to_find_is_above_zero(run: Running, folder: Path) -> None:
 
 def test_a_run_that_takes_no_time_and_shows_no_difference_is_told_in_words(run: Running, folder: Path) -> None:
     """Three rows: the table has nothing but dashes, and says what these are."""
-    (folder / "suite.yaml").write_text(SUITE + QUOTA % (60_000, 1_000_000))
+    (folder / "suite.yaml").write_text(SUITE + SCORERS % ("json_valid", "") + QUOTA % (60_000, 1_000_000))
     code, out, _ = run(folder)
     assert code == 0
     assert "Time: Less than 1 s at the quota." in out
