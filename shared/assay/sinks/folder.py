@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from assay.errors import ServiceError
@@ -49,16 +48,21 @@ class FolderSink:
         return self._root / bundle.suite / (f"{name}.zip" if self._options.zip else name)
 
     def _write(self, bundle: Bundle, target: Path) -> int:
+        """How many files there are. Everything is made beside its place; what an earlier death left there goes."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.draft")
+        draft, old = (target.with_name(f".{target.name}.{kind}") for kind in ("draft", "old"))
         _remove(draft)
-        if not self._options.zip and _holds(target, bundle):
+        _remove(old)
+        if self._options.zip:
+            files = write_archive(bundle, draft)
+        elif _holds(target, bundle):
             return len(list(bundle.files))
-        write: Callable[[Bundle, Path], int] = write_archive if self._options.zip else _copy
-        files = write(bundle, draft)
-        if not self._options.zip:
-            _remove(target)
+        else:
+            files = _copy(bundle, draft)
+        if target.is_dir():  # no folder can be renamed onto it, and half of it must never be seen
+            target.replace(old)
         draft.replace(target)
+        _remove(old)
         return files
 
 
