@@ -40,7 +40,7 @@ class InstalledPlugin:
         """What the entry point names. Raises PluginLoadError, whatever its import raises."""
         try:
             return self.entry_point.load()
-        except Exception as error:  # a module may raise anything when it is imported
+        except (Exception, SystemExit) as error:  # a module may do anything when it is imported
             raise PluginLoadError(f"{self} cannot be loaded: {type(error).__name__}: {error}") from error
 
 

@@ -21,7 +21,7 @@ def imported(reference: str) -> Any:
     module, _, name = reference.partition(":")
     try:
         found: Any = import_module(module)
-    except Exception as error:  # a module may raise anything when it is imported
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise BadReference(f"'{reference}': cannot import {module}: {type(error).__name__}: {error}") from error
     for part in name.split("."):
         if not hasattr(found, part):

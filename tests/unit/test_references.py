@@ -33,6 +33,14 @@ def test_a_name_that_leads_nowhere_is_told(reference: str, problem: str) -> None
     assert str(caught.value).startswith(f"'{reference}': ")
 
 
+def test_a_module_that_ends_the_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script without a guard costs whoever names it, not the host that looks."""
+    (tmp_path / "script_of_a_user.py").write_text("raise SystemExit(2)", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BadReference, match="cannot import script_of_a_user: SystemExit: 2"):
+        imported("script_of_a_user:run")
+
+
 def test_what_cannot_be_called_is_refused() -> None:
     """A constant is no function."""
     with pytest.raises(BadReference, match="expected a function or a class; found str"):

@@ -49,6 +49,8 @@ class ProgramRunner:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if calls.halted.done():
                 raise _reason(calls.halted.result())
+            if running.cancelled():  # nobody else would while it is awaited here
+                raise ProgramFailed("the program cancelled its own task")
             ended = running.result()
         finally:
             await self._end(running, calls)
@@ -93,9 +95,7 @@ async def _awaited(answer: Any) -> Ended:
         if task is not None and task.cancelling():
             raise
         return Ended(error=error)  # of something that the program itself had cancelled
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # `sys.exit` must not end the worker
+    except BaseException as error:  # `sys.exit` must not end the worker; Ctrl-C arrives as a cancellation
         return Ended(error=error)
 
 

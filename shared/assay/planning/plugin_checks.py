@@ -87,7 +87,7 @@ def _plugin_complaints(registry: Registry[Any], settings: PluginSettings, path: 
         yield (*path, "plugin"), str(error)
     except ValidationError as error:
         yield from option_complaints(registry, settings.plugin, error, path)
-    except Exception as error:  # of an installed plugin, which may raise anything when it is made
+    except (Exception, SystemExit) as error:  # of an installed plugin, which may raise anything when it is made
         yield path, f"{registry.kind} '{settings.plugin}' cannot be made: {type(error).__name__}: {error}"
 
 

@@ -161,7 +161,7 @@ def _of_dspy(reference: str, found: Any) -> Callable[[Mapping[str, Any], Any], A
 
     try:
         made: Callable[[Mapping[str, Any], Any], Any] = as_program(found)
-    except Exception as error:  # of the user's constructor, which may do anything
+    except (Exception, SystemExit) as error:  # of the user's constructor, which may do anything
         raise BadProgram(f"program '{reference}': cannot be made: {type(error).__name__}: {error}") from error
     return made
 

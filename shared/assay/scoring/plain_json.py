@@ -23,8 +23,10 @@ def plain_mapping(value: Any) -> dict[str, Json]:
 def plain(value: Any, path: tuple[str, ...] = ()) -> Json:
     """A value as plain JSON. Raises NotJson."""
     value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's, without its import
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, int | float):
         return _number(value, path)
     if len(path) > DEEPEST:
@@ -46,7 +48,12 @@ def _mapping(value: Mapping[Any, Any], path: tuple[str, ...]) -> dict[str, Json]
     for key in value:
         if not isinstance(key, str):
             raise NotJson(f"{_at(path)}found the key {shown(key)}; expected text")
-    return {key: plain(item, (*path, key)) for key, item in value.items()}
+    return {_text(key): plain(item, (*path, key)) for key, item in value.items()}
+
+
+def _text(value: str) -> str:
+    """Without lone surrogates, which JSON can escape and UTF-8 cannot hold: they become question marks."""
+    return value.encode("utf-8", "replace").decode()
 
 
 def _number(value: int | float, path: tuple[str, ...]) -> Json:
@@ -56,4 +63,4 @@ def _number(value: int | float, path: tuple[str, ...]) -> Json:
 
 
 def _at(path: tuple[str, ...]) -> str:
-    return f"at '{'.'.join(path)}': " if path else ""
+    return f"at '{_text('.'.join(path))}': " if path else ""

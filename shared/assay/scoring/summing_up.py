@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.scoring.base import Aggregator, Comparer, Json
 from assay.scoring.plain_json import NotJson, plain_mapping
-from assay.scoring.raised import told
+from assay.scoring.raised import PLUGIN_ERRORS, told
 
 if TYPE_CHECKING:
     from assay.scoring.views import ExperimentView
@@ -35,5 +35,5 @@ def _safely(kind: str, name: str, run: Callable[[], Mapping[str, Any]]) -> Figur
         return plain_mapping(run())
     except NotJson as problem:
         return {ERROR: f"{kind} '{name}' returned what no report can hold: {problem}"}
-    except Exception as error:  # a plugin may raise anything, and the report goes on
+    except PLUGIN_ERRORS as error:  # a plugin may raise anything, and the report goes on
         return {ERROR: f"{kind} '{name}' failed: {told(error)}"}

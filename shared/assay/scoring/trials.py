@@ -1,12 +1,14 @@
 """The scores of one trial: every scorer in turn, then those that make theirs of another score. The worker calls it."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from assay.records import Response, Score
 from assay.registry import did_you_mean
 from assay.scoring.base import Scorer
-from assay.scoring.raised import told
+from assay.scoring.plain_json import shown
+from assay.scoring.raised import PLUGIN_ERRORS, told
 from assay.scoring.scorers.derived import Derived
 
 
@@ -51,17 +53,26 @@ def _derive(name: str, waiting: dict[str, Derived], found: dict[str, Score]) -> 
 
 def _scored(scorer: Scorer, fields: Mapping[str, Any], responses: Mapping[str, Response]) -> Score:
     try:
-        return scorer.score(fields, responses)
-    except Exception as error:  # a scorer's bug must not cost answers that are paid for
+        return _sound(scorer.name, scorer.score(fields, responses))
+    except PLUGIN_ERRORS as error:  # a scorer's bug must not cost answers that are paid for
         return _broken(scorer.name, error)
 
 
 def _derived(scorer: Derived, source: Score) -> Score:
     try:
-        return scorer.derive(source)
-    except Exception as error:  # as above
+        return _sound(scorer.name, scorer.derive(source))
+    except PLUGIN_ERRORS as error:  # as above
         return _broken(scorer.name, error)
 
 
-def _broken(name: str, error: Exception) -> Score:
+def _sound(name: str, score: object) -> Score:
+    """The score of an installed plugin where it is one, under the name that the suite knows."""
+    if not isinstance(score, Score):
+        return Score(name=name, value=None, reason=f"the scorer returned {shown(score)}; expected a Score")
+    if score.value is not None and not isfinite(score.value):
+        return Score(name=name, value=None, reason=f"the scorer returned {score.value}; expected a finite number")
+    return score if score.name == name else score.model_copy(update={"name": name})
+
+
+def _broken(name: str, error: BaseException) -> Score:
     return Score(name=name, value=None, reason=f"the scorer failed: {told(error)}")

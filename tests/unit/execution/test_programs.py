@@ -189,7 +189,9 @@ async def test_an_exception_is_the_row_s_failure_with_the_program_s_own_last_lin
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-@pytest.mark.parametrize("error", [SystemExit(3), StopIteration("x"), asyncio.CancelledError(), GeneratorExit()])
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), StopIteration("x"), asyncio.CancelledError(), GeneratorExit()]
+)
 async def test_nothing_that_a_program_raises_ends_the_worker(error: BaseException, is_async: bool) -> None:
     """`sys.exit` in a library is a failed row."""
 
@@ -203,6 +205,21 @@ async def test_nothing_that_a_program_raises_ends_the_worker(error: BaseExceptio
 
     assert failure.kind == "program"
     assert type(error).__name__ in failure.message
+
+
+async def test_a_program_that_cancels_its_own_task_is_a_failed_row() -> None:
+    """It is no cancellation of the worker's: without an outcome, the chunk would never be complete."""
+
+    async def program(row: Any, model: Any) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+        return "unreached"
+
+    failure = await failure_of(program_trial(program))
+
+    assert (failure.kind, failure.message) == ("program", "the program cancelled its own task")
 
 
 async def test_a_model_without_answer_is_the_model_s_failure_unless_the_program_goes_on() -> None:

@@ -18,7 +18,7 @@ class Fixed:
         self.result = result
 
     def aggregate(self, view: Any) -> Mapping[str, Any]:
-        if isinstance(self.result, Exception):
+        if isinstance(self.result, BaseException):
             raise self.result
         return self.result
 
@@ -50,6 +50,20 @@ def test_a_comparer_that_fails_is_recorded_under_its_name() -> None:
         "bad": {"error": f"comparer 'bad' failed: {RAISED.format(Fixed.compare.__code__.co_firstlineno + 1)}"},
         "good": {"n": 3},
     }
+
+
+def test_a_plugin_that_would_end_the_process_is_recorded() -> None:
+    """`sys.exit` in a library is an error of the plugin's."""
+    found = run_aggregators([Fixed("bad", SystemExit(3)), GOOD], view())
+    assert str(found["bad"]["error"]).startswith("aggregator 'bad' failed: SystemExit: 3 (test_summing_up.py:")
+    assert found["good"] == {"n": 3}
+
+
+def test_what_utf_8_cannot_hold_costs_no_report() -> None:
+    """Half of a surrogate pair, in a key, a value or a message, becomes a question mark."""
+    figures = run_aggregators([Fixed("odd", {"\ud800": "\udfff"}), Fixed("bad", ValueError("\ud800"))], view())
+    assert figures["odd"] == {"?": "?"}
+    assert "ValueError: ? (" in str(figures["bad"]["error"])
 
 
 def test_something_that_is_no_mapping_is_recorded() -> None:

@@ -15,9 +15,31 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from assay.records import Score
+from assay.scoring.base import ScoreKind
 from assay.scoring.rows import SCORERS
 from assay.scoring.trials import derivation_problem, score_trial
 from builders import response
+
+
+class Mute(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class Installed:
+    """A scorer of another distribution that returns what it is told."""
+
+    kind: ScoreKind = "numeric"
+    value_range = expected_column = None
+
+    def __init__(self, returned: Any) -> None:
+        self.name, self._returned = "mine", returned
+
+    def score(self, fields: Any, responses: Any) -> Any:
+        return self._returned
+
 
 JSON_SCORE = {"plugin": "json_score", "name": "rating", "path": "score"}
 
@@ -190,6 +212,24 @@ class TestFunctions:
         assert found["threshold"].value is None
 
     @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (SystemExit(3), "SystemExit: 3"),
+            (Mute(), "Mute"),
+            (ValueError("\ud800"), "ValueError: ?"),
+            (ValueError("x" * 10_000), f"ValueError: {'x' * 988}"),
+        ],
+    )
+    def test_whatever_it_raises_makes_a_reason(self, module: Callable[[Any], str], error: BaseException, said: str):
+        """Also what would end the process, cannot say what it is, cannot be stored, or is long."""
+
+        def broken(fields: Any, answers: Any) -> float:
+            raise error
+
+        (found,) = scores("x", {"plugin": "callable", "call": module(broken)}).values()
+        assert (found.reason or "").startswith(f"the scorer failed: {said} (test_trial_scores.py:")
+
+    @pytest.mark.parametrize(
         ("options", "problem"),
         [
             ({"call": "no_such_module_here:run"}, "cannot import no_such_module_here"),
@@ -240,6 +280,22 @@ class TestUsage:
         score = SCORERS.make(plugin, options).score({}, RESPONSES)
         assert score.value == value
         assert (score.reason is None) is (value is not None)
+
+
+@pytest.mark.parametrize(
+    ("returned", "found"),
+    [
+        (3, Score(name="mine", value=None, reason="the scorer returned int 3; expected a Score")),
+        (
+            Score(name="mine", value=math.nan),
+            Score(name="mine", value=None, reason="the scorer returned nan; expected a finite number"),
+        ),
+        (Score(name="other", value=1), Score(name="mine", value=1)),
+    ],
+)
+def test_what_an_installed_scorer_returns_is_a_score_of_its_name(returned: Any, found: Score) -> None:
+    """Or none, with the reason: the evaluation counts on it."""
+    assert score_trial([Installed(returned)], {}, {"queue": response("x")}) == (found,)
 
 
 @given(st.text(max_size=60), st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20))
