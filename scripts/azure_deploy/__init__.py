@@ -1,0 +1,1 @@
+"""What `scripts/deploy` and `scripts/teardown` do, step by step, with the Azure CLI. Standard library only."""

@@ -1,0 +1,86 @@
+"""Builds the image in the registry, once for each state of the code, and says which digest that is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from dataclasses import dataclass
+
+from toolchain import ROOT, StepFailed, say
+
+from azure_deploy.az import Azure
+
+REPOSITORY = "assay"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The state of the code: its commit, and whether files differ from it."""
+
+    commit: str
+    difference: str
+    version: str
+
+    @property
+    def tag(self) -> str:
+        """The image's tag: equal code, equal tag."""
+        return f"{self.commit[:12]}-{self.difference}" if self.difference else self.commit[:12]
+
+
+def current_revision() -> Revision:
+    """What is checked out. Without git, or with files that differ, a digest of the image's files tells states apart."""
+    commit = _git("rev-parse", "HEAD") or "unknown"
+    source = (ROOT / "shared" / "assay" / "__init__.py").read_text(encoding="utf-8")
+    version = re.search(r'__version__ = "([^"]+)"', source)
+    is_clean = commit != "unknown" and not _git("status", "--porcelain", "--", *_IN_THE_IMAGE)
+    return Revision(commit, "" if is_clean else _digest_of_files(), version[1] if version else "unreleased")
+
+
+_IN_THE_IMAGE = ("Dockerfile", ".dockerignore", "function_app", "shared/assay", "scripts/image")
+
+
+def _digest_of_files() -> str:
+    digest = hashlib.sha256()
+    for place in map(ROOT.joinpath, _IN_THE_IMAGE):
+        for path in [place] if place.is_file() else sorted(place.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def build_image(azure: Azure, server: str, revision: Revision, base_digest: str) -> str:
+    """The image of this code by digest, built unless the registry has it. Raises StepFailed."""
+    registry = server.split(".")[0]
+    named = f"{REPOSITORY}:{revision.tag}"
+    digest = _digest_of(azure, registry, named)
+    if digest:
+        say(f"The registry has {named} already")
+        return f"{server}/{REPOSITORY}@{digest}"
+    say(f"Building {named} in {server}, about five minutes")
+    arguments = [f"REVISION={revision.commit}", f"VERSION={revision.version}"]
+    arguments += [f"BASE_DIGEST={base_digest}"] if base_digest else []
+    words = ["acr", "build", "--registry", registry, "--image", named, "--platform", "linux/amd64"]
+    words += [word for argument in arguments for word in ("--build-arg", argument)]
+    azure.change_aloud(*words, str(ROOT), doing="Building the image")
+    return f"{server}/{REPOSITORY}@{_digest_of(azure, registry, named) or azure.unbuilt_digest()}"
+
+
+def _digest_of(azure: Azure, registry: str, named: str) -> str:
+    words = ["acr", "repository", "show", "--name", registry, "--image", named, "--query", "digest"]
+    return str(azure.finds(*words) or "")
+
+
+def pinned(image: str) -> str:
+    """An image that was built elsewhere, which has to be named by digest. Raises StepFailed."""
+    if not re.fullmatch(r"[^@\s]+@sha256:[0-9a-f]{64}", image):
+        raise StepFailed(f"--image {image}: name it by digest, REGISTRY/assay@sha256:..., so that it cannot change.")
+    return image

@@ -1,0 +1,174 @@
+"""`scripts/deploy`: from a checkout to a running Assay in Azure, one step after the other; each can run again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain import ROOT, StepFailed, say
+
+from azure_deploy import image, preflight, suites, template
+from azure_deploy.az import Azure, Rehearsal
+from azure_deploy.preflight import Account
+from azure_deploy.template import Environment
+
+EPILOG = "The same command again goes on where it failed, or upgrades. docs/deploying.md explains every step."
+SAMPLE = ROOT / "config" / "support-triage"
+PORTAL = "https://portal.azure.com/#@{tenant}/resource{resource}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Deploy as the command line says; returns the exit code."""
+    options = parser().parse_args(arguments)
+    return guarded(lambda: deploy(Rehearsal() if options.dry_run else Azure(), options), "Deployment")
+
+
+def guarded(work: Callable[[], None], name: str) -> int:
+    """Run a command; what stops it is told in sentences. Returns the exit code."""
+    try:
+        work()
+    except StepFailed as problem:
+        print(f"{name} stopped. {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{name} interrupted; the same command goes on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `scripts/deploy`."""
+    made = argparse.ArgumentParser(prog="scripts/deploy", description="Deploy Assay to Azure.", epilog=EPILOG)
+    add_common(made)
+    made.add_argument("--image", default="", help="an image by digest, in place of building one from this checkout")
+    made.add_argument("--base-digest", default="", metavar="sha256:...", help="build on exactly this base image")
+    made.add_argument(
+        "--suite",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="a suite to upload; several times (default: a sample)",
+    )
+    made.add_argument("--no-smoke", dest="smoke", action="store_false", help="make no smoke run (6 short model calls)")
+    return made
+
+
+def add_common(made: argparse.ArgumentParser) -> None:
+    """Adds the options that deploying and tearing down share."""
+    made.add_argument("--parameters", type=Path, metavar="FILE", help="a .bicepparam or JSON file; infra/ has samples")
+    made.add_argument("--name", default="", help="name of the environment, 2 to 7 letters and digits (default: assay)")
+    made.add_argument("--location", default="", metavar="REGION", help="Azure region, such as swedencentral")
+    made.add_argument("--subscription", default="", metavar="ID", help="subscription, id or name (default: current)")
+    made.add_argument("--yes", action="store_true", help="do not ask before changing anything")
+    made.add_argument("--dry-run", action="store_true", help="ask Azure, change nothing, print what would be run")
+
+
+def deploy(azure: Azure, options: argparse.Namespace) -> None:
+    """Take every step. Raises StepFailed at the first that cannot be done."""
+    preflight.check_tools(azure)
+    account = preflight.check_account(azure, options.subscription)
+    azure = azure.of(account.subscription)
+    environment = template.read_environment(azure, options.parameters, options.name, options.location)
+    preflight.register_providers(azure)
+    accounts = environment.values.get("openAiAccounts") or []
+    demands = preflight.demands_of(accounts, environment.location)
+    preflight.check_quota(azure, demands, preflight.held_capacity(azure, environment.group))
+    outputs = roll_out(azure, environment, operators_of(azure, account, environment), options)
+    if not outputs:
+        say("Would upload the suites and make a smoke run. Nothing was changed.")
+        return
+    use(Site(environment, outputs, account), options)
+
+
+def operators_of(azure: Azure, account: Account, environment: Environment) -> dict[str, str]:
+    """The parameters that let whoever deploys use what is deployed, unless the parameters file names somebody."""
+    if environment.values.get("operatorsId"):
+        return {}
+    kind = "User" if account.kind == "user" else "ServicePrincipal"
+    return {"operatorsId": preflight.find_principal(azure, account), "operatorsType": kind}
+
+
+def roll_out(
+    azure: Azure, environment: Environment, operators: Mapping[str, str], options: argparse.Namespace
+) -> dict[str, str]:
+    """Build the image and deploy; gives what the template puts out, nothing in a rehearsal.
+
+    The first time there is no registry to build in, so everything but the app is deployed before it.
+    """
+    chosen = image.pinned(options.image) if options.image else ""
+    outputs = template.earlier_outputs(azure, environment)
+    ask = Question(azure, environment, skip=options.yes or options.dry_run)
+    if not outputs and not chosen:
+        say("First deployment: everything but the app, then the image, then the app")
+        ask.once(operators)
+        outputs = template.create(azure, environment, operators)
+    server = outputs.get("AZURE_CONTAINER_REGISTRY_ENDPOINT", "REGISTRY.azurecr.io")
+    chosen = chosen or image.build_image(azure, server, image.current_revision(), options.base_digest)
+    parameters = {**operators, "image": chosen}
+    ask.once(parameters)
+    return template.create(azure, environment, parameters)
+
+
+class Question:
+    """Shows what would change, every time, and asks whether to go on, once."""
+
+    def __init__(self, azure: Azure, environment: Environment, skip: bool) -> None:
+        self._azure, self._environment, self._is_answered = azure, environment, skip
+
+    def once(self, parameters: Mapping[str, str]) -> None:
+        """Raises StepFailed when the person declines."""
+        template.preview(self._azure, self._environment, parameters)
+        if not self._is_answered:
+            template.confirm(f"Deploy this to {self._environment.group} in {self._environment.location}?")
+        self._is_answered = True
+
+
+@dataclass(frozen=True)
+class Site:
+    """What was deployed, and by whom."""
+
+    environment: Environment
+    outputs: Mapping[str, str]
+    account: Account
+
+    def link(self, resource: str) -> str:
+        """Address of a resource in the portal, by its id or by its path within the resource group."""
+        home = f"/subscriptions/{self.account.subscription}/resourceGroups/{self.environment.group}"
+        whole = resource if resource.startswith("/subscriptions/") else f"{home}{resource}"
+        return PORTAL.format(tenant=self.account.tenant, resource=whole)
+
+
+def use(site: Site, options: argparse.Namespace) -> None:
+    """Upload suites, make the smoke run, say what to do next."""
+    place = suites.Place(site.outputs)
+    if site.environment.values.get("privateNetwork"):
+        say("Storage is reached from the private network only: upload suites and drop files from there.")
+    else:
+        suites.upload_suites(place, options.suite or [SAMPLE])
+        if options.smoke:
+            suites.smoke_run(place, first_deployment(site.environment), secrets.token_hex(4))
+    print(farewell(site))
+
+
+def first_deployment(environment: Environment) -> str:
+    """A model deployment that suites can name."""
+    return str(environment.values["openAiAccounts"][0]["deployments"][0]["name"])
+
+
+def farewell(site: Site) -> str:
+    """Where things are, and what to set to use them from here."""
+    names = ("ASSAY_STORAGE__blobServiceUri", "ASSAY_STORAGE__queueServiceUri", "KEY_VAULT_URI")
+    exports = "\n".join(f"  export {name}={json.dumps(site.outputs[name.upper()])}" for name in names)
+    app = site.link(f"/providers/Microsoft.App/containerApps/{site.outputs['ASSAY_APP_NAME']}")
+    return (
+        f"\nAssay runs in {site.environment.group}. From this machine:\n{exports}\n"
+        "  .venv/bin/assay submit FILE --suite NAME --watch\n\n"
+        f"Portal\n  resources  {site.link('')}\n  app        {app}\n"
+        f"  workbook   {site.link(site.outputs['ASSAY_WORKBOOK_ID'])}\n"
+        f"  signing    {site.outputs['ASSAY_SIGNING_KEY']}"
+    )

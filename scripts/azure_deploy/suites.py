@@ -1,0 +1,112 @@
+"""Uploads suites and makes a smoke run, with the identity of who is logged in and `assay` itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain import StepFailed, say
+
+from azure_deploy.az import without_secrets
+from azure_deploy.preflight import ASSAY
+
+# Rights take minutes to reach every server of Azure, and a new container takes a while to start.
+TRIES = 15
+SECONDS_BETWEEN_TRIES = float(os.environ.get("ASSAY_DEPLOY_RETRY_SECONDS", "20"))
+_OUR_VARIABLES = ("ASSAY_", "AZURE_OPENAI_", "KEY_VAULT_")
+_SMOKE_SUITE = """version: 1
+name: smoke
+description: Shows that a dropped file becomes a signed bundle
+dataset: {{id: id, columns: [id, number]}}
+defaults:
+  model: {{deployment: {deployment}, temperature: 0, max_tokens: 20}}
+  criteria: [{{name: answer}}]
+experiments:
+  - {{name: plain, baseline: true, user: "Say only this number: {{{{ number }}}}"}}
+  - {{name: polite, user: "Please be so kind as to say only this number: {{{{ number }}}}"}}
+limits: {{budget_usd: 1}}
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a deployment keeps its data, as the command line is told."""
+
+    outputs: Mapping[str, str]
+
+    def environment(self) -> dict[str, str]:
+        """This process's variables, without what may name another installation, and with this one's addresses."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OUR_VARIABLES)}
+        names = ("ASSAY_STORAGE__blobServiceUri", "ASSAY_STORAGE__queueServiceUri", "KEY_VAULT_URI")
+        return kept | {name: self.outputs[name.upper()] for name in names}
+
+
+def upload_suites(place: Place, folders: Sequence[Path]) -> None:
+    """Put suites where runs find them. Raises StepFailed with what `assay deploy` said."""
+    for folder in folders:
+        _patiently(place, "deploy", str(folder.absolute()), doing=f"Uploading {folder}")
+        say(f"Uploaded {folder}")
+
+
+def smoke_run(place: Place, deployment: str, nonce: str) -> str:
+    """Drop three rows, wait for the signed bundle, check it; gives the run's id. Raises StepFailed.
+
+    `nonce` makes the rows new: what was run before is not run again.
+    """
+    with _smoke_files(deployment, nonce) as folder:
+        _patiently(place, "deploy", str(folder), doing="Uploading the smoke suite")
+        dropped = ["submit", str(folder / "rows.csv"), "--suite", "smoke", "--json"]
+        run = str(json.loads(_patiently(place, *dropped, doing="Starting the smoke run"))["run"])
+        say(f"Smoke run {run}")
+        _assay(place, "watch", run, doing="Watching the smoke run")
+        _assay(place, "fetch", run, "--to", str(folder / "bundle"), doing="Fetching the smoke run's bundle")
+        _assay(place, "verify", str(folder / "bundle"), doing="Verifying the smoke run's bundle")
+    return run
+
+
+@contextmanager
+def _smoke_files(deployment: str, nonce: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        suite = Path(folder, "smoke")
+        suite.mkdir()
+        (suite / "suite.yaml").write_text(_SMOKE_SUITE.format(deployment=deployment), encoding="utf-8")
+        rows = "".join(f"{nonce}-{number},{number}\n" for number in range(1, 4))
+        (suite / "rows.csv").write_text(f"id,number\n{rows}", encoding="utf-8")
+        yield suite
+
+
+def _patiently(place: Place, *words: str, doing: str) -> str:
+    """The same again while Azure is not ready; a mistake of the person's (exit code 2) is told at once."""
+    for _ in range(TRIES - 1):
+        try:
+            return _assay(place, *words, doing=doing)
+        except _NotYet as problem:
+            say(f"{doing}: not yet ({str(problem).splitlines()[-1][:160]}); trying again")
+            time.sleep(SECONDS_BETWEEN_TRIES)
+    return _assay(place, *words, doing=doing)
+
+
+class _NotYet(StepFailed):
+    """An outside service refused, or nothing happened: waiting may help."""
+
+
+_USER_ERROR = 2
+
+
+def _assay(place: Place, *words: str, doing: str) -> str:
+    # From a folder of its own, so that no .env of the current one is read.
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(ASSAY), *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=place.environment(), cwd=folder, check=False)
+    if done.returncode == 0:
+        return done.stdout
+    problem = without_secrets((done.stderr or done.stdout).strip())
+    kind = StepFailed if done.returncode == _USER_ERROR else _NotYet
+    raise kind(f"{doing}: `assay {words[0]}` ended with exit code {done.returncode}.\n{problem}")
