@@ -1,6 +1,6 @@
 """Runs: the orchestrator, its activities, and what can be asked of them over HTTP."""
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import azure.durable_functions as df
@@ -26,47 +26,47 @@ def run(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any]:
 
 @blueprint.activity_trigger(input_name="order")
 async def plan(order: dict) -> dict:
-    return await runtime().asking.plan(**order)
+    return await _step("plan", runtime().asking.plan, order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def watch(order: dict) -> dict:
-    return await runtime().asking.watch(**order)
+    return await _step("watch", runtime().asking.watch, order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def dispatch(order: dict) -> int:
-    return await runtime().asking.dispatch(**order)
+    return await _step("dispatch", runtime().asking.dispatch, order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def evaluate(order: dict) -> dict:
-    return await runtime().finishing.evaluate(**order)
+    return await _step("evaluate", runtime().finishing.evaluate, order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def report(order: dict) -> dict:
-    return await runtime().finishing.report(**order)
+    return await _step("report", runtime().finishing.report, order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def seal(order: dict) -> dict:
-    return await runtime().publishing.seal(**order)
+    return await _step("seal", runtime().publishing.seal, order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def publish(order: dict) -> dict:
-    return await runtime().publishing.publish(**order)
+    return await _step("publish", runtime().publishing.publish, order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def stop(order: dict) -> bool:
-    return await runtime().asking.stop(**order)
+    return await _step("stop", runtime().asking.stop, order)
 
 
 @blueprint.activity_trigger(input_name="order")
 async def fail(order: dict) -> None:
-    await runtime().asking.fail(**order)
+    await _step("fail", runtime().asking.fail, order)
 
 
 @blueprint.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -88,6 +88,10 @@ async def show_run(req: func.HttpRequest) -> func.HttpResponse:
     """Progress of one run, or 404."""
     found = await runtime().run(req.route_params["id"])
     return _json(found.model_dump_json()) if found else _json('{"error": "there is no such run"}', 404)
+
+
+async def _step(name: str, take: Callable[..., Awaitable[Any]], order: dict[str, Any]) -> Any:
+    return await runtime().step(name, take, order)
 
 
 def _json(body: str, status: int = 200) -> func.HttpResponse:

@@ -6,6 +6,7 @@ import azure.functions as func
 from assay.execution.worker import Handled
 from assay.orchestration.run import HINT
 from assay.runtime import runtime
+from assay.storage import layout
 from triggers.texts import text_of
 
 blueprint = df.Blueprint()
@@ -15,7 +16,9 @@ blueprint = df.Blueprint()
 @blueprint.durable_client_input(client_name="client")
 async def trial_worker(message: func.QueueMessage, client: df.DurableOrchestrationClient) -> None:
     """Works on one chunk."""
-    await _hint(client, await runtime().worker.handle(text_of(message)))
+    assay = runtime()
+    assay.tell_queue_age(layout.TRIALS_QUEUE, message.insertion_time)
+    await _hint(client, await assay.worker.handle(text_of(message)))
 
 
 @blueprint.queue_trigger(arg_name="message", queue_name="trials-poison", connection="ASSAY_STORAGE")

@@ -10,18 +10,19 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from assay.budget.base import Budget, NoBudget
 from assay.budget.tranches import TrancheBudget
 from assay.errors import UserError
 from assay.execution.asking import Asker, Hook, unheard
-from assay.execution.routes import Route, ladder_of
+from assay.execution.routes import Route, Server, ladder_of
 from assay.execution.stop_bell import StopBell
 from assay.llm.base import ChatModel
 from assay.llm.failing import with_failures
 from assay.llm.pricing import load_prices
 from assay.middleware.context import ContentSafety
-from assay.quota.base import Limiter, Quota
+from assay.quota.base import HasFacts, Limiter, Quota
 from assay.quota.none import NoLimiter
 from assay.settings import Endpoint, Settings
 from assay.storage import layout
@@ -78,6 +79,7 @@ class Deployments:
             telemetry=self._telemetry,
             on_exhausted=self._on_exhausted,
             stop_bell=self._stop_bells.setdefault(run, StopBell()),
+            suite=suite.name,
         )
 
     def charged(self, suite: Suite) -> frozenset[str]:
@@ -89,6 +91,16 @@ class Deployments:
     def breakers(self) -> Mapping[str, str]:
         """The state of every deployment's breaker."""
         return {reference: route.breaker.state for reference, route in self._shared.items()}
+
+    def quota_use(self) -> Mapping[tuple[str, str], float]:
+        """By deployment and `requests` or `tokens`: the part of its quota that this process took in the last minute."""
+        used: dict[tuple[str, str], float] = {}
+        for (reference, quota, _), route in self._routes.items():
+            facts = route.limiter.facts() if quota and isinstance(route.limiter, HasFacts) else {}
+            for axis in ("requests", "tokens") if facts else ():
+                part = float(facts[f"{axis}_last_minute"]) / max(1.0, float(facts[f"{axis}_per_minute"]))
+                used[reference, axis] = used.get((reference, axis), 0.0) + part
+        return used
 
     @cached_property
     def content_safety(self) -> ContentSafety | None:
@@ -142,7 +154,8 @@ class Deployments:
         if reference not in self._shared:
             name, _, endpoint = reference.partition("@")
             tokens = TokenEstimator(reference, self._telemetry)
-            self._shared[reference] = Route(reference, name, await self._chat_model(endpoint), NoLimiter(), tokens)
+            model, server = await self._chat_model(endpoint), _server(self._endpoint(endpoint))
+            self._shared[reference] = Route(reference, name, model, NoLimiter(), tokens, server=server)
         return self._shared[reference]
 
     async def _chat_model(self, endpoint: str) -> ChatModel:
@@ -257,6 +270,15 @@ async def _end_all(ends: list[Callable[[], Awaitable[None]]]) -> None:
     for ended in await asyncio.gather(*(end() for end in ends), return_exceptions=True):
         if isinstance(ended, BaseException):
             raise ended
+
+
+_PROVIDERS = {"azure": "azure.ai.openai", "openai": "openai", "llama_cpp": "llama_cpp"}
+
+
+def _server(endpoint: Endpoint) -> Server:
+    """Who answers there, by the names of OpenTelemetry's conventions."""
+    at = urlsplit(endpoint.url or "")
+    return Server(_PROVIDERS.get(endpoint.kind) or str(endpoint.provider), at.hostname or "", at.port)
 
 
 def _once(read: Callable[[], Any]) -> Callable[[], Any]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assay import __version__
 from assay.errors import StorageError, UserError
@@ -46,10 +46,14 @@ from assay.scoring.base import Scorer
 from assay.settings import Settings
 from assay.storage import layout
 from assay.suite.models import Experiment, Suite
-from assay.telemetry import LOGGER, LogTelemetry, Telemetry, redact_logs
+from assay.telemetry import LOGGER, Telemetry, bound, redact_logs
+from assay.telemetry_export.exported import close_opened, open_telemetry
+from assay.telemetry_names import QUEUE, QUEUE_AGE, STEP, STEP_SPAN
 from assay.vault import KeyVaultSecrets, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from azure.core.credentials_async import AsyncTokenCredential
 
     from assay.deployments import Deployments
@@ -72,8 +76,8 @@ class Runtime:
     def __init__(self, settings: Settings, telemetry: Telemetry | None = None) -> None:
         self.settings = settings
         self.redactor = redactor_of(settings)
-        self.telemetry: Telemetry = telemetry or LogTelemetry(redact=self.redactor.redact)
         self._worker_name = _worker_name()
+        self.telemetry: Telemetry = telemetry or open_telemetry(settings, self.redactor.redact, self._worker_name)
 
     @cached_property
     def storage(self) -> "Storage":
@@ -124,7 +128,7 @@ class Runtime:
     @property
     def _host_name(self) -> str:
         """What kind of host this is, for the provenance: Azure says the name of the site."""
-        return "azure-functions" if os.environ.get("WEBSITE_SITE_NAME") else "local"
+        return "azure-functions" if self.settings.site_name else "local"
 
     @cached_property
     def worker(self) -> Worker:
@@ -139,6 +143,16 @@ class Runtime:
             redact=self.redactor.redact,
             working=self._heartbeat.working,
         )
+
+    def tell_queue_age(self, queue: str, inserted_at: datetime | None) -> None:
+        """How long a message lay in its queue, where the host knows; the clocks of two machines may differ a little."""
+        if inserted_at is not None:
+            self.telemetry.record(QUEUE_AGE, max(0.0, (now() - inserted_at).total_seconds()), {QUEUE: queue})
+
+    async def step(self, name: str, take: "Callable[..., Awaitable[Any]]", order: dict[str, Any]) -> Any:
+        """Takes a step of a run, as the orchestrator ordered; the step's errors pass."""
+        with bound(run=order["run"]), self.telemetry.span(STEP_SPAN, {STEP: name}):
+            return await take(**order)
 
     async def health(self) -> Health:
         """Whether storage answers."""
@@ -177,6 +191,7 @@ class Runtime:
         """Ends what middleware began, gives leases and money back and closes connections, whichever of them fails."""
         made = self.__dict__
         async with AsyncExitStack() as ends:
+            ends.push_async_callback(asyncio.to_thread, close_opened)
             for name in ("_credential", "storage", "_deployments", "_chains"):  # the last one ends first
                 if name in made:
                     ends.push_async_callback(made[name].close)
@@ -283,6 +298,7 @@ class Runtime:
             self.telemetry,
             trials=lambda: self._watchdog.watched,
             breakers=lambda: self._deployments.breakers(),
+            quota_use=lambda: self._deployments.quota_use(),
         )
 
     @cached_property

@@ -53,10 +53,12 @@ _SECRET_VARIABLES = {
     "ASSAY_GITHUB_APP",
     "ASSAY_DEVOPS_TOKEN",
     "ASSAY_WEBHOOKS",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
 }
 _ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 _CONNECTION_STRING = re.compile(r"(?i)(^|;)\s*(UseDevelopmentStorage=true|AccountName=|BlobEndpoint=)")
+_INSIGHTS_STRING = re.compile(r"(?i)(^|;)\s*InstrumentationKey=[0-9a-f-]{36}\s*(;|$)")
 _URL = re.compile(r"(https://[^/\s?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?)(/[^\s?#]*)?")
 _URL_EXPECTED = "an https:// address (http:// only on this machine) without user name and query"
 
@@ -68,10 +70,15 @@ def _checked_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _checked_connection_string(value: SecretStr) -> SecretStr:
-    if not _CONNECTION_STRING.search(value.get_secret_value()):
-        raise ValueError("a storage connection string")
-    return value
+def _with(part: re.Pattern[str]) -> AfterValidator:
+    """Refuses a secret in which that is not found."""
+
+    def checked(value: SecretStr) -> SecretStr:
+        if not part.search(value.get_secret_value()):
+            raise ValueError("something is missing")
+        return value
+
+    return AfterValidator(checked)
 
 
 def _from_json(value: Any) -> Any:
@@ -96,10 +103,9 @@ def _variable(name: str, expected: str, default: Any = None, **limits: Any) -> A
 
 
 Url = Annotated[str, AfterValidator(_checked_url)]
-ConnectionString = Annotated[SecretStr, AfterValidator(_checked_connection_string)]
+ConnectionString = Annotated[SecretStr, _with(_CONNECTION_STRING)]
+InsightsString = Annotated[SecretStr, _with(_INSIGHTS_STRING)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda value: str(value).upper())]
-
-
 EndpointKind = Literal["azure", "openai", "llama_cpp", "litellm"]
 
 
@@ -247,6 +253,18 @@ class Settings(BaseSettings):
     max_file_bytes: int = _variable("ASSAY_MAX_FILE_BYTES", "a whole number of bytes, 1 or more", 2 * 1024**3, ge=1)
     history_days: int = _variable("ASSAY_HISTORY_DAYS", "a whole number of days, 1 or more", 30, ge=1)
     log_level: LogLevel = _variable("ASSAY_LOG_LEVEL", "'debug', 'info', 'warning' or 'error'", "INFO")
+    trace_share: float = _variable("ASSAY_TRACE_SAMPLE", "a share of the trials, from 0 to 1", 0.01, ge=0, le=1)
+    insights: InsightsString | None = _variable(
+        "APPLICATIONINSIGHTS_CONNECTION_STRING", "the connection string of an Application Insights resource"
+    )
+    insights_authentication: str | None = _variable(
+        "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+        "Authorization=AAD, or Authorization=AAD;ClientId=<client id of an identity>",
+        pattern=r"^Authorization=AAD(;ClientId=[0-9A-Fa-f-]{1,64})?$",
+    )
+    otlp_endpoint: Url | None = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", _URL_EXPECTED)
+    service_name: str = _variable("OTEL_SERVICE_NAME", "the name of this service", "assay")
+    site_name: str | None = _variable("WEBSITE_SITE_NAME", "the name of the app in Azure, which sets it")
     git_sha: str | None = _variable("ASSAY_GIT_SHA", "the commit that the code was built from")
     image_digest: str | None = _variable("ASSAY_IMAGE_DIGEST", "the digest of the container image")
 

@@ -1,28 +1,43 @@
-"""The telemetry port: short fixed events with fields. Logs today; exporters attach to the same calls.
+"""The telemetry port: short fixed events with fields, spans and metrics. `telemetry_export/` sends them elsewhere.
 
-Fields bound with `bound` (run, experiment, chunk) are on every event below it, across awaits.
+Fields bound with `bound` (run, experiment, chunk) are on every event and span below it, across awaits.
 """
 
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Protocol, TextIO
+
+from assay.telemetry_names import MetricName, SpanName
 
 _fields: ContextVar[dict[str, Any]] = ContextVar("assay_fields", default={})  # noqa: B039 - never mutated, only replaced
 LOGGER = "assay"
 Redact = Callable[[str], str]
 """Takes secrets and personal data out of a text; `middleware/redaction.py` has one."""
 
+Attributes = Mapping[str, Any]
+"""Short values by the names of `telemetry_names.py`."""
+
 _PLAIN = (int, float, bool, type(None))
+_NONE: Attributes = {}
+
+
+class Span(Protocol):
+    """Something under way that takes time."""
+
+    def set(self, attributes: Attributes) -> None:
+        """Adds what is known by now. `error.type` marks the span as failed. Never raises."""
+        ...
 
 
 class Telemetry(Protocol):
-    """Where events go."""
+    """Where events, spans and metrics go. All values are short and hold no prompts and no secrets."""
 
     def event(self, name: str, **fields: Any) -> None:
         """Records that something happened. Never raises; values are short and hold no prompts and no secrets."""
@@ -30,6 +45,20 @@ class Telemetry(Protocol):
 
     def problem(self, name: str, **fields: Any) -> None:
         """Like `event`, for what a person should look at."""
+        ...
+
+    def span(
+        self, name: SpanName, attributes: Attributes = _NONE, began: datetime | None = None
+    ) -> AbstractContextManager[Span]:
+        """What happens inside the block; spans of the block belong to it. `began` where it began before the block."""
+        ...
+
+    def count(self, metric: MetricName, amount: float, attributes: Attributes = _NONE) -> None:
+        """Adds to a counter. Never raises."""
+        ...
+
+    def record(self, metric: MetricName, value: float, attributes: Attributes = _NONE) -> None:
+        """Records a value of a histogram, or the present one of a gauge. Never raises."""
         ...
 
 
@@ -48,7 +77,36 @@ def bound_fields() -> dict[str, Any]:
     return dict(_fields.get())
 
 
-class LogTelemetry:
+class SilentSpan:
+    """A span that nobody sees; one for all."""
+
+    def set(self, attributes: Attributes) -> None:
+        """Forgets them."""
+
+    def __enter__(self) -> "SilentSpan":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Lets errors pass."""
+
+
+_SILENT = SilentSpan()
+
+
+class EventsOnly:
+    """For telemetry that has no use for spans and metrics."""
+
+    def span(self, name: SpanName, attributes: Attributes = _NONE, began: datetime | None = None) -> SilentSpan:
+        return _SILENT
+
+    def count(self, metric: MetricName, amount: float, attributes: Attributes = _NONE) -> None:
+        """Forgets it."""
+
+    def record(self, metric: MetricName, value: float, attributes: Attributes = _NONE) -> None:
+        """Forgets it."""
+
+
+class LogTelemetry(EventsOnly):
     """Writes events to the `assay` logger, each record's message an `Event`; with `redact`, of redacted fields."""
 
     def __init__(self, logger: logging.Logger | None = None, redact: Redact | None = None) -> None:
@@ -91,19 +149,43 @@ class Event:
         return f"{self.name} {json.dumps(self.fields, default=str, ensure_ascii=False)}" if self.fields else self.name
 
 
+class _RecordedSpan(SilentSpan):
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        self.attributes = attributes
+
+    def set(self, attributes: Attributes) -> None:
+        self.attributes.update(attributes)
+
+
 class RecordingTelemetry:
-    """Keeps events in memory, for tests."""
+    """Keeps events, spans and metrics in memory, for tests."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
+        self.spans: list[tuple[SpanName, dict[str, Any]]] = []
+        self.measured: list[tuple[MetricName, float, dict[str, Any]]] = []
 
     def event(self, name: str, **fields: Any) -> None:
         self.events.append((name, {**bound_fields(), **fields}))
 
     problem = event
 
+    def span(self, name: SpanName, attributes: Attributes = _NONE, began: datetime | None = None) -> SilentSpan:
+        made = _RecordedSpan(dict(attributes))
+        self.spans.append((name, made.attributes))
+        return made
+
+    def record(self, metric: MetricName, value: float, attributes: Attributes = _NONE) -> None:
+        self.measured.append((metric, value, dict(attributes)))
+
+    count = record
+
     def named(self, name: str) -> list[dict[str, Any]]:
         return [fields for event, fields in self.events if event == name]
+
+    def values(self, metric: MetricName) -> list[tuple[float, dict[str, Any]]]:
+        """What was counted or recorded of a metric, in order, with its attributes."""
+        return [(value, attributes) for one, value, attributes in self.measured if one is metric]
 
 
 class JsonFormatter(logging.Formatter):

@@ -20,10 +20,10 @@ EVENT_NAME = "assay.event"
 RUN, SUITE, EXPERIMENT, CHUNK = "assay.run", "assay.suite", "assay.experiment", "assay.chunk"
 STEP, ROW, REPEAT, OUTCOME, KIND = "assay.step", "assay.row", "assay.repeat", "assay.outcome", "assay.kind"
 ROWS, DEPLOYMENT, AXIS, QUEUE = "assay.rows", "assay.deployment", "assay.axis", "assay.queue"
-CRITERION, ATTEMPT, STAGE = "assay.criterion", "assay.attempt", "assay.stage"
+STAGE, TRIAL_COUNT = "assay.stage", "assay.trials_total"
 REQUEST_ID, STATUS = "assay.request_id", "assay.status"
 QUOTA_WAIT, RUN_TIME, COST = "assay.quota_wait_seconds", "assay.run_seconds", "assay.cost_usd"
-WORKER, SIGNAL, TOKEN_KIND = "assay.worker", "assay.signal", "assay.token_kind"
+SIGNAL, TOKEN_KIND = "assay.signal", "assay.token_kind"
 
 OPERATION, PROVIDER = "gen_ai.operation.name", "gen_ai.provider.name"
 REQUEST_MODEL, RESPONSE_MODEL = "gen_ai.request.model", "gen_ai.response.model"
@@ -36,13 +36,17 @@ SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE = "server.address", "server.port", "erro
 
 @dataclass(frozen=True, slots=True)
 class SpanName:
-    """A kind of span. `sampled` ones are kept for a share of the trials, and for all that fail."""
+    """A kind of span. `sampled` ones are kept for a share of the trials, and for those that fail.
+
+    A span's full name goes on with the value of its attribute `named_by`.
+    """
 
     name: str
     kind: SpanKind
     attributes: tuple[str, ...]
     meaning: str
     sampled: bool = False
+    named_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +74,22 @@ class EventName:
 RUN_SPAN = SpanName(
     "assay.run",
     "server",
-    (RUN, SUITE, STAGE, ROWS, COST),
+    (RUN, SUITE, STAGE, TRIAL_COUNT, COST, ERROR_TYPE),
     "A run, from its file's admission to its end; its ids derive from the run's id.",
 )
-STEP_SPAN = SpanName("assay.step", "internal", (RUN, STEP), "One step of the orchestrator: plan, evaluate, publish ...")
+STEP_SPAN = SpanName(
+    "assay.step", "internal", (RUN, STEP, ERROR_TYPE), "One step of the orchestrator: `assay.step plan`.", named_by=STEP
+)
 CHUNK_SPAN = SpanName(
-    "assay.chunk", "consumer", (RUN, EXPERIMENT, CHUNK, ROWS), "One delivery of a chunk that a worker works on."
+    "assay.chunk",
+    "consumer",
+    (RUN, EXPERIMENT, CHUNK, ROWS, ERROR_TYPE),
+    "One delivery of a chunk that a worker works on.",
 )
 TRIAL_SPAN = SpanName(
     "assay.trial",
     "internal",
-    (RUN, EXPERIMENT, CHUNK, ROW, REPEAT, OUTCOME, KIND, QUOTA_WAIT, RUN_TIME),
+    (RUN, EXPERIMENT, CHUNK, ROW, REPEAT, OUTCOME, KIND, QUOTA_WAIT, RUN_TIME, ERROR_TYPE),
     "One trial; `run_seconds` is its time without the wait for quota.",
     sampled=True,
 )
@@ -92,8 +101,9 @@ CALL_SPAN = SpanName(
         *(INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, FINISH_REASONS, SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE),
         *(RUN, EXPERIMENT, CHUNK, DEPLOYMENT, REQUEST_ID, STATUS, QUOTA_WAIT),
     ),
-    "One request to a model, from sending to its last byte; its name goes on with the model: `chat gpt-4o-mini`.",
+    "One request to a model, from sending to its last byte; its name goes on with the deployment: `chat gpt-4o-mini`.",
     sampled=True,
+    named_by=REQUEST_MODEL,
 )
 
 SPANS = (RUN_SPAN, STEP_SPAN, CHUNK_SPAN, TRIAL_SPAN, CALL_SPAN)
@@ -325,6 +335,7 @@ EVENTS = (
     _problem("shield_failed", "reason", "The prompt shield did not answer; its request did not go out."),
     _event("sink_busy", "sink status wait_seconds", "A sink asked to wait."),
     _problem("storage_silent", "reason", "Storage did not answer a health check."),
+    _problem("telemetry_failed", "reason", "Spans, metrics and events of this process cannot be exported at all."),
     _event(
         "token_estimates",
         "deployment prompts bias sigma counted_in tokens_per_unit",

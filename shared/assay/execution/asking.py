@@ -55,11 +55,12 @@ class Asker:
     on_exhausted: Hook = unheard
     stop_reasons: StopReasons = field(default_factory=StopReasons)
     stop_bell: StopBell = field(default_factory=StopBell)
+    suite: str = ""
 
     @cached_property
     def sending(self) -> Sending:
         """How its attempts are made."""
-        return Sending(self.prices, self.clock, self.telemetry, self.priced_as, self.budget)
+        return Sending(self.prices, self.clock, self.telemetry, self.priced_as, self.budget, self.suite)
 
     async def __call__(self, question: Question) -> Reply:
         """The answer, every attempt in order (the last one is the answer's), the seconds spent waiting for permits.

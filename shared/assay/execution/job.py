@@ -52,6 +52,7 @@ class Job:
 
     plan: Plan
     trials: Trials
+    suite: str = ""
 
     def is_last(self, message: ChunkMessage) -> bool:
         """Whether the message is the plan's last; when it ends, the run is probably over."""
@@ -88,7 +89,7 @@ class Jobs:
             return
         plan = await self._read_plan(run)
         header = await read_header(self._blobs, run)
-        self._jobs[run] = Job(plan, await self._trials_of(header))
+        self._jobs[run] = Job(plan, await self._trials_of(header), header.suite_name)
         while len(self._jobs) > KEPT_JOBS:
             self._jobs.popitem(last=False)
 

@@ -43,6 +43,15 @@ class PlainTokens:
         """The rule stays as it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a deployment is, for telemetry: the provider by its name in OpenTelemetry's conventions, host and port."""
+
+    provider: str = "unknown"
+    host: str = ""
+    port: int | None = None
+
+
 @dataclass(eq=False, slots=True)
 class Route:
     """One deployment. `reference` is what the suite calls it, `deployment` its name at its endpoint.
@@ -59,6 +68,7 @@ class Route:
     breaker: Breaker = field(default_factory=Breaker)
     is_provisioned: bool = False
     answers_as: str | None = None
+    server: Server = Server()
 
 
 Rung = tuple[Route, ...]

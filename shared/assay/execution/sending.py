@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from assay.budget.base import Budget, NoBudget, Reservation
+from assay.execution.model_calls import Call
 from assay.execution.routes import Route
 from assay.execution.stop_bell import Ring
 from assay.execution.trial_clock import time_stands_still
@@ -40,6 +41,7 @@ class Sending:
     telemetry: Telemetry
     priced_as: Callable[[str], str] = named_model
     budget: Budget = field(default_factory=NoBudget)
+    suite: str = ""
     _known: dict[str, Price | None] = field(default_factory=dict)
 
     async def send(
@@ -52,20 +54,24 @@ class Sending:
         """
         with time_stands_still():
             reservation = await self.budget.reserve(self._highest_cost(route, request))
+            began = self.clock()
             try:
-                permit = await self._permit(route, charge, waited, ring)
+                permit = await self._permit(route, charge, ring)
             except BaseException:
                 reservation.release()
                 raise
-        return await self._exchange(route, request, _Leave(permit, charge, reservation))
+            finally:
+                waited(self.clock() - began)
+        call = Call(self.telemetry, route, request, self.suite)
+        with call.under_way(quota_wait_seconds=self.clock() - began):
+            return await self._exchange(route, request, _Leave(permit, charge, reservation), call)
 
     def spent(self, route: Route, model: str | None, usage: Usage) -> Spent:
         """What the tokens cost; nothing where no model says that it counted them."""
         return Spent(usage, self._cost(route, model, usage)) if model else NOTHING_SPENT
 
-    async def _permit(self, route: Route, charge: Charge, waited: Callable[[float], None], ring: Ring) -> Permit:
+    async def _permit(self, route: Route, charge: Charge, ring: Ring) -> Permit:
         """A permit, confirmed right before the request; one whose lease ran out is replaced, which is no attempt."""
-        began = self.clock()
         try:
             while True:
                 permit = await route.limiter.acquire(charge)
@@ -79,15 +85,16 @@ class Sending:
                 return permit
         except ChargeTooLarge as error:
             raise ModelError(FailureKind.TOO_LARGE, str(error), sent=False) from error
-        finally:
-            waited(self.clock() - began)
 
-    async def _exchange(self, route: Route, request: ChatRequest, leave: "_Leave") -> tuple[ChatAnswer, Spent]:
+    async def _exchange(
+        self, route: Route, request: ChatRequest, leave: "_Leave", call: Call
+    ) -> tuple[ChatAnswer, Spent]:
         route.breaker.enter()
         try:
             answer = await route.model.complete(request)
         except ModelError as error:
             self._fail(route, request, error, leave)
+            call.failed(error, self.spent(route, error.model, error.usage))
             raise
         except BaseException:
             # Sent and cut off: the service may go on answering, and bill it.
@@ -96,6 +103,7 @@ class Sending:
             raise
         self._is_well(route)
         spent = self.spent(route, answer.model, answer.usage)
+        call.answered(answer, spent)
         leave.settle(answer.usage, spent.cost_usd)
         self._learn(route, request, answer.model, answer.usage)
         _announce(route, answer.rate_limit)

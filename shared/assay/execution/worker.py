@@ -15,6 +15,7 @@ from assay.errors import LeaseHeld, LeaseLost, MessageRefused, RunStopped, UserE
 from assay.execution.control import read_control
 from assay.execution.job import Jobs, NotYetAnswered, RowTrial, quarantine_message, read_message
 from assay.execution.ledger import ChunkDone, Ledger, claimed
+from assay.execution.measured_trial import MeasuredTrial
 from assay.execution.stops import is_stopped, write_stop
 from assay.middleware.redaction import default_redact
 from assay.quota.base import QuotaElsewhere
@@ -22,6 +23,7 @@ from assay.records import ChunkMessage, Failure, Outcome, Plan, Row, TrialStatus
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.telemetry import Redact, Telemetry, bound
+from assay.telemetry_names import CHUNK_DURATION, CHUNK_SPAN, KIND, POISON, QUEUE, ROWS, SUITE
 
 PUT_BACK_SECONDS = 10
 JUDGE_LATER_SECONDS = 5
@@ -93,6 +95,7 @@ class Worker:
         except MessageRefused as refused:
             await self.storage.send(POISON_QUEUE, body)
             self.telemetry.problem("message_refused", reason=str(refused))
+            self._count_poison("refused")
             return None
         except UserError as error:  # of a setting or a secret: no delivery would fare better before it is mended
             await self._stop_misled(message.run, error)
@@ -108,7 +111,7 @@ class Worker:
                 # Before the claim: a chunk whose answers are not there must not look as if it were worked on.
                 trial = await job.trials[message.experiment].of_chunk(message)
                 async with self.working(), claimed(self.storage, message, self.linger_seconds) as ledger:
-                    await self._work(message, trial, ledger)
+                    await self._work(message, job.suite, trial, ledger)
             except ChunkDone:
                 self.telemetry.event("chunk_done_already")
             except RowsLeft:
@@ -132,6 +135,7 @@ class Worker:
         except MessageRefused as refused:
             await quarantine_message(self.storage, body, str(refused), None, self.now(), self.redact)
             self.telemetry.problem("message_quarantined", reason=str(refused))
+            self._count_poison("unreadable")
             return None
         with bound(run=message.run, experiment=message.experiment, chunk=message.chunk):
             return await self._bury_chunk(body, message)
@@ -145,6 +149,7 @@ class Worker:
                 await _all(ledger.add(_poisoned(message, row, reason)) for row in rows)
                 await ledger.finish()
             self.telemetry.problem("chunk_poisoned", rows=len(rows))
+            self._count_poison("poisoned")
         except ChunkDone:
             self.telemetry.event("chunk_done_already")
         except (LeaseHeld, LeaseLost):
@@ -152,16 +157,26 @@ class Worker:
             return Handled(message.run)
         return Handled(message.run, ends_run=True)
 
-    async def _work(self, message: ChunkMessage, trial: RowTrial, ledger: Ledger) -> None:
-        rows = await self._rows(message, ledger)
+    async def _work(self, message: ChunkMessage, suite: str, trial: RowTrial, ledger: Ledger) -> None:
+        with self.telemetry.span(CHUNK_SPAN, {ROWS: message.rows}):
+            leaving = await self._work_on_rows(message, suite, trial, ledger)
+        if leaving.rows:
+            raise leaving.elsewhere or (RowsLeft if message.run in self.stopped_runs else TurnOver)
+
+    async def _work_on_rows(self, message: ChunkMessage, suite: str, trial: RowTrial, ledger: Ledger) -> _Leaving:
+        """Gives the rows that were not asked about; without any, the chunk is finished."""
+        began, rows = self.clock(), await self._rows(message, ledger)
         self.telemetry.event("chunk_started", rows=len(rows), from_checkpoint=message.rows - len(rows))
-        leaving, until = _Leaving(), self.clock() + LONGEST_TURN_SECONDS
+        leaving, until = _Leaving(), began + LONGEST_TURN_SECONDS
+        trial = MeasuredTrial(self.telemetry, suite, message.repeat, trial)
         await _all(self._try(message.run, trial, row, ledger, leaving, until) for row in rows)
         if leaving.rows:
             self.telemetry.event("chunk_left", rows=len(leaving.rows))
-            raise leaving.elsewhere or (RowsLeft if message.run in self.stopped_runs else TurnOver)
+            return leaving
         await ledger.finish()
         self.telemetry.event("chunk_finished", **ledger.tally.model_dump())
+        self.telemetry.record(CHUNK_DURATION, self.clock() - began, {SUITE: suite})
+        return leaving
 
     async def _rows(self, message: ChunkMessage, ledger: Ledger) -> list[Row]:
         """The chunk's rows that have no outcome yet."""
@@ -224,6 +239,9 @@ class Worker:
             _SHORTEST_PAUSE_SECONDS, elsewhere.retry_after_seconds + _LOOK_SECONDS * (1 + self.random())
         )
         await self.sleep(min(pause_seconds, _LONGEST_PAUSE_SECONDS))
+
+    def _count_poison(self, kind: str) -> None:
+        self.telemetry.count(POISON, 1, {QUEUE: layout.TRIALS_QUEUE, KIND: kind})
 
     async def _put_back(self, queue: str, body: str, delay_seconds: int = PUT_BACK_SECONDS) -> None:
         """Lets the chunk come again, without counting as a failure: somebody else has it, its turn was long, or it is

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from assay.errors import EXIT_OK, AssayError
+from assay.telemetry_export.exported import close_opened
 
 _EXIT_INTERRUPTED = 130
 
@@ -31,6 +32,7 @@ def end_process(error: AssayError | None = None) -> None:
     """
     if error:
         sys.stderr.write(f"{error}\n")
+    close_opened()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(error.exit_code if error else EXIT_OK)

@@ -28,6 +28,7 @@ from assay.storage.base import BlobEntry, Storage
 from assay.suite.loading import source_map, suite_digest
 from assay.suite.models import Suite
 from assay.telemetry import Redact, Telemetry
+from assay.telemetry_names import KIND, POISON, QUEUE
 
 MAX_NAME_CHARACTERS = 200
 SAFE_CHARACTERS = 80
@@ -64,6 +65,7 @@ class Ingest:
         except MessageRefused as refused:
             await quarantine_message(self.storage, body, str(refused), None, self.now(), self.redact)
             self.telemetry.problem("message_quarantined", reason=str(refused))
+            self.telemetry.count(POISON, 1, {QUEUE: layout.INGEST_QUEUE, KIND: "unreadable"})
             return []
 
     async def admit(self, path: str) -> str | None:

@@ -17,6 +17,7 @@ from assay.middleware.redaction import default_redact
 from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.stages import mark_stage
 from assay.orchestration.statements import bundle_statement
+from assay.orchestration.telling import tell_of_run
 from assay.orchestration.views import WholeBundle, keep_views, refuse_other, views_of_sinks
 from assay.planning.frozen import read_header, read_plan
 from assay.provenance.bundle import seal_folder
@@ -88,7 +89,8 @@ class PublishingSteps:
         deliveries = await self._deliver(header)
         notice = "; ".join(f"{one.sink} did not take it: {one.problem}" for one in deliveries if one.problem)
         advice = f"{notice}. Mend that, then: assay publish {run}" if notice else ""
-        await mark_stage(self.storage, header, plan, Stage.DONE, self.now(), advice)
+        done = await mark_stage(self.storage, header, plan, Stage.DONE, self.now(), advice)
+        tell_of_run(self.telemetry, header, done)
         return {"receipts": [one.receipt.location for one in deliveries if one.receipt]}
 
     async def publish_again(self, run: str, sink: str | None = None, *, anew: bool = False) -> list[Delivery]:

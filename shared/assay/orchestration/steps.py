@@ -29,6 +29,7 @@ from assay.orchestration.progress import (
 from assay.orchestration.queries import AddressOf, kept_result, no_connections
 from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.stopping import chunks_at_work, stopped_progress
+from assay.orchestration.telling import tell_of_progress, tell_of_run
 from assay.orchestration.waiving import is_wanted, list_outcomes
 from assay.planning.datasets import dropped_query, open_dataset
 from assay.planning.estimate import estimate_run
@@ -88,7 +89,7 @@ class AskingSteps:
         stopped = await is_stopped(self.storage, run)
         progress = with_message(await self._warned(header, progress), early_stop_notice(control))
         await write_progress(self.storage, progress)
-        self.telemetry.event("run_watched", run=run, done=progress.chunks_done, total=progress.chunks_total)
+        tell_of_progress(self.telemetry, header, progress)
         return {
             "done": progress.chunks_done,
             "total": progress.chunks_total,
@@ -116,6 +117,7 @@ class AskingSteps:
         progress = await stopped_progress(self.storage, header, plan, stop, self.now())
         await write_progress(self.storage, progress)
         self.telemetry.problem("run_stopped", run=run, reason=stop.reason, done=progress.tally.trials)
+        tell_of_run(self.telemetry, header, progress)
         return True
 
     async def dispatch(self, run: str, cursor: int, done: int, lost: bool) -> int:
@@ -160,6 +162,8 @@ class AskingSteps:
         )
         await write_progress(self.storage, failed)
         self.telemetry.problem("run_failed", run=run, reason=reason)
+        if await self.storage.find(layout.header(run)):
+            tell_of_run(self.telemetry, await read_header(self.storage, run), failed)
 
     async def _warned(self, header: RunHeader, progress: Progress) -> Progress:
         """With a notice for a soft budget, and an event for each of its marks that was passed since the last look."""

@@ -4,7 +4,7 @@ A permit is granted locally, without a storage call; limiters differ in what sta
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from assay.errors import AssayError
 from assay.settings import Accounting
@@ -84,6 +84,15 @@ class Permit(Protocol):
 
     def settle(self, tokens: int) -> None:
         """The service answered, and so many tokens were used: credited only where the service credits them too."""
+        ...
+
+
+@runtime_checkable
+class HasFacts(Protocol):
+    """What tells what it learned and did: limits per minute, what it granted in the last minute."""
+
+    def facts(self) -> dict[str, str]:
+        """The present state in words."""
         ...
 
 

@@ -30,6 +30,7 @@ from assay.quota.limiter import BlobLeaseLimiter, LimiterDrained
 from assay.quota.none import NoLimiter
 from assay.quota.window import WindowLimiter
 from assay.storage.azure import AzureStorage
+from assay.telemetry import EventsOnly
 
 from .journal import Journal, read_orders
 from .loads import API_VERSION, DEPLOYMENT, LOADS, QUOTAS, Prompt, Prompts, content_digest
@@ -44,7 +45,7 @@ REST_SECONDS = 2.0
 _asking: ContextVar[str] = ContextVar("asking", default="")
 
 
-class Counts:
+class Counts(EventsOnly):
     """Telemetry that only counts events, and writes down problems."""
 
     def __init__(self, journal: Journal) -> None:

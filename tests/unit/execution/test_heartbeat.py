@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from assay.execution.heartbeat import BEAT_SECONDS, Heartbeat
-from assay.telemetry import RecordingTelemetry
+from assay.telemetry import RecordingTelemetry, bound
+from assay.telemetry_names import AXIS, DEPLOYMENT, HEARTBEAT, QUOTA_USE
 
 
 class Sleeps:
@@ -29,16 +30,20 @@ class Sleeps:
 
 
 async def test_a_worker_tells_every_half_minute_what_it_is_doing() -> None:
-    """Chunks and trials under way, and the state of every breaker."""
+    """Chunks and trials under way, the state of every breaker, how much of each quota is used; of no run."""
     telemetry, sleeps = RecordingTelemetry(), Sleeps()
-    heartbeat = Heartbeat("host-7", telemetry, lambda: 12, lambda: {"gpt-4o-mini": "open"}, sleeps)
+    use = {("gpt-4o-mini", "tokens"): 0.25}
+    heartbeat = Heartbeat("host-7", telemetry, lambda: 12, lambda: {"gpt-4o-mini": "open"}, sleeps, lambda: use)
 
-    async with heartbeat.working(), heartbeat.working():
-        await sleeps.end()
-        await sleeps.end()
+    with bound(run="the first chunk's"):
+        async with heartbeat.working(), heartbeat.working():
+            await sleeps.end()
+            await sleeps.end()
 
     said = {"worker": "host-7", "chunks": 2, "trials": 12, "breakers": {"gpt-4o-mini": "open"}}
     assert telemetry.named("worker_alive") == [said, said]
+    assert telemetry.values(HEARTBEAT) == [(12, {})] * 2
+    assert telemetry.values(QUOTA_USE) == [(0.25, {DEPLOYMENT: "gpt-4o-mini", AXIS: "tokens"})] * 2
     assert sleeps.asked == [BEAT_SECONDS] * 3
 
 

@@ -1,0 +1,1 @@
+"""Sends spans, metrics and events to Azure Monitor or an OpenTelemetry collector, where settings name one."""
