@@ -47,6 +47,7 @@ PAGES = (
         (
             Panel("state-counts", "Runs by state", "tiles", 100),
             Panel("runs", "Runs", "table", 100, bars=("DonePercent",)),
+            Panel("ended-runs", "Ended runs", "table", 100),
             Panel("progress", "Finished trials, percent", "timechart", unit="percent"),
             Panel("eta", "Runs under way and when they will be through", "table"),
             Panel("throughput", "Trials per minute", "timechart"),

@@ -43,7 +43,8 @@ function columnsOf(result) {
 
 /**
  * What a pipeline takes from its tables: keys of their dynamic columns, and the literals that columns and the values of
- * keys are compared with, null for what is worked out. A column that was made of one key counts as that key.
+ * keys are compared with, null for what is worked out, with a * after what they only begin with. A column that was made
+ * of one key counts as that key.
  */
 function readOf(pipeline) {
   const read = { tables: tablesOf(pipeline), columns: {}, values: {}, keys: [] };
@@ -72,9 +73,11 @@ function comparisons(node) {
   const isList = node instanceof Syntax.InExpression || node instanceof Syntax.HasAnyExpression;
   if (isList) return [[node.Left, listed(node.Right.Expressions).map((one) => literal(one.Element$1))]];
   if (!(node instanceof Syntax.BinaryExpression) || NO_COMPARISON.includes(node.ReferencedSymbol?.Name)) return [];
+  const more = node.ReferencedSymbol?.Name.startsWith("StartsWith") ? "*" : "";
+  const marked = (value) => (value === null ? null : value + more);
   return [
-    [node.Left, [literal(node.Right)]],
-    [node.Right, [literal(node.Left)]],
+    [node.Left, [marked(literal(node.Right))]],
+    [node.Right, [marked(literal(node.Left))]],
   ];
 }
 
