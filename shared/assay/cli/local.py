@@ -234,7 +234,7 @@ def _show(summary: str, bundle: Path, public_key: Path) -> None:
     print_table(
         headings(contents), comparison_table(contents), title=f"Score '{contents.primary}', intervals of {level}"
     )
-    typer.echo(f"\n{contents.headline}. {unanswered_sentence(contents)}\n")
+    typer.echo(f"\n{contents.headline}. {unanswered_sentence(contents)}".rstrip() + "\n")
     typer.echo(f"report    {bundle / 'report.html'}")
     typer.secho("signature verified", fg="green", bold=True)
     signature, manifest = bundle / "manifest.json.sig", bundle / "manifest.json"

@@ -189,6 +189,8 @@ def _said_twice(expansions: list[_Expansion]) -> Iterator[tuple[Place, str]]:
 
 
 def _baseline_complaints(expansions: list[_Expansion]) -> Iterator[tuple[Place, str]]:
+    if not any(one.says_baseline or one.choice is not None for one in expansions):
+        yield from _no_baseline(expansions)
     for one in expansions:
         if one.choice is not None:
             yield from _choice_complaints(one, one.choice)
@@ -199,6 +201,15 @@ def _baseline_complaints(expansions: list[_Expansion]) -> Iterator[tuple[Place, 
                 f"experiment '{one.name}' is the baseline, and its matrix makes {one.size} experiments of it; "
                 f"say which of them is it, such as baseline: {{{_example(one)}}} in the matrix",
             )
+
+
+def _no_baseline(expansions: list[_Expansion]) -> Iterator[tuple[Place, str]]:
+    """Told at the first matrix that could say it; without one, the suite's own check tells."""
+    for one in expansions:
+        if one.is_own and one.matrix is not None and one.size > 1:
+            example = f"baseline: {{{_example(one)}}} in the matrix"
+            yield one.matrix.place, f"no experiment is the baseline; say which one is it, such as {example}"
+            return
 
 
 def _choice_complaints(expansion: _Expansion, choice: Node) -> Iterator[tuple[Place, str]]:

@@ -123,6 +123,13 @@ class TestBaseline:
             'say which of them is it, such as baseline: {model: "x"} in the matrix'
         )
 
+    def test_a_suite_without_a_baseline_is_told_at_its_first_matrix(self):
+        """Where it can be said."""
+        two = "{name: a, matrix: {models: [x, y]}}\n  - {name: b, matrix: {models: [x, y]}}"
+        assert complaints(suite_of(two)) == [
+            's.yaml:5: no experiment is the baseline; say which one is it, such as baseline: {model: "x"} in the matrix'
+        ]
+
     def test_a_choice_must_fit_one_combination(self):
         """A choice that leaves an axis open says which."""
         (found,) = complaints(MATRIX.replace(", prompt: short}", "}"))
