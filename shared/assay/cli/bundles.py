@@ -1,11 +1,11 @@
-"""`assay fetch`, `assay verify`, `assay publish`: bundles, once a run has ended."""
+"""`assay fetch`, `assay verify`, `assay publish`, `assay link`: bundles, once a run has ended."""
 
 import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -14,10 +14,13 @@ from assay.cli.runs import RunArgument
 from assay.cli.shown import JsonFlag, print_json
 from assay.errors import EXIT_FAILED, EXIT_OK, CheckFailed, UserError
 from assay.orchestration.drops import fetch_bundle
+from assay.orchestration.links import bundle_link
 from assay.provenance.files import bundle_files
 from assay.provenance.trust import Trust
 from assay.provenance.verification import Verification, verify_files
+from assay.runtime import now
 from assay.settings import Settings
+from assay.suite.levels import LEVELS, Level
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(fetch)
     app.command()(verify)
     app.command()(publish)
+    app.command()(link)
 
 
 def fetch(
@@ -69,6 +73,28 @@ def publish(
         typer.secho(f"{one.sink:<14} {place}", fg="red" if one.problem else None)
     if failed:
         raise CheckFailed(f"{', '.join(failed)} did not take the bundle of {run}; once mended: assay publish {run}")
+
+
+def link(
+    run: RunArgument,
+    hours: Annotated[float, typer.Option("--hours", help="How long it works, at most 168")] = 24,
+    clearance: Annotated[
+        str, typer.Option("--clearance", help="The highest level that may be given to whoever has the link")
+    ] = "internal",
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a link to the zip of a run's bundle, for those without an account. It cannot be taken back."""
+    if clearance not in LEVELS:
+        raise UserError(f"'{clearance}' is no level; expected one of {', '.join(LEVELS)}")
+    level = cast(Level, clearance)
+    made = with_runtime(lambda runtime: bundle_link(runtime.storage, run, hours, level, now()))
+    if as_json:
+        print_json({"run": run, "url": made.url, "ends_at": made.ends_at.isoformat(), "level": made.level})
+        return
+    typer.echo(made.url)
+    typer.secho(
+        f"anybody who has it can read the bundle ({made.level}) until {made.ends_at:%Y-%m-%d %H:%M} UTC", err=True
+    )
 
 
 def _print_preview(lines: Mapping[str, tuple[str, ...]], as_json: bool) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobProperties, ContentSettings
+from azure.storage.blob import BlobProperties, BlobSasPermissions, ContentSettings, generate_blob_sas
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobPrefix, BlobServiceClient
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing, LeaseLost
@@ -133,6 +135,27 @@ class AzureBlobs:
         with translated(f"uploading {source.name} to {path}"):
             answer = await self._creating_container(path, send)
         return _etag(answer["etag"])
+
+    async def link(self, path: str, begins_at: datetime, ends_at: datetime) -> str:
+        """With an account key a service SAS; with an identity a user delegation SAS, for which it needs the role Storage
+        Blob Delegator on the account.
+        """
+        service, (container, name) = self._blob_service, split_path(path)
+        signed_by: dict[str, Any] = {"account_key": getattr(service.credential, "account_key", None)}
+        if signed_by["account_key"] is None:
+            with translated(f"asking for a key that signs links to {path}"):
+                signed_by = {"user_delegation_key": await service.get_user_delegation_key(begins_at, ends_at)}
+        signature = generate_blob_sas(
+            str(service.account_name),
+            container,
+            name,
+            permission=BlobSasPermissions(read=True),
+            start=begins_at,
+            expiry=ends_at,
+            protocol=urlsplit(service.url).scheme,
+            **signed_by,
+        )
+        return f"{self._blob(path).url}?{signature}"
 
     async def acquire(self, path: str, seconds: int) -> str:
         check_lease_seconds(path, seconds)

@@ -130,7 +130,18 @@ class Queues(Protocol):
         ...
 
 
-class Storage(Blobs, Files, Leases, Journals, Queues, Protocol):
+class Links(Protocol):
+    """Addresses that give a blob to whoever has them."""
+
+    async def link(self, path: str, begins_at: datetime, ends_at: datetime) -> str:
+        """An address by which anybody may read this blob, and nothing else, from one time to the other.
+
+        It works without an account, cannot be taken back, and is not checked against what is there. At most seven days.
+        """
+        ...
+
+
+class Storage(Blobs, Files, Leases, Journals, Queues, Links, Protocol):
     """All ports of one storage account."""
 
     async def close(self) -> None:

@@ -135,6 +135,10 @@ class MemoryStorage:
         await self._begin("upload")
         return self._put(path, await asyncio.to_thread(source.read_bytes), metadata)
 
+    async def link(self, path: str, begins_at: datetime, ends_at: datetime) -> str:
+        await self._begin("link")
+        return f"memory://{path}?st={begins_at.isoformat()}&se={ends_at.isoformat()}"
+
     async def acquire(self, path: str, seconds: int) -> str:
         await self._begin("acquire")
         check_lease_seconds(path, seconds)
