@@ -18,14 +18,15 @@ from assay.orchestration.ingest import (
     suite_text,
 )
 from assay.orchestration.progress import read_progress, take_up
-from assay.planning.preflight import check_suite, checked_suite
+from assay.planning.preflight import check_suite
 from assay.planning.programs import check_programs, has_code, needs_code, open_code
-from assay.provenance.manifest import SEAL_NAMES, path_fault
+from assay.provenance.manifest import ALL_SEAL_NAMES, path_fault
 from assay.records import Refusal, Stage
 from assay.settings import Settings
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.folders import read_suite_folder
+from assay.suite.loading import load_suite
 from assay.suite.models import Suite
 from assay.suite.resolution import ResolvedSuite
 
@@ -87,10 +88,13 @@ def _metadata(again: str, *, over_budget: bool) -> dict[str, str]:
 
 
 async def run_of(storage: Storage, suite: str, file: Path, again: str = "") -> str:
-    """The id of the run that dropping `file` would start. Raises UserError as `drop_file` does."""
+    """The id of the run that dropping `file` would start. Raises UserError as `drop_file` does.
+
+    Plugins and programs are for the host to look at: who drops a file need not have their code.
+    """
     path = layout.dropped(suite, unicodedata.normalize("NFC", file.name))
     split_drop(path)
-    known = checked_suite(await suite_text(storage, suite), f"{suite}/suite.yaml")
+    known = load_suite(await suite_text(storage, suite), f"{suite}/suite.yaml")
     return run_id(known, path, await asyncio.to_thread(file_digest, file), again)
 
 
@@ -114,7 +118,7 @@ async def fetch_bundle(storage: Storage, run: str, folder: Path) -> list[str]:
     if not names:
         raise UserError(f"run '{run}' has no published bundle; 'assay show {run}' says where it stands")
     for name in names:
-        if name not in SEAL_NAMES and (fault := path_fault(name)):
+        if name not in ALL_SEAL_NAMES and (fault := path_fault(name)):
             raise UserError(f"the bundle of '{run}' holds an unsafe name: {fault}")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         await storage.download(f"{prefix}{name}", folder / name)

@@ -92,6 +92,17 @@ async def test_a_drop_for_an_unknown_suite_uploads_nothing(file: Path) -> None:
     assert [one.path async for one in storage.list("inbox/")] == []
 
 
+async def test_a_file_is_dropped_without_the_code_that_its_suite_names(file: Path) -> None:
+    """A scorer's module may be on the workers alone; the host looks at it."""
+    storage = await with_suite()
+    named = SUITE + "aggregators: [{plugin: callable, name: figures, call: 'only_on_workers:sum_up'}]\n"
+    await storage.write(layout.suite_file("triage"), named.encode(), overwrite=True)
+
+    drop = await drop_file(storage, "triage", file)
+
+    assert (await storage.read(drop.path)).decode() == CSV
+
+
 async def test_a_suite_is_uploaded_only_when_it_is_right(tmp_path: Path) -> None:
     """Under the name that it gives itself."""
     storage = MemoryStorage()
