@@ -14,7 +14,7 @@ BIN := .venv/bin
 WHOLE_FILES := --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-unit conformance lint format dashboards bench bench-quota lock clean
+.PHONY: help setup setup-dev demo test test-unit conformance lint infra-check format dashboards bench bench-quota lock clean
 
 help:  ## Show this help
 	@echo "Usage: make TARGET [PARAMETER=value ...]"

@@ -48,7 +48,7 @@ param maxReplicas int = 10
 @allowed(['0.5', '1', '2', '4'])
 param cpu string = '1'
 
-@description('Messages for which a replica is added: what one replica takes at once (batchSize in host.json).')
+@description('Messages that a replica takes at once, and for which one is added: batchSize of host.json.')
 @minValue(1)
 @maxValue(32)
 param messagesPerReplica int = 4
@@ -147,8 +147,14 @@ param existingRegistryId string = ''
 
 // Network
 
-@description('Reach storage, vault, models and registry through private endpoints only, and run the app in a network.')
+@description('Reach storage, vault and models through private endpoints only, and run the app in a network.')
 param privateNetwork bool = false
+
+@description('The registry too, which is then a Premium one. With privateNetwork only; images must then be built inside the network.')
+param privateRegistry bool = false
+
+@description('Public addresses or ranges from which operators may reach the storage account in spite of privateNetwork.')
+param allowedIps string[] = []
 
 @description('Addresses of the network, a /24 or larger; not used with a network of yours.')
 param networkAddressPrefix string = '10.90.0.0/24'
@@ -301,6 +307,7 @@ module storageAccount 'modules/storage-account.bicep' = if (isNewStorage) {
     tags: tags
     sku: storageSku
     isPrivate: privateNetwork
+    allowedIps: allowedIps
     softDeleteDays: softDeleteDays
     cacheDays: cacheDays
     coolAfterDays: coolAfterDays
@@ -387,7 +394,7 @@ module registry 'modules/registry.bicep' = if (isNewRegistry) {
     name: registryName
     location: location
     tags: tags
-    isPrivate: privateNetwork
+    isPrivate: privateNetwork && privateRegistry
   }
 }
 
@@ -420,7 +427,7 @@ var storageEndpoints = map(isNewStorage ? ['blob', 'queue', 'table'] : [], part 
 })
 var otherEndpoints = filter([
   { name: 'pe-${name}-vault', resourceId: isNewKeyVault ? keyVaultId : '', groupId: 'vault', zone: 'privatelink.vaultcore.azure.net' }
-  { name: 'pe-${name}-registry', resourceId: isNewRegistry ? registryId : '', groupId: 'registry', zone: 'privatelink.azurecr.io' }
+  { name: 'pe-${name}-registry', resourceId: isNewRegistry && privateRegistry ? registryId : '', groupId: 'registry', zone: 'privatelink.azurecr.io' }
   { name: 'pe-${name}-safety', resourceId: contentSafety ? '${home}/providers/Microsoft.CognitiveServices/accounts/${contentSafetyName}' : '', groupId: 'account', zone: 'privatelink.cognitiveservices.azure.com' }
 ], one => !empty(one.resourceId))
 var openAiEndpoints = map(filter(models, one => one.isNew), one => {

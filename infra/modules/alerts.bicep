@@ -98,13 +98,13 @@ var rules = [
     dimension: 'Run'
   }
   {
-    name: 'denied'
-    title: 'Key Vault or storage refused a request'
-    query: loadTextContent('../queries/alert-denied.kql')
+    name: 'vault-denied'
+    title: 'Key Vault refused a request'
+    query: loadTextContent('../queries/alert-vault-denied.kql')
     severity: 2
     every: 'PT5M'
     window: 'PT15M'
-    dimension: 'Service'
+    dimension: 'Operation'
   }
 ]
 

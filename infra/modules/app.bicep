@@ -79,7 +79,7 @@ param minReplicas int
 @maxValue(1000)
 param maxReplicas int
 
-@description('Messages for which a replica is added: what one replica takes at once (batchSize in host.json).')
+@description('Messages that a replica takes at once, and for which one is added: batchSize of host.json.')
 @minValue(1)
 @maxValue(32)
 param messagesPerReplica int
@@ -106,6 +106,7 @@ var settings = {
   // The account belongs to one app, so a second name of that app is no other app.
   FUNCTIONS_HOSTID_CHECK_LEVEL: 'Warning'
   FUNCTIONS_WORKER_PROCESS_COUNT: workerProcessesOf[cpu]
+  AzureFunctionsJobHost__extensions__queues__batchSize: string(messagesPerReplica)
   // Files arrive by Event Grid; the blob trigger would poll and, with many blobs, miss some.
   AzureWebJobs_ingest_blob_Disabled: 'true'
   WEBSITE_SITE_NAME: name

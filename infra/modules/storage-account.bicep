@@ -18,6 +18,9 @@ param sku string
 @description('Only private endpoints and trusted Azure services reach the account.')
 param isPrivate bool
 
+@description('Public addresses or ranges that reach it all the same.')
+param allowedIps string[]
+
 @description('Days for which deleted and overwritten blobs can be brought back; 0: not at all.')
 @minValue(0)
 @maxValue(365)
@@ -64,6 +67,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
     networkAcls: {
       bypass: 'AzureServices'
       defaultAction: isPrivate ? 'Deny' : 'Allow'
+      ipRules: [for address in allowedIps: { action: 'Allow', value: address }]
     }
   }
 }

@@ -37,6 +37,8 @@ PRIVATE: Mapping[str, Mapping[str, str]] = {
     "Microsoft.ContainerRegistry/registries": {"publicNetworkAccess": "isPrivate ? 'Disabled' : 'Enabled'"},
 }
 
+SWITCHES = ("privateNetwork", "privateNetwork && privateRegistry")
+
 
 def check_versions(files: Mapping[Path, Bicep], allowed: Mapping[str, str]) -> Iterator[Finding]:
     """Every resource has the API version of the list, and the list has no type that nothing uses."""
@@ -72,7 +74,7 @@ def check_private(files: Mapping[Path, Bicep]) -> Iterator[Finding]:
                     yield file.finding(one.line, f"'{one.name}': {path} must be {expected}")
         for call in file.of("module"):
             given = at(call.body, "params", "isPrivate")
-            if given is not None and source(given) != "privateNetwork":
+            if given is not None and source(given) not in SWITCHES:
                 yield file.finding(given, f"module '{call.name}': isPrivate must be privateNetwork")
 
 

@@ -110,6 +110,6 @@ def _resolve(function_name: str, value: Any, settings: Mapping[str, str]) -> Any
 
 
 def _is_disabled(name: str, settings: Mapping[str, str]) -> bool:
-    """Both spellings of the app setting are in use; the second is for Linux, where names hold no dots."""
-    spellings = (f"AzureWebJobs.{name}.Disabled", f"AzureWebJobs__{name}__Disabled")
+    """All spellings of the app setting are in use; those without dots are for Linux, where names hold none."""
+    spellings = (f"AzureWebJobs.{name}.Disabled", f"AzureWebJobs_{name}_Disabled", f"AzureWebJobs__{name}__Disabled")
     return any(settings.get(each, "").lower() in ("true", "1") for each in spellings)

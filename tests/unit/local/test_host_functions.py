@@ -71,9 +71,11 @@ def test_a_trigger_that_the_local_host_does_not_have_is_refused() -> None:
         only_function(app)
 
 
-@pytest.mark.parametrize("setting", ["AzureWebJobs.work.Disabled", "AzureWebJobs__work__Disabled"])
+@pytest.mark.parametrize(
+    "setting", ["AzureWebJobs.work.Disabled", "AzureWebJobs_work_Disabled", "AzureWebJobs__work__Disabled"]
+)
 def test_an_app_setting_turns_a_function_off(setting: str) -> None:
-    """Both spellings of Azure."""
+    """All spellings of Azure."""
     app = df.DFApp()
 
     @app.activity_trigger(input_name="value")
