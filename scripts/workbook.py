@@ -16,13 +16,15 @@ Item = dict[str, Any]
 
 WORKBOOK = ROOT / "infra" / "workbook.json"
 WORKSPACE_ID = "__WORKSPACE_ID__"
-"""What modules/workbook.bicep replaces by the workspace's resource id."""
+"""What modules/workbook.bicep replaces by the workspace's resource id: a picker would offer the workbook's own only."""
 
-_WORKSPACES = "microsoft.operationalinsights/workspaces"
-_SOURCE: Item = {"queryType": 0, "resourceType": _WORKSPACES, "crossComponentResources": ["{Workspace}"]}
+_SOURCE: Item = {
+    "queryType": 0,
+    "resourceType": "microsoft.operationalinsights/workspaces",
+    "crossComponentResources": [WORKSPACE_ID],
+}
 _HOURS = (1, 4, 12, 24, 48, 24 * 7, 24 * 30)
 _BIG_NUMBER, _BAR = 12, 3  # as the portal numbers its formatters
-_UNITS = {"percent": 1, "seconds": 24}
 
 
 def main() -> None:
@@ -44,8 +46,8 @@ def rendered() -> str:
 
 
 def parameters_item() -> Item:
-    """Return what a reader can choose: the time range, a run, a request id. The workspace is set by the deployment."""
-    parameters = [workspace_parameter(), time_parameter(), run_parameter(), request_parameter()]
+    """Return what a reader can choose: the time range, a run, a request id."""
+    parameters = [time_parameter(), run_parameter(), request_parameter()]
     content = {"version": "KqlParameterItem/1.0", "parameters": parameters, "style": "pills", **_SOURCE}
     return {"type": 9, "content": content, "name": "parameters"}
 
@@ -60,14 +62,6 @@ def parameter(name: str, label: str, kind: int, **more: Any) -> Item:
         "type": kind,
         **more,
     }
-
-
-def workspace_parameter() -> Item:
-    """Return the workspace that all queries read."""
-    picker = {"resourceTypeFilter": {_WORKSPACES: True}, "additionalResourceOptions": [], "showDefault": False}
-    return parameter(
-        "Workspace", "Workspace", 5, isRequired=True, isHiddenWhenLocked=True, value=WORKSPACE_ID, typeSettings=picker
-    )
 
 
 def time_parameter() -> Item:
@@ -137,8 +131,7 @@ def settings(panel: Panel) -> Item:
         bar: Item = {"formatter": _BAR, "formatOptions": {"min": 0, "max": 100, "palette": "blue"}}
         bars = [{"columnMatch": column, **bar} for column in panel.bars]
         return {"gridSettings": {"formatters": bars, "filter": True, "rowLimit": 500}}
-    unit = _UNITS.get(panel.unit)
-    return {"chartSettings": {"ySettings": {"numberFormatSettings": {"unit": unit}}}} if unit else {}
+    return {"chartSettings": {"ySettings": {"min": 0}}}
 
 
 def duration(hours: int) -> Item:

@@ -69,7 +69,7 @@ class TestWorkbook:
         """The portal leaves others in the query's text as they are, and the query finds nothing."""
         parameters = {one["name"] for one in workbook_items()[0]["content"]["parameters"]}
         asked = {name for file in NAMES for name in PARAMETER.findall(text_of(file))}
-        assert asked == parameters - {"Workspace", "TimeRange"}
+        assert asked == parameters - {"TimeRange"}
 
     def test_its_parts_have_names_of_their_own(self) -> None:
         """The portal tells items by name, and parameters by id."""
@@ -84,7 +84,7 @@ class TestWorkbook:
         tabs = {one["subTarget"] for one in items[1]["content"]["links"]}
         for panel in items[2:]:
             assert panel["conditionalVisibility"]["value"] in tabs
-            assert panel["content"]["crossComponentResources"] == ["{Workspace}"]
+            assert panel["content"]["crossComponentResources"] == ["__WORKSPACE_ID__"]
 
     def test_the_workspace_is_put_in_by_its_module_and_the_file_fits_into_it(self) -> None:
         """Bicep loads texts of at most 131,072 characters."""
@@ -137,6 +137,12 @@ class TestAlerts:
             assert text_of(name).count(statement) == 1
             assert f"param {parameter} int = {re.findall(r'[0-9]+', statement)[0]}\n" in ALERTS
 
+    def test_each_query_begins_with_a_table(self) -> None:
+        """Azure creates no rule whose query has `union` or `search`, and `take` makes alerts come and go."""
+        words = {name: set(re.findall(r"\w+", text_of(name))) for name in NAMES if name.startswith("alert-")}
+        assert [name for name, used in words.items() if used & {"union", "search", "take", "top", "find"}] == []
+        assert [name for name in words if not re.search(r"^(App|AZKV|Storage)\w+$", text_of(name), re.MULTILINE)] == []
+
     def test_each_has_a_section_that_says_what_to_do(self) -> None:
         """The alert's description leads there."""
         alerts = [*re.findall(r"^    name: '([a-z-]+)'$", ALERTS, re.MULTILINE), "storage-denied"]
@@ -146,7 +152,7 @@ class TestAlerts:
     def test_key_vault_writes_the_table_that_they_read(self) -> None:
         """Without this its log lands in AzureDiagnostics."""
         vault = (ROOT / "infra" / "modules" / "key-vault.bicep").read_text("utf-8")
-        assert "AZKVAuditLogs" in text_of("alert-denied")
+        assert "AZKVAuditLogs" in text_of("alert-vault-denied")
         assert "logAnalyticsDestinationType: 'Dedicated'" in vault
 
 
