@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from ssl import Purpose, create_default_context
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -17,6 +18,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from typer.testing import CliRunner
 from vault import TENANT, FixedCredential, write_certificate
 
+from assay.cli import bundles
 from assay.cli.main import app
 from assay.errors import UserError
 from assay.local.azurite import Azurite
@@ -30,9 +32,10 @@ from assay.suite.sink_options import BlobOptions
 from stand_ins.sealed import SIGNER, sealed_bundle
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-DELEGATION = f"""<?xml version="1.0" encoding="utf-8"?><UserDelegationKey><SignedOid>1</SignedOid><SignedTid>{TENANT}</SignedTid>
-<SignedStart>2026-01-01T00:00:00Z</SignedStart><SignedExpiry>2026-01-02T00:00:00Z</SignedExpiry><SignedService>b</SignedService>
-<SignedVersion>2022-11-02</SignedVersion><Value>Zm9v</Value></UserDelegationKey>"""
+DELEGATION = f"""<?xml version="1.0" encoding="utf-8"?>
+<UserDelegationKey><SignedOid>1</SignedOid><SignedTid>{TENANT}</SignedTid>
+<SignedStart>2026-01-01T00:00:00Z</SignedStart><SignedExpiry>2026-01-02T00:00:00Z</SignedExpiry>
+<SignedService>b</SignedService><SignedVersion>2022-11-02</SignedVersion><Value>Zm9v</Value></UserDelegationKey>"""
 
 
 @pytest.mark.azurite
@@ -73,7 +76,7 @@ class TestOverAzurite:
 
 async def status(method: str, url: str) -> int:
     async with httpx2.AsyncClient() as client:
-        return (await client.request(method, url)).status_code
+        return (await client.request(method, url, headers={"x-ms-blob-type": "BlockBlob"})).status_code
 
 
 async def test_an_identity_asks_for_a_key_that_signs(tmp_path: Path) -> None:
@@ -102,6 +105,20 @@ async def test_an_identity_asks_for_a_key_that_signs(tmp_path: Path) -> None:
     assert asked == ["restype=service&comp=userdelegationkey"]
 
 
+def test_the_command_prints_the_link_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it can be handed on; what it means goes to the other output."""
+    storage = MemoryStorage()
+
+    async def published() -> None:
+        await BlobSink(BlobOptions(archive=True), storage).publish(await sealed_bundle(tmp_path))
+
+    asyncio.run(published())
+    monkeypatch.setattr(bundles, "with_runtime", lambda work: asyncio.run(work(SimpleNamespace(storage=storage))))
+    done = CliRunner().invoke(app, ["link", "triage-1", "--hours", "2"])
+    assert done.exit_code == 0 and done.stdout.startswith("memory://bundles/triage-1.zip?")
+    assert len(done.stdout.splitlines()) == 1 and "anybody who has it" in done.stderr
+
+
 class TestRefusals:
     @pytest.fixture
     async def storage(self, tmp_path: Path) -> MemoryStorage:
@@ -116,7 +133,7 @@ class TestRefusals:
 
     async def test_a_bundle_above_the_clearance_is_not_given_out(self, storage: MemoryStorage) -> None:
         """Unless that is said."""
-        with pytest.raises(UserError, match="is internal, .* with --clearance internal"):
+        with pytest.raises(UserError, match=r"is internal, .*--clearance internal"):
             await bundle_link(storage, "triage-1", 1, "public", NOW)
 
     @pytest.mark.parametrize("hours", [0, -1, 169])

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ from assay.provenance.trust import Trust
 from assay.provenance.verification import Verification, verify_files
 from assay.runtime import now
 from assay.settings import Settings
-from assay.suite.levels import LEVELS, Level
+from assay.suite.levels import LEVELS
 
 
 def register(app: typer.Typer) -> None:
@@ -86,15 +86,13 @@ def link(
     """Make a link to the zip of a run's bundle, for those without an account. It cannot be taken back."""
     if clearance not in LEVELS:
         raise UserError(f"'{clearance}' is no level; expected one of {', '.join(LEVELS)}")
-    level = cast(Level, clearance)
-    made = with_runtime(lambda runtime: bundle_link(runtime.storage, run, hours, level, now()))
+    made = with_runtime(lambda runtime: bundle_link(runtime.storage, run, hours, clearance, now()))
     if as_json:
         print_json({"run": run, "url": made.url, "ends_at": made.ends_at.isoformat(), "level": made.level})
         return
     typer.echo(made.url)
-    typer.secho(
-        f"anybody who has it can read the bundle ({made.level}) until {made.ends_at:%Y-%m-%d %H:%M} UTC", err=True
-    )
+    until = f"{made.ends_at:%Y-%m-%d %H:%M} UTC"
+    typer.secho(f"anybody who has it can read the bundle ({made.level}) until {until}", err=True)
 
 
 def _print_preview(lines: Mapping[str, tuple[str, ...]], as_json: bool) -> None:

@@ -40,7 +40,8 @@ async def bundle_link(storage: Storage, run: str, hours: float, clearance: Level
     level = await _level_of(storage, run)
     if is_above(level, clearance):
         raise UserError(
-            f"the bundle of '{run}' is {level}, and a link gives it to whoever has it; with --clearance {level} it is made"
+            f"the bundle of '{run}' is {level}, and a link gives it to whoever has it; "
+            f"if that is meant, say --clearance {level}"
         )
     ends_at = at + timedelta(hours=hours)
     return BundleLink(await storage.link(path, at - _CLOCKS_APART, ends_at), ends_at, level)

@@ -137,9 +137,7 @@ class AzureBlobs:
         return _etag(answer["etag"])
 
     async def link(self, path: str, begins_at: datetime, ends_at: datetime) -> str:
-        """With an account key a service SAS; with an identity a user delegation SAS, for which it needs the role Storage
-        Blob Delegator on the account.
-        """
+        """A service SAS by the account's key, else a user delegation SAS, for a Storage Blob Delegator."""
         service, (container, name) = self._blob_service, split_path(path)
         signed_by: dict[str, Any] = {"account_key": getattr(service.credential, "account_key", None)}
         if signed_by["account_key"] is None:

@@ -142,11 +142,11 @@ async def test_a_published_bundle_is_fetched_whole(tmp_path: Path) -> None:
     """Into a folder of its own."""
     storage = await with_suite()
     run = await admitted(storage)
-    files = {"manifest.json": b"{}", "plots/p.svg": b"<svg/>"}
+    files = {"manifest.json": b"{}", "manifest.json.hmac": b"0", "plots/p.svg": b"<svg/>"}
     for name, content in files.items():
         await storage.write(layout.published(run) + name, content)
 
-    assert await fetch_bundle(storage, run, tmp_path / "bundle") == ["manifest.json", "plots/p.svg"]
+    assert await fetch_bundle(storage, run, tmp_path / "bundle") == sorted(files)
 
     assert {name: (tmp_path / "bundle" / name).read_bytes() for name in files} == files
     with pytest.raises(UserError, match="is not empty"):
