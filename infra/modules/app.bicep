@@ -182,7 +182,6 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
         targetPort: 8080
         transport: 'http'
         allowInsecure: false
-        traffic: [{ latestRevision: true, weight: 100 }]
       }
       registries: [{ server: registryServer, identity: identityId }]
     }
@@ -202,9 +201,10 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
             {
               type: 'Startup'
               httpGet: { path: '/admin/host/ping', port: 8080 }
-              periodSeconds: 10
+              // Five minutes: the host loads its extensions first. More than ten failures cannot be asked for.
+              periodSeconds: 30
               timeoutSeconds: 5
-              failureThreshold: 30
+              failureThreshold: 10
             }
             {
               type: 'Liveness'
