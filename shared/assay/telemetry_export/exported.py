@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from assay.settings import Settings
@@ -87,6 +88,11 @@ class ExportedTelemetry:
 
     record = count
 
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """Spans and log records that did not arrive, by signal."""
+        return self._pipeline.lost if self._pipeline else {}
+
     def flush(self) -> None:
         """Sends all there is; waits for it."""
         if self._pipeline:
@@ -104,7 +110,7 @@ class ExportedTelemetry:
         if pipeline is None:
             return
         known, wanted = {**bound_fields(), **fields}, _FIELDS.get(name, _NO_FIELDS)
-        said = redacted({one: value for one, value in known.items() if one in wanted}, self._redact)
+        said = redacted({one: _number(value) for one, value in known.items() if one in wanted}, self._redact)
         attributes = {EVENT_NAME: name, **{attribute(one): value for one, value in said.items()}}
         pipeline.log(name, is_problem, attributes, place_here(known.get("run")), time.time_ns())
 
@@ -128,6 +134,11 @@ class ExportedTelemetry:
             self._is_closed = True
             telemetry = self._log
             telemetry.problem("telemetry_failed", reason=f"{type(error).__name__}: {error}"[:200])
+
+
+def _number(value: Any) -> Any:
+    """Amounts of money are numbers; redaction would make them texts."""
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _open(settings: Settings, worker: str) -> "Pipeline":
