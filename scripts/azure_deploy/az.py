@@ -127,6 +127,13 @@ class Azure:
 class Rehearsal(Azure):
     """The same for --dry-run: asks what is there, and prints what it would change."""
 
+    def finds(self, *words: str) -> Any:
+        """None also where nothing can be asked yet, as of a registry that only a deployment would make."""
+        try:
+            return super().finds(*words)
+        except StepFailed:
+            return None
+
     def change(self, *words: str, doing: str) -> Any:
         """Prints the command; there is no answer."""
         say(f"Would run: {shlex.join(['az', *words, *self._subscription_words()])}")

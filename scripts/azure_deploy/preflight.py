@@ -71,10 +71,13 @@ def check_account(azure: Azure, wanted: str) -> Account:
 
 def find_principal(azure: Azure, account: Account) -> str:
     """The object id of who is logged in: they get the roles to upload suites and to drop files."""
+    directory = azure.of("")  # belongs to a tenant: `az ad` refuses --subscription
     if account.kind == "user":
-        found = azure.ask("ad", "signed-in-user", "show", "--query", "id", doing="Looking up your object id")
+        found = directory.ask("ad", "signed-in-user", "show", "--query", "id", doing="Looking up your object id")
     else:
-        found = azure.ask("ad", "sp", "show", "--id", account.user, "--query", "id", doing="Looking up the identity")
+        found = directory.ask(
+            "ad", "sp", "show", "--id", account.user, "--query", "id", doing="Looking up the identity"
+        )
     return str(found)
 
 
