@@ -20,6 +20,7 @@ from assay.suite.models import (
 )
 from assay.suite.packs import unpacked
 from assay.suite.redacted_views import VIEW_NAME
+from assay.suite.sink_options import SINK_RULES
 from assay.suite.written import VARIABLE, CriterionFile, DefaultsFile, ExperimentFile, ModelFile, SuiteFile
 from assay.suite.yaml_text import Path, SourceMap
 
@@ -54,6 +55,7 @@ WITH_OPTIONS = (*PLUGINS, "early_stop", "schema")
 
 RULES = {
     **NAME_RULES,
+    **SINK_RULES,
     VARIABLE: "a name that begins with ASSAY_SUITE_, of capital letters, digits and underscores",
     VIEW_NAME: "1 to 40 lower-case letters, digits and dashes, with no dash at the start",
 }

@@ -13,10 +13,21 @@ NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
 REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$"
 ORGANIZATION = r"^[A-Za-z0-9][A-Za-z0-9-]{0,49}$"
 PROJECT = r"^[A-Za-z0-9_][A-Za-z0-9._ -]{0,63}$"
-BRANCH = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
-FOLDER = r"^[A-Za-z0-9][A-Za-z0-9._/ -]{0,199}$"
+BASE = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
+BRANCH = r"^([A-Za-z0-9]|\{run\}|\{suite\})([A-Za-z0-9._/-]|\{run\}|\{suite\}){0,199}$"
+FOLDER = r"^([A-Za-z0-9]|\{run\}|\{suite\})([A-Za-z0-9._/ -]|\{run\}|\{suite\}){0,199}$"
 
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,39}$"
+
+SINK_RULES = {
+    NAME: "1 to 40 lower-case letters, digits and dashes, with no dash at the start",
+    REPOSITORY: "owner/name",
+    BASE: "letters, digits, '.', '_', '-' and '/', with a letter or digit at the start",
+    BRANCH: "letters, digits, '.', '_', '-', '/', {run} and {suite}, with a letter or digit at the start",
+    FOLDER: "letters, digits, spaces, '.', '_', '-', '/', {run} and {suite}, with a letter or digit at the start",
+    IDENTIFIER: "1 to 40 letters, digits and underscores, with no digit at the start",
+}
+"""What the patterns ask for, in words."""
 
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER)]
 SinkName = Annotated[str, StringConstraints(pattern=NAME)]
@@ -35,7 +46,9 @@ class SinkOptions(Strict):
 class GitSinkOptions(SinkOptions):
     """Options of sinks that commit to a Git repository and ask for a review."""
 
-    base: Branch | None = Field(None, description="Branch that the results are to be merged into; absent: the default")
+    base: Annotated[str, StringConstraints(pattern=BASE)] | None = Field(
+        None, description="Branch that the results are to be merged into; absent: the default"
+    )
     branch: Branch = Field("assay/{run}", description="Branch of the results; {run} and {suite} are replaced")
     folder: Folder = Field("assay/{suite}/{run}", description="Folder in the repository; {run}, {suite} are replaced")
     title: str = Field("Results of {suite} ({run})", min_length=1, max_length=200)

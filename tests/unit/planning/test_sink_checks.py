@@ -33,12 +33,19 @@ def test_all_kinds_can_stand_together() -> None:
     )
 
 
+def test_branches_and_folders_may_name_run_and_suite() -> None:
+    """As the defaults do."""
+    check("{plugin: github, repository: acme/results, branch: 'results/{run}', folder: '{suite}/{run}'}")
+
+
 @pytest.mark.parametrize(
     ("sinks", "problem"),
     [
         (["{plugin: githup, repository: acme/results}"], "unknown sink 'githup' (did you mean 'github'?)"),
         (["{plugin: github}"], "sink 'github': option 'repository' is missing"),
-        (["{plugin: github, repository: results}"], "option 'repository'"),
+        (["{plugin: github, repository: results}"], "option 'repository': found 'results'; expected owner/name"),
+        (["{plugin: github, repository: acme/results, base: 'x/{run}'}"], "option 'base'"),
+        (["{plugin: github, repository: acme/results, folder: 'x/{row}'}"], "option 'folder'"),
         (
             ["{plugin: github, repository: acme/results, lables: [a]}"],
             "unknown option 'lables' (did you mean 'labels'?)",
