@@ -1,6 +1,8 @@
 """The folder sink: whole bundles or none, the same again, as a folder or a zip that verifies."""
 
+import asyncio
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,9 +69,28 @@ async def test_death_while_writing_leaves_no_half_bundle(tmp_path, bundle, monke
         patched.setattr("assay.sinks.archive._add", dying)
         with pytest.raises(ServiceError, match="No space left"):
             await sink.publish(bundle)
-    assert not (tmp_path / "out/triage/triage-1").exists() and not (tmp_path / "out/triage/triage-1.zip").exists()
+    assert list((tmp_path / "out/triage").iterdir()) == []
     receipt = await sink.publish(bundle)
     assert [path.name for path in (tmp_path / "out/triage").iterdir()] == [Path(receipt.location).name]
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+async def test_two_publishers_at_once_make_one_whole_bundle(tmp_path, bundle, monkeypatch, as_zip) -> None:
+    """The second waits until the first has left its draft."""
+    under_way, most = [0], [0]
+
+    def slowly() -> None:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        threading.Event().wait(0.02)
+        under_way[0] -= 1
+
+    monkeypatch.setattr(folder_sink, "_remove", lambda place, remove=folder_sink._remove: (slowly(), remove(place)))
+    sinks = [sink_at(tmp_path / "out", zip=as_zip) for _ in range(3)]
+    receipts = await asyncio.gather(*(one.publish(bundle) for one in sinks))
+    assert most == [1] and len({one.files for one in receipts}) == 1
+    assert verify_bundle(Path(receipts[0].location), SIGNER.public_key_pem).ok
+    assert [path.name for path in (tmp_path / "out/triage").iterdir()] == [Path(receipts[0].location).name]
 
 
 async def test_an_incomplete_folder_is_mended(tmp_path, bundle) -> None:
