@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from views_of import view
-
 from assay.scoring.summing_up import run_aggregators, run_comparers
+from views_of import view
 
 
 class Fixed:
