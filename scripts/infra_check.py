@@ -16,9 +16,10 @@ from infra_checks.modules import check_bicepparam, check_calls, check_parameters
 from infra_checks.names import check_names, check_use
 from infra_checks.resources import check_keyless, check_private, check_roles, check_versions
 from infra_checks.secrets import check_connection_strings, check_settings, check_text
+from infra_checks.shapes import check_shapes
 
 ROOT = Path(__file__).resolve().parents[1]
-VERSIONS = "api-versions.json"
+VERSIONS, PROPERTIES = "api-versions.json", "properties.json"
 _TEXTS = ("infra", "function_app", ".github", "azure.yaml", "scripts/deploy", "scripts/teardown", "Dockerfile")
 
 
@@ -46,6 +47,7 @@ def findings(folder: Path) -> Iterator[Finding]:
         yield from check_settings(file)
     yield from check_calls(files)
     yield from check_versions(files, json.loads((folder / VERSIONS).read_text(encoding="utf-8")))
+    yield from check_shapes(files, json.loads((folder / PROPERTIES).read_text(encoding="utf-8")))
     yield from check_private(files)
     yield from check_roles(files)
     yield from _parameter_files(folder, files[Path("main.bicep")])

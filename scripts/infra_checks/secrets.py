@@ -13,7 +13,7 @@ from infra_checks.bicep import Bicep, Finding, properties, source, walk
 _FORBIDDEN = {
     "a function that reads keys": re.compile(r"\blist(\w*Keys?|Credentials|\w*Secrets?|\w*Sas)\b", re.IGNORECASE),
     "a key of an account": re.compile(r"AccountKey\s*=|SharedAccessKey|SharedAccessSignature\s*=|AccountName\s*="),
-    "a key of Application Insights": re.compile(r"InstrumentationKey", re.IGNORECASE),
+    "a key of Application Insights": re.compile(r"\.InstrumentationKey|InstrumentationKey=", re.IGNORECASE),
     "a connection string": re.compile(
         r"DefaultEndpointsProtocol|BlobEndpoint\s*=|Password\s*=|Server\s*=\s*tcp", re.IGNORECASE
     ),

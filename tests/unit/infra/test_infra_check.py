@@ -142,6 +142,21 @@ VERSIONS = {
     "Microsoft.Resources/resourceGroups": "2024-03-01",
     "Microsoft.Storage/storageAccounts": "2025-06-01",
 }
+PROPERTIES = {
+    "Microsoft.Storage/storageAccounts": {
+        "": ["location", "name", "properties", "sku", "tags"],
+        "properties": [
+            "allowBlobPublicAccess",
+            "allowSharedKeyAccess",
+            "minimumTlsVersion",
+            "networkAcls",
+            "supportsHttpsTrafficOnly",
+        ],
+        "properties.networkAcls": ["defaultAction"],
+        "sku": ["name"],
+        "tags": [],
+    }
+}
 FILES = {
     "main.bicep": MAIN,
     "modules/store.bicep": STORE,
@@ -149,6 +164,7 @@ FILES = {
     "modules/types.bicep": TYPES,
     "dev.bicepparam": PARAMETERS,
     "api-versions.json": json.dumps(VERSIONS),
+    "properties.json": json.dumps(PROPERTIES),
 }
 
 # File, what stands there, the fault in its place, and what the finding says.
@@ -224,6 +240,25 @@ FAULTS = {
         "{",
         '{"A.B/c": "2020-01-01", ',
         "nothing uses A.B/c",
+    ),
+    "a property that is none": ("modules/store.bicep", "  tags: settings", "  tag: settings", "no property 'tag'"),
+    "a property below that is none": (
+        "modules/store.bicep",
+        "    networkAcls: {\n",
+        "    networkAcls: {\n      bypas: 'None'\n",
+        "there is no property 'properties.networkAcls.bypas'",
+    ),
+    "a property of a variable that is none": (
+        "modules/store.bicep",
+        "  sku: {\n    name: sku\n  }\n",
+        "  sku: empty(sku) ? null : settings\n",
+        "there is no property 'sku.ASSAY_PARTS'",
+    ),
+    "an object that is not recorded": (
+        "modules/store.bicep",
+        "    networkAcls: {\n",
+        "    networkAcls: {\n      defaultRules: { a: 1 }\n",
+        "'properties.networkAcls.defaultRules' is not recorded",
     ),
     "a right that is given elsewhere": (
         "modules/store.bicep",
