@@ -73,6 +73,7 @@ def deploy(azure: Azure, options: argparse.Namespace) -> None:
     preflight.check_tools(azure)
     account = preflight.check_account(azure, options.subscription)
     azure = azure.of(account.subscription)
+    preflight.keep_storage_token(azure, account)
     environment = template.read_environment(azure, options.parameters, options.name, options.location)
     preflight.register_providers(azure)
     accounts = environment.values.get("openAiAccounts") or []

@@ -69,6 +69,16 @@ def check_account(azure: Azure, wanted: str) -> Account:
     return account
 
 
+def keep_storage_token(azure: Azure, account: Account) -> None:
+    """Lets the CLI fetch and keep a token for storage while a workflow's proof of identity is fresh: minutes.
+
+    Uploading the suites comes after the deployment, when that proof is too old to get one. The token is not printed.
+    """
+    if account.kind != "user":
+        words = ["account", "get-access-token", "--resource", "https://storage.azure.com", "--query", "expiresOn"]
+        azure.ask(*words, doing="Getting a token for storage")
+
+
 def find_principal(azure: Azure, account: Account) -> str:
     """The object id of who is logged in: they get the roles to upload suites and to drop files."""
     directory = azure.of("")  # belongs to a tenant: `az ad` refuses --subscription
