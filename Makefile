@@ -52,6 +52,7 @@ lint: setup-dev  ## Check code, types, locks, Dockerfile and workflows
 	$(BIN)/mypy
 	MYPYPATH=function_app $(BIN)/mypy --allow-untyped-decorators --allow-any-generics -m function_app -p triggers
 	MYPYPATH=scripts $(BIN)/mypy --strict scripts/*.py
+	MYPYPATH=scripts $(BIN)/mypy --strict -p azure_deploy
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
