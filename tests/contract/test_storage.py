@@ -333,6 +333,14 @@ class TestFiles:
         assert entry.size == size
         assert (tmp_path / "back").stat().st_size == size
 
+    async def test_an_upload_may_choose_its_tier(self, storage: Storage, box: str, tmp_path: Path) -> None:
+        """Without one it lies as the account has it."""
+        (tmp_path / "there").write_bytes(b"x")
+        for name, tier in (("plain", None), ("cool", "cool"), ("cold", "cold")):
+            await storage.upload(f"{box}/{name}", tmp_path / "there", tier=tier)
+            entry = await storage.find(f"{box}/{name}")
+            assert entry is not None and entry.tier == tier
+
     async def test_an_upload_replaces_the_blob(self, storage: Storage, box: str, tmp_path: Path) -> None:
         """The blob that was there is gone, metadata included."""
         await storage.write(f"{box}/a", b"old and long", metadata={"a": "1"})

@@ -33,7 +33,7 @@ class BlobSink:
         prefix = layout.published(bundle.run)
         names = {name for name, _ in bundle.files}
         for name, file in bundle.files:
-            await self._storage.upload(prefix + name, file)
+            await self._storage.upload(prefix + name, file, tier=self._options.tier)
         stale = [one.path async for one in self._storage.list(prefix) if one.path.removeprefix(prefix) not in names]
         for path in stale:
             await self._storage.delete(path)
@@ -48,4 +48,4 @@ class BlobSink:
         with tempfile.TemporaryDirectory(prefix="assay-archive-") as folder:
             file = Path(folder) / "bundle.zip"
             await asyncio.to_thread(write_archive, bundle, file)
-            await self._storage.upload(layout.archived(bundle.run), file)
+            await self._storage.upload(layout.archived(bundle.run), file, tier=self._options.tier)

@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobProperties, BlobSasPermissions, ContentSettings, generate_blob_sas
+from azure.storage.blob import (
+    BlobProperties,
+    BlobSasPermissions,
+    ContentSettings,
+    StandardBlobTier,
+    generate_blob_sas,
+)
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobPrefix, BlobServiceClient
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing, LeaseLost
@@ -22,7 +28,7 @@ from assay.storage.azure_errors import (
     service_code,
     translated,
 )
-from assay.storage.base import BlobEntry, LeaseState
+from assay.storage.base import BlobEntry, LeaseState, Tier
 from assay.storage.rules import check_lease_seconds, checked_metadata, content_type, split_path, split_prefix
 
 _CONCURRENT_BLOCKS = 4
@@ -123,8 +129,12 @@ class AzureBlobs:
                 part.unlink(missing_ok=True)
         return _entry(path, stream.properties)
 
-    async def upload(self, path: str, source: Path, *, metadata: Mapping[str, str] | None = None) -> str:
+    async def upload(
+        self, path: str, source: Path, *, metadata: Mapping[str, str] | None = None, tier: Tier | None = None
+    ) -> str:
         settings = _settings(path, metadata)
+        if tier:
+            settings["standard_blob_tier"] = StandardBlobTier(tier.capitalize())
 
         async def send() -> dict[str, Any]:
             with await asyncio.to_thread(_open, source, "rb") as file:
@@ -232,7 +242,8 @@ def _settings(path: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
 
 def _entry(path: str, blob: BlobProperties) -> BlobEntry:
     lease = cast(LeaseState, blob.lease.state or "available")
-    return BlobEntry(path, blob.size, _etag(blob.etag), blob.last_modified, dict(blob.metadata or {}), lease)
+    tier = None if blob.blob_tier is None or blob.blob_tier_inferred else cast(Tier, str(blob.blob_tier).lower())
+    return BlobEntry(path, blob.size, _etag(blob.etag), blob.last_modified, dict(blob.metadata or {}), lease, tier)
 
 
 def _etag(quoted: Any) -> str:

@@ -10,6 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+Tier = Literal["hot", "cool", "cold"]
+"""Where the service keeps a blob: the colder, the cheaper to keep and the dearer to read."""
+
 LeaseState = Literal["available", "leased", "breaking", "broken", "expired"]
 
 
@@ -17,7 +20,7 @@ LeaseState = Literal["available", "leased", "breaking", "broken", "expired"]
 class BlobEntry:
     """What a listing knows of a blob. `path` includes the container; `etag` carries no quotes.
 
-    `lease`: `leased` and `breaking` are held by somebody, the others are free to take.
+    `lease`: `leased` and `breaking` are held by somebody, the others are free to take. `tier` None: the account's.
     """
 
     path: str
@@ -26,6 +29,7 @@ class BlobEntry:
     modified: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
     lease: LeaseState = "available"
+    tier: Tier | None = None
 
 
 class Blobs(Protocol):
@@ -79,8 +83,13 @@ class Files(Protocol):
         """Writes the blob to `target` and returns its entry. Raises BlobMissing, also when `etag` does not match."""
         ...
 
-    async def upload(self, path: str, source: Path, *, metadata: Mapping[str, str] | None = None) -> str:
-        """Writes or replaces the blob from `source`; readers see the old or the new one, never a part."""
+    async def upload(
+        self, path: str, source: Path, *, metadata: Mapping[str, str] | None = None, tier: Tier | None = None
+    ) -> str:
+        """Writes or replaces the blob from `source`; readers see the old or the new one, never a part.
+
+        `tier` None: as the account has it.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
-from assay.storage.base import BlobEntry, LeaseState
+from assay.storage.base import BlobEntry, LeaseState, Tier
 from assay.storage.rules import MESSAGE_BYTES, check_lease_seconds, checked_metadata, split_path, split_prefix
 
 
@@ -37,6 +37,7 @@ class _Blob:
     metadata: dict[str, str] = field(default_factory=dict)
     is_journal: bool = False
     lease: _Lease | None = None
+    tier: Tier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,13 @@ class MemoryStorage:
         await asyncio.to_thread(target.write_bytes, blob.content)
         return self._entry(path)
 
-    async def upload(self, path: str, source: Path, *, metadata: Mapping[str, str] | None = None) -> str:
+    async def upload(
+        self, path: str, source: Path, *, metadata: Mapping[str, str] | None = None, tier: Tier | None = None
+    ) -> str:
         await self._begin("upload")
-        return self._put(path, await asyncio.to_thread(source.read_bytes), metadata)
+        etag = self._put(path, await asyncio.to_thread(source.read_bytes), metadata)
+        self._blobs[path].tier = tier
+        return etag
 
     async def link(self, path: str, begins_at: datetime, ends_at: datetime) -> str:
         await self._begin("link")
@@ -227,7 +232,7 @@ class MemoryStorage:
     def _entry(self, path: str) -> BlobEntry:
         blob = self._blobs[path]
         lease = blob.lease.state(self._clock()) if blob.lease is not None else "available"
-        return BlobEntry(path, len(blob.content), blob.etag, blob.modified, dict(blob.metadata), lease)
+        return BlobEntry(path, len(blob.content), blob.etag, blob.modified, dict(blob.metadata), lease, blob.tier)
 
     def _below(self, prefix: str) -> Sequence[str]:
         container, start = split_prefix(prefix)

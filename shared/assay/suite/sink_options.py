@@ -84,6 +84,7 @@ class BlobOptions(SinkOptions):
     """Keeps bundles in the container `bundles` of the run's own storage account. Every run is published there."""
 
     clearance: Level = Field("restricted", description="The highest level that may go there")
+    tier: Literal["hot", "cool", "cold"] | None = Field(None, description="Access tier; absent: as the account has it")
     archive: bool = Field(False, description="Whether the bundle lies there as a zip as well, as <run>.zip")
 
 
