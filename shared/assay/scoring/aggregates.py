@@ -6,7 +6,7 @@ import numpy as np
 
 from assay.scoring.base import ScoreKind
 from assay.scoring.results import Interval, Metric, MissingCounts
-from assay.scoring.statistics.arrays import Codes, Floats
+from assay.scoring.statistics.arrays import Codes, Floats, scaled
 from assay.scoring.statistics.clusters import clustered_mean_interval, clustered_wilson_interval
 from assay.scoring.statistics.intervals import mean_interval, standard_deviation, wilson_interval
 
@@ -63,7 +63,8 @@ def _interval(scored: Floats, kind: ScoreKind, level: float, clusters: Codes | N
 
 
 def _with_distribution(metric: Metric, scored: Floats) -> Metric:
-    quantiles = np.quantile(scored, list(QUANTILES.values()))
+    array, scale = scaled(scored)  # what lies between two quantiles may be more than a float holds
+    quantiles = np.quantile(array, list(QUANTILES.values())) * scale
     distribution = {
         "standard_deviation": standard_deviation(scored),
         "minimum": float(scored.min()),

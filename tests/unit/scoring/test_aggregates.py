@@ -36,6 +36,12 @@ class TestNumeric:
         """A scorer may return anything a float can hold; its square cannot."""
         assert summarise([1e200, 3e200], "numeric").standard_deviation == pytest.approx(math.sqrt(2) * 1e200)
 
+    def test_scores_further_apart_than_a_float_can_tell_have_quantiles(self):
+        """What lies between them is infinite, which no report can hold."""
+        metric = summarise([-1e308, 1e308] * 20, "numeric")
+        assert metric.quantiles == {"p05": -1e308, "p25": -1e308, "p50": 0, "p75": 1e308, "p95": 1e308}
+        assert Metric.model_validate_json(metric.model_dump_json()) == metric
+
     @settings(max_examples=60, deadline=None)
     @given(SCORES)
     def test_never_raises_and_counts_every_trial(self, values):
