@@ -64,7 +64,7 @@ def secrets(root: Path) -> Iterator[Finding]:
     ).stdout
     for name in filter(None, names.split("\0")):
         path = root / name
-        if path.is_file() and path.suffix not in (".lock", ".txt", ".py"):
+        if path.is_file() and path.suffix not in (".lock", ".txt"):
             yield from check_text(Path(name), path.read_text(encoding="utf-8"))
 
 

@@ -135,7 +135,7 @@ var settings = {
   ASSAY_IMAGE_DIGEST: contains(image, '@') ? split(image, '@')[1] : ''
 }
 
-var given = filter(items(union(extraSettings, settings)), one => !empty(one.value))
+var given = filter(items(union(extraSettings, settings)), one => !empty(string(one.value)))
 
 var rules = [
   {
@@ -196,7 +196,7 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
             cpu: json(cpu)
             memory: memoryOf[cpu]
           }
-          env: [for one in given: { name: one.key, value: one.value }]
+          env: [for one in given: { name: one.key, value: string(one.value) }]
           probes: [
             {
               type: 'Startup'
