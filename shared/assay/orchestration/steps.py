@@ -16,7 +16,7 @@ from assay.execution.control import Control, read_control
 from assay.execution.stops import is_stopped, read_stop
 from assay.llm.pricing import PriceTable, load_prices
 from assay.middleware.redaction import default_redact
-from assay.orchestration.budgets import budget_advice, budget_fault, price_fault, terms_now
+from assay.orchestration.budgets import Terms, budget_advice, budget_fault, price_fault, terms_now
 from assay.orchestration.ingest import file_digest, quarantine_file
 from assay.orchestration.progress import (
     count_progress,
@@ -87,9 +87,10 @@ class AskingSteps:
         control = await self._look(header, plan) if plan.early_stop else Control()
         progress = await count_progress(self.storage, header, plan, Stage.ASKING, self.now())
         stopped = await is_stopped(self.storage, run)
-        progress = with_message(await self._warned(header, progress), early_stop_notice(control))
+        terms = await terms_now(self.storage, header)
+        progress = with_message(await self._warned(header, progress, terms), early_stop_notice(control))
         await write_progress(self.storage, progress)
-        tell_of_progress(self.telemetry, header, progress)
+        tell_of_progress(self.telemetry, header, progress, terms)
         return {
             "done": progress.chunks_done,
             "total": progress.chunks_total,
@@ -165,9 +166,8 @@ class AskingSteps:
         if await self.storage.find(layout.header(run)):
             tell_of_run(self.telemetry, await read_header(self.storage, run), failed)
 
-    async def _warned(self, header: RunHeader, progress: Progress) -> Progress:
+    async def _warned(self, header: RunHeader, progress: Progress, terms: Terms | None) -> Progress:
         """With a notice for a soft budget, and an event for each of its marks that was passed since the last look."""
-        terms = await terms_now(self.storage, header)
         if terms is None or terms.is_enforced:
             return progress
         spent, before = progress.tally.cost_usd, await read_progress(self.storage, header.run)

@@ -1,15 +1,14 @@
 """What telemetry is told of a run: how far it is, and, when it ends, its span. The steps call it."""
 
-from assay.orchestration.budgets import terms_of
+from assay.orchestration.budgets import Terms
 from assay.records import Progress, RunHeader
-from assay.suite.models import Suite
 from assay.telemetry import Telemetry, bound
 from assay.telemetry_names import BUDGET_USE, COST, ERROR_TYPE, RUN_SPAN, STAGE, SUITE, TRIAL_COUNT
 
 
-def tell_of_progress(telemetry: Telemetry, header: RunHeader, progress: Progress) -> None:
-    """An event with counts and cost, and the part of the budget that is spent."""
-    terms, tally = terms_of(Suite.model_validate(header.suite)), progress.tally
+def tell_of_progress(telemetry: Telemetry, header: RunHeader, progress: Progress, terms: Terms | None) -> None:
+    """An event with counts and cost, and the part of the budget, as it is now, that is spent."""
+    tally = progress.tally
     budget_usd = terms.limit_usd if terms else None
     telemetry.event(
         "run_watched",
