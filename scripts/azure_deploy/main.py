@@ -73,25 +73,25 @@ def deploy(azure: Azure, options: argparse.Namespace) -> None:
     preflight.check_tools(azure)
     account = preflight.check_account(azure, options.subscription)
     azure = azure.of(account.subscription)
-    preflight.keep_storage_token(azure, account)
+    principal = preflight.find_principal(azure)
     environment = template.read_environment(azure, options.parameters, options.name, options.location)
     preflight.register_providers(azure)
     accounts = environment.values.get("openAiAccounts") or []
     demands = preflight.demands_of(accounts, environment.location)
     preflight.check_quota(azure, demands, preflight.held_capacity(azure, environment.group))
-    outputs = roll_out(azure, environment, operators_of(azure, account, environment), options)
+    outputs = roll_out(azure, environment, operators_of(account, principal, environment), options)
     if not outputs:
         say("Would upload the suites and make a smoke run. Nothing was changed.")
         return
     use(Site(environment, outputs, account), options)
 
 
-def operators_of(azure: Azure, account: Account, environment: Environment) -> dict[str, str]:
+def operators_of(account: Account, principal: str, environment: Environment) -> dict[str, str]:
     """The parameters that let whoever deploys use what is deployed, unless the parameters file names somebody."""
     if environment.values.get("operatorsId"):
         return {}
     kind = "User" if account.kind == "user" else "ServicePrincipal"
-    return {"operatorsId": preflight.find_principal(azure, account), "operatorsType": kind}
+    return {"operatorsId": principal, "operatorsType": kind}
 
 
 def roll_out(

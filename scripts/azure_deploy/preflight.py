@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -69,26 +71,19 @@ def check_account(azure: Azure, wanted: str) -> Account:
     return account
 
 
-def keep_storage_token(azure: Azure, account: Account) -> None:
-    """Lets the CLI fetch and keep a token for storage while a workflow's proof of identity is fresh: minutes.
+def find_principal(azure: Azure) -> str:
+    """The object id of who is logged in, read from a token for storage: no right to read the directory is needed.
 
-    Uploading the suites comes after the deployment, when that proof is too old to get one. The token is not printed.
+    The Azure CLI keeps that token. Suites are uploaded with it after the deployment, when the proof of identity that a
+    workflow logged in with, good for minutes, could fetch none. It is neither printed nor kept here.
     """
-    if account.kind != "user":
-        words = ["account", "get-access-token", "--resource", "https://storage.azure.com", "--query", "expiresOn"]
-        azure.ask(*words, doing="Getting a token for storage")
-
-
-def find_principal(azure: Azure, account: Account) -> str:
-    """The object id of who is logged in: they get the roles to upload suites and to drop files."""
-    directory = azure.of("")  # belongs to a tenant: `az ad` refuses --subscription
-    if account.kind == "user":
-        found = directory.ask("ad", "signed-in-user", "show", "--query", "id", doing="Looking up your object id")
-    else:
-        found = directory.ask(
-            "ad", "sp", "show", "--id", account.user, "--query", "id", doing="Looking up the identity"
-        )
-    return str(found)
+    words = ["account", "get-access-token", "--resource", "https://storage.azure.com", "--query", "accessToken"]
+    token = str(azure.ask(*words, doing="Getting a token for storage"))
+    try:
+        body = token.split(".")[1]
+        return str(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["oid"])
+    except (IndexError, KeyError, ValueError):
+        raise StepFailed("The token for storage does not say whose it is. Run `az login` again.") from None
 
 
 def register_providers(azure: Azure) -> None:
