@@ -46,7 +46,7 @@ test-unit: setup-dev  ## Run the unit tests only: seconds, no child processes
 conformance: setup-dev  ## Run the tests against Azure's worker library, if there is a Python 3.13
 	@$(BIN)/python scripts/conformance.py -n 0
 
-lint: setup-dev  ## Check code, types, locks, Dockerfile and workflows
+lint: setup-dev infra-check  ## Check code, types, locks, Dockerfile, workflows and templates
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
