@@ -169,7 +169,9 @@ def test_settings_and_runtime_load_azure_only_when_they_need_it() -> None:
     wrong = [
         str(found)
         for found in ALL_IMPORTS
-        if found.module.partition(".")[0] == "azure" and found.at_top and found.file in ("settings.py", "vault.py", "runtime.py")
+        if found.module.partition(".")[0] == "azure"
+        and found.at_top
+        and found.file in ("settings.py", "vault.py", "runtime.py")
     ]
     assert wrong == []
 

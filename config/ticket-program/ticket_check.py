@@ -14,7 +14,8 @@ SYSTEM = (
     'Answer with JSON only: {"queue": "<one of the six>"}'
 )
 CHECK = (
-    "You chose {queue}. Check that: what does the customer want to be able to do, and which queue can make that happen? "
+    "You chose {queue}. Check that: what does the customer want to be able to do, and which queue can make that "
+    "happen? "
     'Answer with JSON only, corrected or as it was: {{"queue": "<one of the six>"}}'
 )
 
