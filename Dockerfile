@@ -2,7 +2,7 @@
 # image runs the command line, as a job or to verify a bundle:
 #
 #   docker build --build-arg BASE_DIGEST=sha256:... --build-arg REVISION="$(git rev-parse HEAD)" -t assay .
-#   docker run --rm -v "$PWD/bundle:/bundle:ro" assay assay verify /bundle --key /bundle/signer.pub
+#   docker run --rm -v "$PWD:/here:ro" assay assay verify /here/bundle --key /here/trusted.pub
 #
 # Checked: hadolint; a test follows the COPY lines below into a folder, indexes the functions there and runs `assay`
 # from there. Not checked, because it takes a container engine and a subscription: the build itself, the start of the

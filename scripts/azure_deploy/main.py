@@ -83,7 +83,7 @@ def deploy(azure: Azure, options: argparse.Namespace) -> None:
     if not outputs:
         say("Would upload the suites and make a smoke run. Nothing was changed.")
         return
-    use(Site(environment, outputs, account), options)
+    use(Site(environment, outputs, account, principal), options)
 
 
 def operators_of(account: Account, principal: str, environment: Environment) -> dict[str, str]:
@@ -136,6 +136,18 @@ class Site:
     environment: Environment
     outputs: Mapping[str, str]
     account: Account
+    principal: str
+
+    @property
+    def reason_not_to_upload(self) -> str:
+        """Why suites cannot be uploaded from here; nothing when they can."""
+        if self.environment.values.get("privateNetwork"):
+            return "Storage is reached from the private network only: upload suites and drop files from there."
+        operators = self.environment.values.get("operatorsId") or self.principal
+        # A person may belong to the group of operators; a workflow's identity does not.
+        if self.account.kind != "user" and operators != self.principal:
+            return "The operators are others: suites and the smoke run are left to them."
+        return ""
 
     def link(self, resource: str) -> str:
         """Address of a resource in the portal, by its id or by its path within the resource group."""
@@ -147,8 +159,8 @@ class Site:
 def use(site: Site, options: argparse.Namespace) -> None:
     """Upload suites, make the smoke run, say what to do next."""
     place = suites.Place(site.outputs)
-    if site.environment.values.get("privateNetwork"):
-        say("Storage is reached from the private network only: upload suites and drop files from there.")
+    if site.reason_not_to_upload:
+        say(site.reason_not_to_upload)
     else:
         suites.upload_suites(place, options.suite or [SAMPLE])
         if options.smoke:

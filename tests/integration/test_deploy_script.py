@@ -542,6 +542,19 @@ def test_with_a_private_network_nothing_is_uploaded_from_here(
     assert assay_calls(cloud) == [] and "private network" in told(capsys)
 
 
+def test_a_workflow_leaves_the_suites_to_the_operators(cloud: Cloud, deploy: Run) -> None:
+    """It has no right to the data then, and waiting would bring none."""
+    user = {"name": "app-id", "type": "servicePrincipal"}
+    account = {"id": SUBSCRIPTION, "name": "Research", "tenantId": TENANT, "state": "Enabled", "user": user}
+    cloud.answers("account show", account)
+    cloud.answers(
+        "bicep build-params", {"parametersJson": json.dumps({"parameters": {"operatorsId": {"value": "team"}}})}
+    )
+
+    assert deploy("--yes", "--parameters", str(ROOT / "infra" / "prod.bicepparam")) == 0
+    assert assay_calls(cloud) == []
+
+
 # Secrets
 
 
