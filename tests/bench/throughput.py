@@ -66,7 +66,7 @@ class Round:
 
 def measure() -> dict[str, str]:
     """Trials per second of both sides, CPU per trial, and the ratio: medians of three rounds in turns."""
-    with _servers() as servers:
+    with servers_running() as servers:
         sides = asyncio.run(_measure(servers))
     figures = {"trials per round, concurrency": f"{TRIALS:,}, {CONCURRENCY}"}
     for side, rounds in sides.items():
@@ -103,7 +103,8 @@ def _list(values: list[float], form: str) -> str:
 
 
 @contextmanager
-def _servers() -> Iterator[Servers]:
+def servers_running() -> Iterator[Servers]:
+    """Emulator and storage, each a process of its own."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
         home = Path(name)
         (home / "logs").mkdir()
@@ -125,7 +126,7 @@ async def _measure(servers: Servers) -> dict[str, list[Round]]:
         sides[BARE].append(await _bare_round(servers, suite, _client(servers)))
         aiohttp = _client(servers, http_client=DefaultAioHttpClient())
         sides[BARE_AIOHTTP].append(await _bare_round(servers, suite, aiohttp))
-        sides[WORKER].append(await _worker_round(servers, suite, f"colours-{number}"))
+        sides[WORKER].append(await worker_round(servers, suite, f"colours-{number}"))
     return sides
 
 
@@ -155,12 +156,14 @@ async def _bare_round(servers: Servers, suite: Suite, client: AsyncAzureOpenAI) 
     return rounds[0]
 
 
-async def _worker_round(servers: Servers, suite: Suite, run: str) -> Round:
+async def worker_round(servers: Servers, suite: Suite, run: str, **settings: str) -> Round:
+    """A run of its own, worked on by one worker with these settings besides."""
     environment = {
         "ASSAY_STORAGE": servers.storage,
         "AZURE_OPENAI_ENDPOINT": servers.endpoint,
         "AZURE_OPENAI_API_KEY": "any",
         "ASSAY_WORKER_CONCURRENCY": str(CONCURRENCY),
+        **settings,
     }
     runtime = Runtime(Settings.load(environment))
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -159,3 +160,8 @@ def _plain(attributes: Any) -> dict[str, Any]:
 def _value(value: Any) -> Any:
     kind = value.WhichOneof("value")
     return [_value(one) for one in value.array_value.values] if kind == "array_value" else getattr(value, kind)
+
+
+if __name__ == "__main__":
+    print(Receiver().address, flush=True)
+    sys.stdin.read()

@@ -12,10 +12,12 @@ import pytest
 from assay.deployments import Deployments
 from assay.errors import StorageError, UserError
 from assay.execution.asking import Asker
+from assay.execution.routes import Server
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.litellm_chat import LiteLLMChat
 from assay.llm.llama_cpp import LlamaCppChat
 from assay.llm.openai_chat import OpenAIChat
+from assay.quota.base import Charge
 from assay.quota.limiter import BlobLeaseLimiter
 from assay.quota.none import NoLimiter
 from assay.settings import Settings
@@ -170,6 +172,34 @@ async def test_all_breakers_can_be_looked_at(deployments: Deployments) -> None:
     for _ in range(5):
         ladder[0][0].breaker.failed(0.0)
     assert deployments.breakers() == {"chat": "open", "chat@west": "closed"}
+
+
+async def test_the_use_of_every_quota_can_be_looked_at(deployments: Deployments) -> None:
+    """What this process took in the last minute, as a part of what the deployment grants; without a quota nothing."""
+    ladder = (
+        await asker(
+            deployments,
+            {"deployment": "chat@east", "fallbacks": ["chat"]},
+            limits={"limiter": "window"},
+            quota={"chat@east": QUOTA},
+        )
+    ).ladder
+    limiter = ladder[0][0].limiter
+    for _ in range(6):
+        (await limiter.acquire(Charge(1000))).sent()
+    assert deployments.quota_use() == {("chat@east", "requests"): 0.01, ("chat@east", "tokens"): 0.06}
+
+
+async def test_a_route_says_who_answers_and_where(deployments: Deployments) -> None:
+    """By the names of OpenTelemetry's conventions; the address of a provider that LiteLLM knows is its own."""
+    model = {"deployment": "chat", "fallbacks": ["chat@plain", "chat@local", "chat@other"]}
+    servers = [rung[0].server for rung in (await asker(deployments, model)).ladder]
+    assert servers == [
+        Server("azure.ai.openai", "home.example"),
+        Server("openai", "plain.example"),
+        Server("llama_cpp", "127.0.0.1", 8089),
+        Server("anthropic"),
+    ]
 
 
 async def test_a_hook_of_ones_own_hears_of_questions_without_answer() -> None:

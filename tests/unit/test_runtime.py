@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from assay.runtime import Runtime
+from assay.runtime import Runtime, now
 from assay.settings import Settings
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry
+from assay.telemetry_names import QUEUE, QUEUE_AGE, STEP, STEP_SPAN
 from builders import RUN, plan, run_header, suite
 from installing import install
 
@@ -87,3 +89,26 @@ def test_a_run_says_which_plugins_were_installed(monkeypatch: pytest.MonkeyPatch
     """With their versions, but without importing any."""
     install(monkeypatch, tmp_path, "assay-polite", {"polite": "no_such_module:PLUGIN"}, {})
     assert Runtime(Settings.load({}), RecordingTelemetry())._versions()["plugins"] == "assay-polite 1.0"
+
+
+async def test_a_step_of_a_run_is_a_span_of_it() -> None:
+    """Its errors pass."""
+    telemetry = RecordingTelemetry()
+    runtime = Runtime(Settings.load({}), telemetry)
+
+    async def take(run: str, lost: bool) -> str:
+        telemetry.event("chunks_dispatched", chunks=int(lost))
+        return run
+
+    assert await runtime.step("dispatch", take, {"run": RUN, "lost": True}) == RUN
+    assert telemetry.spans == [(STEP_SPAN, {STEP: "dispatch"})]
+    assert telemetry.named("chunks_dispatched") == [{"run": RUN, "chunks": 1}]
+
+
+def test_the_age_of_a_message_is_never_negative() -> None:
+    """The storage's clock may be ahead; a host that does not know the age says nothing."""
+    telemetry = RecordingTelemetry()
+    runtime = Runtime(Settings.load({}), telemetry)
+    runtime.tell_queue_age("trials", now() + timedelta(seconds=2))
+    runtime.tell_queue_age("trials", None)
+    assert telemetry.values(QUEUE_AGE) == [(0.0, {QUEUE: "trials"})]

@@ -3,21 +3,17 @@
 As nothing is global, no library of this process can send anything through it, and no instrumentation is switched on.
 """
 
-import itertools
-import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -29,8 +25,10 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from assay import __version__
 from assay.telemetry import Attributes
+from assay.telemetry_export.meters import make_instruments
+from assay.telemetry_export.plain import plain
 from assay.telemetry_export.tree import FinishedSpan, Place
-from assay.telemetry_names import ERROR_TYPE, LOST, METRICS, SIGNAL, MetricName
+from assay.telemetry_names import ERROR_TYPE, LOST, SIGNAL, MetricName
 
 MOST_WAITING = 2048
 """Records of a signal that wait to be sent; what comes while so many wait is lost, and counted."""
@@ -38,7 +36,6 @@ MOST_WAITING = 2048
 CLOSING_SECONDS = 5.0
 """How long the end of a process waits for what is left to be sent."""
 
-_LONGEST_TEXT = 1_000
 _SCOPE = "assay"
 _KINDS = {
     "internal": SpanKind.INTERNAL,
@@ -63,14 +60,14 @@ class Waiting:
     """Counts what waits to be sent to one place, and what was lost on the way."""
 
     signal: str
-    lost: Counter[str]
+    lost: Callable[[str, int], None]
     given: int = 0
     taken: int = 0
 
     def has_room(self) -> bool:
         """Takes a place among those that wait, unless all are taken."""
         if self.given - self.taken >= MOST_WAITING:
-            self.lost[self.signal] += 1
+            self.lost(self.signal, 1)
             return False
         self.given += 1
         return True
@@ -90,7 +87,7 @@ class _Counted:
             arrived = result.name == "SUCCESS"
         finally:
             if not arrived:
-                self._waiting.lost[self._waiting.signal] += len(batch)
+                self._waiting.lost(self._waiting.signal, len(batch))
         return result
 
     def shutdown(self) -> None:
@@ -129,10 +126,10 @@ class Pipeline:
         self._spans_waiting = [self._add_spans(one) for one in self.exporters.spans]
         self._logs_waiting = [self._add_logs(one) for one in self.exporters.logs]
         readers = [PeriodicExportingMetricReader(one) for one in self.exporters.metrics]
-        self._metrics = MeterProvider(readers, resource, shutdown_on_exit=False)
+        self._metrics = MeterProvider(readers, resource, AlwaysOffExemplarFilter(), shutdown_on_exit=False)
         self._tracer = self._traces.get_tracer(_SCOPE, __version__)
         self._logger = self._logs.get_logger(_SCOPE, __version__)
-        self._instruments = self._make_instruments()
+        self._instruments = make_instruments(self._metrics.get_meter(_SCOPE, __version__))
 
     def span(self, span: FinishedSpan) -> None:
         """Sends a span soon."""
@@ -168,7 +165,7 @@ class Pipeline:
 
     def measure(self, metric: MetricName, value: float, attributes: Attributes) -> None:
         """Adds to a counter, records a value of a histogram, or sets a gauge."""
-        self._instruments[metric.name](value, plain(attributes))
+        self._instruments[metric.name](value, attributes)
 
     @property
     def lost(self) -> Counter[str]:
@@ -188,36 +185,21 @@ class Pipeline:
         for end in ends:
             end.join(CLOSING_SECONDS)
 
+    def _lose(self, signal: str, records: int) -> None:
+        self._lost[signal] += records
+        self.measure(LOST, records, {SIGNAL: signal})
+
     def _add_spans(self, exporter: SpanExporter) -> Waiting:
-        waiting = Waiting("spans", self._lost)
+        waiting = Waiting("spans", self._lose)
         counted: Any = _Counted(exporter, waiting)
         self._traces.add_span_processor(BatchSpanProcessor(counted, max_queue_size=2 * MOST_WAITING))
         return waiting
 
     def _add_logs(self, exporter: LogRecordExporter) -> Waiting:
-        waiting = Waiting("logs", self._lost)
+        waiting = Waiting("logs", self._lose)
         counted: Any = _Counted(exporter, waiting)
         self._logs.add_log_record_processor(BatchLogRecordProcessor(counted, max_queue_size=2 * MOST_WAITING))
         return waiting
-
-    def _make_instruments(self) -> dict[str, Callable[[float, dict[str, Any]], None]]:
-        meter = self._metrics.get_meter(_SCOPE, __version__)
-        made: dict[str, Callable[[float, dict[str, Any]], None]] = {}
-        for one in METRICS:
-            if one is LOST:
-                meter.create_observable_counter(one.name, [self._observe_lost], one.unit, one.meaning)
-            elif one.kind == "counter":
-                made[one.name] = meter.create_counter(one.name, one.unit, one.meaning).add
-            elif one.kind == "histogram":
-                made[one.name] = meter.create_histogram(
-                    one.name, one.unit, one.meaning, explicit_bucket_boundaries_advisory=one.bounds
-                ).record
-            else:
-                made[one.name] = meter.create_gauge(one.name, one.unit, one.meaning).set
-        return made
-
-    def _observe_lost(self, _: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(count, {SIGNAL: signal}) for signal, count in self._lost.items()]
 
 
 def _has_room(waiting: list[Waiting]) -> bool:
@@ -228,19 +210,3 @@ def _has_room(waiting: list[Waiting]) -> bool:
 def _context(place: Place) -> Context:
     context = SpanContext(place.trace_id, place.span_id, is_remote=True, trace_flags=_FLAGS)
     return set_span_in_context(NonRecordingSpan(context), Context())
-
-
-def plain(attributes: Attributes) -> dict[str, Any]:
-    """The attributes as OpenTelemetry takes them: numbers, short texts, lists of texts."""
-    return {name: _plain(value) for name, value in attributes.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, list | tuple):
-        return [str(one)[:_LONGEST_TEXT] for one in itertools.islice(value, 20)]
-    text = json.dumps(value, default=str) if isinstance(value, Mapping) else str(value)
-    return text[:_LONGEST_TEXT]
