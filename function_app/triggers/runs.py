@@ -1,7 +1,7 @@
 """Runs: the orchestrator, its activities, and what can be asked of them over HTTP."""
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from typing import Any, TypeVar
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -12,6 +12,8 @@ from assay.runtime import runtime
 RETRIES = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=5)
 # Ten minutes and more without storage do not fail a run.
 PATIENCE = df.RetryOptions(first_retry_interval_in_milliseconds=15_000, max_number_of_attempts=40)
+
+Taken = TypeVar("Taken")
 
 blueprint = df.Blueprint()
 
@@ -90,7 +92,7 @@ async def show_run(req: func.HttpRequest) -> func.HttpResponse:
     return _json(found.model_dump_json()) if found else _json('{"error": "there is no such run"}', 404)
 
 
-async def _step(name: str, take: Callable[..., Awaitable[Any]], order: dict[str, Any]) -> Any:
+async def _step(name: str, take: Callable[..., Awaitable[Taken]], order: dict[str, Any]) -> Taken:
     return await runtime().step(name, take, order)
 
 

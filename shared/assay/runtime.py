@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from assay import __version__
 from assay.errors import StorageError, UserError
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from assay.middleware.base import Ask
     from assay.middleware.chain import Chains
     from assay.storage.base import Storage
+
+Taken = TypeVar("Taken")
 
 
 class Health(Record):
@@ -149,7 +151,7 @@ class Runtime:
         if inserted_at is not None:
             self.telemetry.record(QUEUE_AGE, max(0.0, (now() - inserted_at).total_seconds()), {QUEUE: queue})
 
-    async def step(self, name: str, take: "Callable[..., Awaitable[Any]]", order: dict[str, Any]) -> Any:
+    async def step(self, name: str, take: "Callable[..., Awaitable[Taken]]", order: dict[str, Any]) -> Taken:
         """Takes a step of a run, as the orchestrator ordered; the step's errors pass."""
         with bound(run=order["run"]), self.telemetry.span(STEP_SPAN, {STEP: name}):
             return await take(**order)
