@@ -42,8 +42,8 @@ def _comparison(compared: ComparedScore | None) -> tuple[str, str, str, str]:
         return ("", "", "", "baseline")
     result = compared.result
     return (
-        wording.signed(result.difference, result.kind, result.interval),
-        wording.difference_range(result.interval, result.kind),
+        wording.signed(result.difference, result.shown_kind, result.interval),
+        wording.difference_range(result.interval, result.shown_kind),
         wording.p_digits(result.p_adjusted),
         str(result.verdict),
     )

@@ -47,10 +47,10 @@ def _difference_sentence(result: Comparison) -> str:
     if result.difference is None:
         return ""
     before, after = (
-        wording.value(mean, result.kind, result.interval) for mean in (result.baseline_mean, result.variant_mean)
+        wording.value(mean, result.shown_kind, result.interval) for mean in (result.baseline_mean, result.variant_mean)
     )
-    said = wording.difference(result.difference, result.kind, result.interval)
-    interval = wording.difference_range(result.interval, result.kind)
+    said = wording.difference(result.difference, result.shown_kind, result.interval)
+    interval = wording.difference_range(result.interval, result.shown_kind)
     level = wording.level(result.interval)
     return f"{said}, from {before} to {after}; {level} interval {interval} ({result.interval.method})."
 
@@ -85,11 +85,11 @@ def _interval_sentence(interval: Interval) -> str:
 
 
 def _equivalence_sentence(result: Comparison, equivalence: Equivalence) -> str:
-    margin = f"±{wording.amount(equivalence.margin, result.kind)}"
+    margin = f"±{wording.amount(equivalence.margin, result.shown_kind)}"
     if equivalence.shown is None:
         return f"Within {margin}: cannot be judged, {equivalence.reason}."
     shown = "is shown" if equivalence.shown else "is not shown"
-    interval = wording.difference_range(equivalence.interval, result.kind)
+    interval = wording.difference_range(equivalence.interval, result.shown_kind)
     p_value = wording.probability(equivalence.p_value if equivalence.p_adjusted is None else equivalence.p_adjusted)
     level = wording.level(equivalence.interval)
     evidence = f"{level} interval {interval}, {p_value} ({equivalence.method})"
@@ -109,5 +109,5 @@ def _sensitivity_sentence(result: Comparison) -> str:
         return ""
     if found.minimum_difference is None:
         return f"Unknown: {found.reason}." if found.reason else ""
-    amount = wording.amount(found.minimum_difference, result.kind)
+    amount = wording.amount(found.minimum_difference, result.shown_kind)
     return f"{amount} is found with a chance of {found.power * 100:.6g} % (at alpha {found.alpha:.3g}; {found.method})."

@@ -62,7 +62,7 @@ def forest_figure(contents: Contents, score: str) -> Markup:
         title,
         [_difference_mark(one) for one in compared],
         _difference_axis(results),
-        _difference_tick(results[0].kind),
+        _difference_tick(results[0].shown_kind),
         reference=0.0,
         captions=captions,
         margin=margin_of(results),
@@ -173,13 +173,13 @@ def _difference_mark(compared: ComparedScore) -> Mark:
         label=compared.variant,
         shown="not enough data"
         if result.difference is None
-        else wording.difference(result.difference, result.kind, result.interval),
+        else wording.difference(result.difference, result.shown_kind, result.interval),
         estimate=result.difference,
         low=result.interval.low,
         high=result.interval.high,
         tone=TONES[result.verdict],
         band=_band(result),
-        detail=wording.difference_range(result.interval, result.kind) if has_interval else "",
+        detail=wording.difference_range(result.interval, result.shown_kind) if has_interval else "",
     )
 
 

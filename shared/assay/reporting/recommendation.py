@@ -79,7 +79,7 @@ def _decision(contents: Contents, stance: Stance, chosen: Sequence[ComparedScore
 
 
 def _evidence(result: Comparison) -> str:
-    interval = wording.difference_range(result.interval, result.kind)
+    interval = wording.difference_range(result.interval, result.shown_kind)
     return f"{_difference(result)} ({wording.level(result.interval)} interval {interval})"
 
 
@@ -88,7 +88,7 @@ def _does(chosen: Sequence[ComparedScore]) -> str:
 
 
 def _margin(one: ComparedScore) -> str:
-    equivalence, kind = one.result.equivalence, one.result.kind
+    equivalence, kind = one.result.equivalence, one.result.shown_kind
     return "" if equivalence is None else f", within ±{wording.amount(equivalence.margin, kind)}"
 
 
@@ -129,7 +129,7 @@ def _missing(chosen: ComparedScore) -> Iterator[str]:
     worst = result.bounds.low if result.goal == "maximise" else result.bounds.high
     could = worst <= 0 if result.goal == "maximise" else worst >= 0
     rows = wording.noun(missing, "row")
-    extreme = f"{wording.signed(worst, result.kind, result.interval)}{wording.unit(result.kind)}"
+    extreme = f"{wording.signed(worst, result.shown_kind, result.interval)}{wording.unit(result.shown_kind)}"
     if could:
         yield f"The {rows} not compared could reverse this: at their worst, the difference would be {extreme}."
     else:
@@ -138,7 +138,7 @@ def _missing(chosen: ComparedScore) -> Iterator[str]:
 
 def _power(chosen: Sequence[ComparedScore]) -> Iterator[str]:
     found = [
-        (one.result.sensitivity.minimum_difference, one.result.sensitivity.power, one.result.kind)
+        (one.result.sensitivity.minimum_difference, one.result.sensitivity.power, one.result.shown_kind)
         for one in chosen
         if one.result.sensitivity and one.result.sensitivity.minimum_difference is not None
     ]
@@ -154,4 +154,4 @@ def _with_differences(chosen: Sequence[ComparedScore]) -> str:
 
 
 def _difference(result: Comparison) -> str:
-    return wording.difference(result.difference, result.kind, result.interval)
+    return wording.difference(result.difference, result.shown_kind, result.interval)

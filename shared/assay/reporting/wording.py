@@ -147,7 +147,7 @@ def verdict_sentence(variant: str, baseline: str, score: str, result: Comparison
     """What the comparison shows, with its numbers. Never says that two experiments are equal: a test cannot show it."""
     if result.verdict == "not enough data":
         return f"Not enough data to compare {variant} with {baseline} on `{score}`: {result.verdict_reason}."
-    numbers = f"{difference(result.difference, result.kind, result.interval)} ({_interval_phrase(result)})"
+    numbers = f"{difference(result.difference, result.shown_kind, result.interval)} ({_interval_phrase(result)})"
     tested = f"{result.test} of {noun(result.n_pairs, 'pair')}"
     evidence = f"{tested}, {probability(_final_p(result))}{_correction(result, family)}"
     if result.verdict == "no difference shown":
@@ -211,7 +211,7 @@ def _undecided(baseline: str, score: str, results: Sequence[tuple[str, Compariso
 
 
 def _short(result: Comparison) -> str:
-    return difference(result.difference, result.kind, result.interval)
+    return difference(result.difference, result.shown_kind, result.interval)
 
 
 def _first_upper(text: str) -> str:
@@ -220,7 +220,7 @@ def _first_upper(text: str) -> str:
 
 
 def _interval_phrase(result: Comparison) -> str:
-    return f"{level(result.interval)} interval {difference_range(result.interval, result.kind)}"
+    return f"{level(result.interval)} interval {difference_range(result.interval, result.shown_kind)}"
 
 
 def _final_p(result: Comparison) -> float | None:
@@ -240,8 +240,8 @@ def _correction(result: Comparison, family: int) -> str:
 def _bounds_sentence(result: Comparison) -> str:
     if result.bounds.low is None or result.bounds.high is None:
         return f"How far they could move the difference is unknown: {result.bounds.reason}."
-    low, high = (signed(bound, result.kind, result.interval) for bound in (result.bounds.low, result.bounds.high))
-    where = f"between {low} and {high}{unit(result.kind)}"
+    low, high = (signed(bound, result.shown_kind, result.interval) for bound in (result.bounds.low, result.bounds.high))
+    where = f"between {low} and {high}{unit(result.shown_kind)}"
     return f"Whatever they would have scored, the difference over all {noun(result.n_rows, 'row')} lies {where}."
 
 

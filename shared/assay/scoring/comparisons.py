@@ -40,7 +40,7 @@ def compare(
     0 or 1, and for a test that does not fit the scores.
     """
     rows, pairs = scores.by_row, scores.complete
-    kind = "numeric" if scores.repeats > 1 else kind
+    score_kind, kind = kind, "numeric" if scores.repeats > 1 else kind
     judgement = judge(pairs, kind, method)
     bounds = missing_bounds(scores.baseline, scores.variant, (0.0, 1.0) if kind == "binary" else value_range)
     verdict, reason = _verdict(judgement, len(pairs.baseline), method.alpha, goal)
@@ -78,6 +78,7 @@ def compare(
         n_equal=int(np.sum(signs == 0)),
         n_clusters=judgement.n_clusters,
         n_repeats=scores.repeats,
+        score_kind=score_kind,
     )
 
 

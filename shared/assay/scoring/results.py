@@ -190,6 +190,7 @@ class Comparison(Record):
     `effect` goes with the test; `effects` are all that fit, it among them. `n_higher`, `n_lower` and `n_equal` count
     pairs by the variant's side. `probability_higher` is that of a higher pass rate, given the pairs (binary scores).
     `sensitivity` is at alpha over the number of comparisons. `n_repeats` is how many trials a row had at most.
+    `kind` is what was tested, `score_kind` what one trial's score is; with repeats they differ.
     """
 
     kind: ScoreKind
@@ -225,6 +226,12 @@ class Comparison(Record):
     n_equal: int = 0
     n_clusters: int | None = None
     n_repeats: int = 1
+    score_kind: ScoreKind | None = None
+
+    @property
+    def shown_kind(self) -> ScoreKind:
+        """How its numbers are written: the mean of a row's repeats that pass or fail is still a share."""
+        return self.score_kind or self.kind
 
     @property
     def win_rate(self) -> float | None:
