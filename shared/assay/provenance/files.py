@@ -3,7 +3,6 @@
 A listing is made first; only what it names is opened, and read no further than asked.
 """
 
-import lzma
 import os
 import stat
 import zipfile
@@ -20,10 +19,11 @@ from assay.provenance.manifest import ALL_SEAL_NAMES, MANIFEST_NAME, path_fault
 MOST_ZIP_ENTRIES = 100_000
 MOST_UNPACKED_BYTES = 64 * 1024**3
 _ENCRYPTED = 0x1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Methods of packing that are unpacked no further than asked; bzip2 and LZMA give all that a piece of the zip holds."""
 _UNPACKING = (
     zipfile.BadZipFile,
     zlib.error,
-    lzma.LZMAError,
     EOFError,
     ValueError,
     RuntimeError,
@@ -152,6 +152,8 @@ def _entry_fault(name: str, info: zipfile.ZipInfo) -> tuple[Fault, str] | None:
         return Fault.NOT_A_FILE, "a symbolic link or device; expected a plain file"
     if info.flag_bits & _ENCRYPTED:
         return Fault.UNREADABLE, "it is encrypted"
+    if info.compress_type not in _METHODS:
+        return Fault.UNREADABLE, f"it is packed by method {info.compress_type}; expected stored or deflated"
     return None
 
 

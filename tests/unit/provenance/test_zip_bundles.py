@@ -98,6 +98,16 @@ def test_a_zip_that_claims_to_be_huge_is_refused_unread(tmp_path, sealed, monkey
     assert ("bundle.zip", Fault.UNREADABLE) in faults(verify_bundle(zipped(tmp_path, sealed)))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_method_that_unpacks_more_than_asked_is_refused_unread(tmp_path, sealed, method):
+    """A few bytes of it become gigabytes in memory, wherever reading stops."""
+    file = zipped(tmp_path, {name: sealed[name] for name in sealed if name != "manifest.json"})
+    with zipfile.ZipFile(file, "a", method) as archive:
+        archive.writestr("manifest.json", sealed["manifest.json"])
+    result = verify_bundle(file)
+    assert ("manifest.json", Fault.UNREADABLE) in faults(result) and not result.ok
+
+
 def test_an_encrypted_file_is_found(tmp_path, sealed):
     """It cannot be read, and so not be proven."""
     file = zipped(tmp_path, sealed)
