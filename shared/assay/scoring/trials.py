@@ -1,7 +1,6 @@
 """The scores of one trial: every scorer in turn, then those that make theirs of another score. The worker calls it."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from assay.records import Response, Score
@@ -10,6 +9,9 @@ from assay.scoring.base import Scorer
 from assay.scoring.plain_json import shown
 from assay.scoring.raised import PLUGIN_ERRORS, told
 from assay.scoring.scorers.derived import Derived
+
+LARGEST = 1e100
+"""Beyond this, squares and differences of scores soon are more than a float can hold, and no report can be made."""
 
 
 def score_trial(
@@ -69,8 +71,9 @@ def _sound(name: str, score: object) -> Score:
     """The score of an installed plugin where it is one, under the name that the suite knows."""
     if not isinstance(score, Score):
         return Score(name=name, value=None, reason=f"the scorer returned {shown(score)}; expected a Score")
-    if score.value is not None and not isfinite(score.value):
-        return Score(name=name, value=None, reason=f"the scorer returned {score.value}; expected a finite number")
+    if score.value is not None and not abs(score.value) <= LARGEST:  # NaN is neither
+        said = f"the scorer returned {score.value:g}; expected a number from {-LARGEST:g} to {LARGEST:g}"
+        return Score(name=name, value=None, reason=said)
     return score if score.name == name else score.model_copy(update={"name": name})
 
 

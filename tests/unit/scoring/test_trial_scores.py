@@ -288,7 +288,13 @@ class TestUsage:
         (3, Score(name="mine", value=None, reason="the scorer returned int 3; expected a Score")),
         (
             Score(name="mine", value=math.nan),
-            Score(name="mine", value=None, reason="the scorer returned nan; expected a finite number"),
+            Score(name="mine", value=None, reason="the scorer returned nan; expected a number from -1e+100 to 1e+100"),
+        ),
+        (
+            Score(name="mine", value=-1e308),
+            Score(
+                name="mine", value=None, reason="the scorer returned -1e+308; expected a number from -1e+100 to 1e+100"
+            ),
         ),
         (Score(name="other", value=1), Score(name="mine", value=1)),
     ],
