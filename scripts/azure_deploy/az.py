@@ -54,6 +54,10 @@ _REMEDIES = (
         r"MissingSubscriptionRegistration|not registered to use namespace",
         "Run the same command again in a few minutes.",
     ),
+    (
+        r"InvalidDeploymentLocation",
+        "This environment was deployed with another --location: use that one, or another --name.",
+    ),
     (r"DeploymentActive", "Another deployment of this environment is running: wait for it, then run this again."),
     (r"RoleAssignmentExists|PrincipalNotFound", "Azure's directory lags behind: run the same command again."),
     (r"Bicep CLI|bicep.*(download|install)|Error while attempting to retrieve", "Install Bicep: `az bicep install`."),

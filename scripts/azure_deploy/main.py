@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toolchain import ROOT, StepFailed, say
 
-from azure_deploy import image, preflight, suites, template
+from azure_deploy import image, preflight, quota, suites, template
 from azure_deploy.az import Azure, Rehearsal
 from azure_deploy.preflight import Account
 from azure_deploy.template import Environment
@@ -77,8 +77,8 @@ def deploy(azure: Azure, options: argparse.Namespace) -> None:
     environment = template.read_environment(azure, options.parameters, options.name, options.location)
     preflight.register_providers(azure)
     accounts = environment.values.get("openAiAccounts") or []
-    demands = preflight.demands_of(accounts, environment.location)
-    preflight.check_quota(azure, demands, preflight.held_capacity(azure, environment.group))
+    demands = quota.demands_of(accounts, environment.location)
+    quota.check_quota(azure, demands, quota.held_capacity(azure, environment.group))
     outputs = roll_out(azure, environment, operators_of(account, principal, environment), options)
     if not outputs:
         say("Would upload the suites and make a smoke run. Nothing was changed.")

@@ -1,14 +1,11 @@
-"""What has to be so before anything is changed: tools, login, subscription, resource providers, model quota."""
+"""What has to be so before anything is changed: tools, login, subscription, resource providers."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from toolchain import ROOT, StepFailed, say
 
@@ -94,68 +91,3 @@ def register_providers(azure: Azure) -> None:
     for provider in (one for one in PROVIDERS if one.lower() not in known):
         say(f"Registering {provider}, which takes a minute or two")
         azure.change("provider", "register", "--namespace", provider, "--wait", doing=f"Registering {provider}")
-
-
-@dataclass(frozen=True)
-class Demand:
-    """Capacity that the parameters ask for: a quota's name, in a region."""
-
-    location: str
-    usage: str
-    capacity: int
-
-
-def held_capacity(azure: Azure, group: str) -> dict[tuple[str, str], int]:
-    """What this environment's own deployments hold of each quota already, by region and the quota's name."""
-    held: Counter[tuple[str, str]] = Counter()
-    words = ["cognitiveservices", "account", "list", "--resource-group", group]
-    for account in azure.finds(*words) or []:
-        named = ["--resource-group", group, "--name", account["name"]]
-        words = ["cognitiveservices", "account", "deployment", "list", *named]
-        for one in azure.ask(*words, doing=f"Looking at the deployments of {account['name']}"):
-            usage = f"OpenAI.{one['sku']['name']}.{one['properties']['model']['name']}"
-            held[account["location"], usage] += one["sku"]["capacity"]
-    return dict(held)
-
-
-def demands_of(accounts: Iterable[dict[str, Any]], location: str) -> list[Demand]:
-    """What the accounts that are to be created ask of each region's quota; accounts of yours ask nothing."""
-    asked: Counter[tuple[str, str]] = Counter()
-    for account in accounts:
-        if account.get("resourceId"):
-            continue
-        for deployment in account.get("deployments", []):
-            usage = (
-                f"OpenAI.{deployment.get('sku') or 'GlobalStandard'}.{deployment.get('model') or deployment['name']}"
-            )
-            asked[account.get("location") or location, usage] += deployment["capacity"]
-    return [Demand(place, usage, capacity) for (place, usage), capacity in sorted(asked.items())]
-
-
-def check_quota(azure: Azure, demands: list[Demand], granted: dict[tuple[str, str], int]) -> None:
-    """Raises StepFailed when a region has not the quota left that the parameters ask for.
-
-    `granted` is what this environment's own deployments hold already, which asking again does not add to.
-    """
-    for location in sorted({one.location for one in demands}):
-        listed = azure.ask(
-            "cognitiveservices", "usage", "list", "--location", location, doing=f"Looking at the quota of {location}"
-        )
-        left = {str(one["name"]["value"]).lower(): one["limit"] - one["currentValue"] for one in listed}
-        for demand in (one for one in demands if one.location == location):
-            _check_demand(demand, left, granted.get((location, demand.usage), 0))
-
-
-def _check_demand(demand: Demand, left: dict[str, float], held: int) -> None:
-    free = left.get(demand.usage.lower())
-    if free is None:
-        raise StepFailed(
-            f"{demand.location} has no quota named {demand.usage}: the model or the kind of deployment is not offered "
-            f"there. `az cognitiveservices usage list --location {demand.location} --output table` shows what is."
-        )
-    if free + held < demand.capacity:
-        raise StepFailed(
-            f"{demand.location} has {free + held:g} thousand tokens per minute of {demand.usage} left, and the "
-            f"parameters ask for {demand.capacity}. Lower `capacity`, choose another region, or ask for more: "
-            "https://aka.ms/oai/quotaincrease"
-        )

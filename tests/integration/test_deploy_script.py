@@ -236,6 +236,16 @@ def test_an_image_by_tag_is_refused(cloud: Cloud, deploy: Run, capsys: pytest.Ca
     assert changes(cloud) == [] and "by digest" in told(capsys)
 
 
+def test_equal_code_has_equal_tags(deploying: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit while nothing differs from it; else a digest of what goes into the image, too."""
+    monkeypatch.setattr(deploying.image, "_git", lambda *words: "c0ffee" * 7 if words[0] == "rev-parse" else "")
+    assert deploying.image.current_revision().tag == "c0ffeec0ffee"
+
+    monkeypatch.setattr(deploying.image, "_git", lambda *words: "c0ffee" * 7 if words[0] == "rev-parse" else " M x")
+    changed = deploying.image.current_revision().tag
+    assert re.fullmatch(r"c0ffeec0ffee-[0-9a-f]{12}", changed) and changed == deploying.image.current_revision().tag
+
+
 # Nothing is changed
 
 
@@ -381,25 +391,40 @@ def test_missing_providers_are_registered_and_waited_for(cloud: Cloud, deploy: R
     assert len(registered) == 6 and all("--wait" in call for call in registered)
 
 
-@pytest.mark.parametrize(
-    ("usage", "message"),
-    [
-        ([], "no quota named OpenAI.GlobalStandard.gpt-4o-mini"),
-        (
-            [{"name": {"value": "OpenAI.GlobalStandard.gpt-4o-mini"}, "currentValue": 200, "limit": 250}],
-            "50 thousand tokens per minute",
-        ),
-    ],
-)
 def test_too_little_quota_is_found_before_anything_is_changed(
-    cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str], usage: object, message: str
+    cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Azure would find it minutes into the deployment."""
+    usage = [{"name": {"value": "OpenAI.GlobalStandard.gpt-4o-mini"}, "currentValue": 200, "limit": 250}]
     cloud.answers("cognitiveservices usage list", usage)
 
     assert deploy("--yes") == 1
 
-    assert changes(cloud) == [] and message in told(capsys)
+    assert changes(cloud) == [] and "a capacity of 50 of OpenAI.GlobalStandard.gpt-4o-mini" in told(capsys)
+
+
+def test_a_quota_that_is_not_listed_is_left_to_azure(
+    cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names of quotas follow no documented rule, so a missing one may be there under another name."""
+    cloud.answers("cognitiveservices usage list", [])
+
+    assert deploy("--yes", "--no-smoke") == 0
+    assert "lists no quota OpenAI.GlobalStandard.gpt-4o-mini" in told(capsys)
+
+
+@pytest.mark.parametrize(
+    ("sku", "listed"),
+    [("GlobalStandard", "OpenAI.GlobalStandard.gpt4.1-mini"), ("ProvisionedManaged", "OpenAI.ProvisionedManaged")],
+)
+def test_quotas_are_known_by_azures_names(cloud: Cloud, deploying: ModuleType, sku: str, listed: str) -> None:
+    """A hyphen less for some models, and no model for provisioned units."""
+    account = {"name": "main", "deployments": [{"name": "x", "model": "gpt-4.1-mini", "sku": sku, "capacity": 30}]}
+    cloud.answers("cognitiveservices usage list", [{"name": {"value": listed}, "currentValue": 0, "limit": 29}])
+    demands = deploying.quota.demands_of([account], "westus")
+
+    with pytest.raises(deploying.az.StepFailed, match="capacity of 29"):
+        deploying.quota.check_quota(deploying.az.Azure(), demands, {})
 
 
 def test_quota_that_this_environment_holds_counts_as_its_own(cloud: Cloud, deploy: Run) -> None:
@@ -419,7 +444,7 @@ def test_accounts_of_ones_own_ask_for_no_quota(deploying: ModuleType) -> None:
     theirs = {"name": "x", "resourceId": "/subscriptions/s", "deployments": [{"name": "gpt-4.1", "capacity": 900}]}
     twice = {"name": "y", "location": "westus", "deployments": [{"name": "gpt-4.1", "capacity": 7, "sku": None}]}
 
-    (demand,) = deploying.preflight.demands_of([ours, theirs, twice], "swedencentral")
+    (demand,) = deploying.quota.demands_of([ours, theirs, twice], "swedencentral")
 
     assert (demand.location, demand.usage, demand.capacity) == ("westus", "OpenAI.GlobalStandard.gpt-4.1", 12)
 
