@@ -66,7 +66,7 @@ class PublishingSteps:
         header, plan = await asyncio.gather(read_header(self.storage, run), read_plan(self.storage, run))
         suite = Suite.model_validate(header.suite)
         async with self._signing() as signer, self._copy(run, layout.bundle(run), without=ALL_SEAL_NAMES) as folder:
-            statement = bundle_statement(header, suite, plan, folder, self.host)
+            statement = bundle_statement(header, suite, plan, folder, self.host, self.now())
             manifest = await seal_folder(folder, statement, signer)
             digest = hashlib.sha256(canonical_bytes(manifest)).hexdigest()
             await keep_views(self.storage, WholeBundle(folder, digest, statement, suite), signer)

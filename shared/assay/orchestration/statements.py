@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from assay.suite.redacted_views import Treatment, View
 SUMMARY, SUITE_FILE = "summary.json", "suite.yaml"
 
 
-def bundle_statement(header: RunHeader, suite: Suite, plan: Plan, folder: Path, host: str) -> Statement:
-    """Of a run's whole bundle, whose files are in `folder`."""
+def bundle_statement(
+    header: RunHeader, suite: Suite, plan: Plan, folder: Path, host: str, finished: datetime
+) -> Statement:
+    """Of a run's whole bundle, whose files are in `folder`. `finished` is now, when it is sealed."""
     return Statement(
         run=header.run,
         created=header.created_at.isoformat(),
         provenance={**_provenance(header, plan), **_answered(folder), "host": host or "local"},
         level=suite.bundle_level,
         levels={SUITE_FILE: suite.level},
+        finished=finished.isoformat(),
     )
 
 
@@ -35,6 +39,7 @@ def view_statement(
         provenance={**whole.provenance, **_answered(folder), "view": made},
         level=view.level,
         levels={SUITE_FILE: whole.levels[SUITE_FILE]},
+        finished=whole.finished,
     )
 
 

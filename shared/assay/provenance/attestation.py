@@ -26,15 +26,18 @@ def pre_authentication(payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def statement(manifest: Manifest, manifest_bytes: bytes) -> bytes:
-    """The in-toto statement about a manifest, as canonical JSON: the manifest is its subject, the run its predicate."""
+def statement(manifest: Manifest, manifest_bytes: bytes, finished: str | None) -> bytes:
+    """The in-toto statement about a manifest, as canonical JSON: the manifest is its subject, the run its predicate.
+
+    `finished` is when the run's bundle was sealed, in ISO 8601, where that is known.
+    """
     digest = hashlib.sha256(manifest_bytes).hexdigest()
     return rfc8785.dumps(
         {
             "_type": STATEMENT_TYPE,
             "subject": [{"name": MANIFEST_NAME, "digest": {"sha256": digest}}],
             "predicateType": PREDICATE_TYPE,
-            "predicate": _predicate(manifest),
+            "predicate": _predicate(manifest, finished),
         }
     )
 
@@ -77,7 +80,7 @@ def read_envelope_bundle(content: bytes) -> tuple[bytes, bytes]:
     return _bytes(envelope, "payload"), _bytes(signatures[0], "sig")
 
 
-def _predicate(manifest: Manifest) -> dict[str, Any]:
+def _predicate(manifest: Manifest, finished: str | None) -> dict[str, Any]:
     said = manifest.provenance
     versions = _texts(said.get("versions"))
     return {
@@ -96,9 +99,7 @@ def _predicate(manifest: Manifest) -> dict[str, Any]:
         },
         "runDetails": {
             "builder": {"id": f"urn:assay:host:{said.get('host') or 'unknown'}", "version": versions},
-            "metadata": _present(
-                invocationId=manifest.run, startedOn=manifest.created, finishedOn=said.get("finished")
-            ),
+            "metadata": _present(invocationId=manifest.run, startedOn=manifest.created, finishedOn=finished),
         },
     }
 

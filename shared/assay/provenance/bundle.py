@@ -32,7 +32,8 @@ from assay.suite.levels import Level
 class Statement:
     """What the seal says of a bundle beside its files. `created` is an ISO 8601 time, given by the caller.
 
-    `level` is the security level of every artifact that `levels` does not say it of, by path.
+    `level` is the security level of every artifact that `levels` does not say it of, by path. `finished` is such a time,
+    too, and stands in the attestation alone: a manifest is the same whenever it is sealed.
     """
 
     run: str
@@ -40,6 +41,7 @@ class Statement:
     provenance: Mapping[str, Any]
     level: Level = "internal"
     levels: Mapping[str, Level] = field(default_factory=dict)
+    finished: str | None = None
 
 
 async def seal_folder(folder: Path, statement: Statement, signer: Signer | HmacSigner) -> Manifest:
@@ -53,7 +55,11 @@ async def seal_folder(folder: Path, statement: Statement, signer: Signer | HmacS
     }
     manifest = build_manifest(statement.run, statement.created, statement.provenance, artifacts)
     payload = canonical_bytes(manifest)
-    seal = _code(payload, signer) if isinstance(signer, HmacSigner) else await _signatures(manifest, payload, signer)
+    if isinstance(signer, HmacSigner):
+        seal = _code(payload, signer)
+    else:
+        said = attestation.statement(manifest, payload, statement.finished)
+        seal = await _signatures(payload, said, signer)
     for name in ALL_SEAL_NAMES - seal.keys():
         (folder / name).unlink(missing_ok=True)
     for name, content in seal.items():  # the manifest comes last
@@ -71,10 +77,9 @@ def _code(payload: bytes, signer: HmacSigner) -> dict[str, bytes]:
     return {HMAC_NAME: signer.code(payload).encode() + b"\n", MANIFEST_NAME: payload}
 
 
-async def _signatures(manifest: Manifest, payload: bytes, signer: Signer) -> dict[str, bytes]:
-    """The files of the seal: one signature of the manifest in two forms, one of the statement about it."""
+async def _signatures(payload: bytes, said: bytes, signer: Signer) -> dict[str, bytes]:
+    """The files of the seal: one signature of the manifest in two forms, one of what is said of it."""
     hint = key_hint(signer.public_key_pem)
-    said = attestation.statement(manifest, payload)
     signature = await signer.sign(payload)
     attested = await signer.sign(attestation.pre_authentication(said))
     return {

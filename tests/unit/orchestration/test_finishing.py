@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +381,14 @@ async def test_the_seal_says_which_models_answered_and_where(signer: LocalKeySig
     said = read_manifest(await storage.read(layout.bundle(run) + "manifest.json")).provenance
     assert said["host"] == "local" and sum(said["models"].values()) > 0 and said["prices"]
     assert said["dataset"]["etag"]
+
+
+async def test_the_attestation_says_when_the_run_was_sealed(signer: LocalKeySigner) -> None:
+    """By the clock of the step, in ISO 8601 with its zone."""
+    storage, run = await sealed_run(signer)
+    envelope = json.loads(await storage.read(layout.bundle(run) + "provenance.sigstore.json"))["dsseEnvelope"]
+    said = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["runDetails"]["metadata"]
+    assert datetime.fromisoformat(said["finishedOn"]) == NOW and NOW.tzinfo
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -1,6 +1,9 @@
 """Sealing: the same inputs give the same manifest, and nothing is in a bundle that the manifest does not list."""
 
+import base64
 import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,19 @@ async def test_twice_gives_the_same_manifest_bytes(tmp_path, signer):
     await seal_folder(two, STATEMENT, other)
     assert first == (one / "manifest.json").read_bytes() == (two / "manifest.json").read_bytes()
     assert verify_bundle(one, signer.public_key_pem).ok
+
+
+async def test_the_attestation_says_when_the_run_was_finished_and_the_manifest_does_not(tmp_path, signer):
+    """In ISO 8601. The bytes of the manifest are the same whenever it is sealed."""
+    times = ["2026-01-02T04:05:06+00:00", "2026-01-03T04:05:06+00:00", None]
+    found = []
+    for time in times:
+        await seal_folder(filled(tmp_path), replace(STATEMENT, finished=time), signer)
+        assert verify_bundle(tmp_path, signer.public_key_pem).ok
+        envelope = json.loads((tmp_path / "provenance.sigstore.json").read_bytes())["dsseEnvelope"]
+        said = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["runDetails"]["metadata"]
+        found.append((said.get("finishedOn"), (tmp_path / "manifest.json").read_bytes()))
+    assert [time for time, _ in found] == times and len({manifest for _, manifest in found}) == 1
 
 
 async def test_replaces_an_older_seal(tmp_path, signer):
