@@ -47,7 +47,7 @@ from assay.settings import Settings
 from assay.storage import layout
 from assay.suite.models import Experiment, Suite
 from assay.telemetry import LOGGER, Telemetry, bound, redact_logs
-from assay.telemetry_export.exported import close_opened, open_telemetry
+from assay.telemetry_export.opening import close_opened, open_telemetry
 from assay.telemetry_names import QUEUE, QUEUE_AGE, STEP, STEP_SPAN
 from assay.vault import KeyVaultSecrets, resolve
 

@@ -34,7 +34,7 @@ FINISH_REASONS, TOKEN_TYPE = "gen_ai.response.finish_reasons", "gen_ai.token.typ
 SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE = "server.address", "server.port", "error.type"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SpanName:
     """A kind of span. `sampled` ones are kept for a share of the trials, and for those that fail.
 
@@ -49,7 +49,7 @@ class SpanName:
     named_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MetricName:
     """An instrument. `bounds` are the upper bounds of a histogram's buckets."""
 
@@ -61,7 +61,7 @@ class MetricName:
     bounds: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventName:
     """An event: INFO, or WARNING as a problem. Its fields are attributes with `PREFIX` before their names."""
 

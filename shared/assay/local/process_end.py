@@ -6,7 +6,7 @@ import signal
 import sys
 
 from assay.errors import EXIT_OK, AssayError
-from assay.telemetry_export.exported import close_opened
+from assay.telemetry_export.opening import close_opened
 
 _EXIT_INTERRUPTED = 130
 

@@ -1,6 +1,5 @@
-"""Telemetry that leaves the process: what the tables of `telemetry_names.py` name, redacted. `runtime.py` opens it."""
+"""Telemetry that leaves the process: what the tables of `telemetry_names.py` name, redacted. `opening.py` makes it."""
 
-import atexit
 import logging
 import threading
 import time
@@ -9,9 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from assay.settings import Settings
-from assay.telemetry import LOGGER, Attributes, LogTelemetry, Redact, Telemetry, bound_fields, redacted
-from assay.telemetry_export.exporters import is_wanted, open_exporters
+from assay.telemetry import LOGGER, Attributes, Redact, Telemetry, bound_fields, redacted
 from assay.telemetry_export.tree import FinishedSpan, OpenSpan, Tree, place_here
 from assay.telemetry_names import BOUND_FIELDS, EVENT_NAME, EVENTS, MetricName, SpanName, attribute
 
@@ -19,31 +16,8 @@ if TYPE_CHECKING:
     from assay.telemetry_export.pipeline import Pipeline
 
 _NONE: Attributes = {}
-_to_close: "list[ExportedTelemetry]" = []
 _FIELDS = {one.name: frozenset((*one.fields, *BOUND_FIELDS)) for one in EVENTS}
 _NO_FIELDS = frozenset(BOUND_FIELDS)
-
-
-def open_telemetry(settings: Settings, redact: Redact, worker: str) -> Telemetry:
-    """Telemetry of this process: to the log, and where the settings want it. Raises UserError.
-
-    Nothing of OpenTelemetry is loaded before there is something to send.
-    """
-    log = LogTelemetry(redact=redact)
-    if not is_wanted(settings):
-        return log
-    made = ExportedTelemetry(lambda: _open(settings, worker), log, redact, settings.trace_share, _is_logged(settings))
-    _to_close.append(made)
-    return made
-
-
-def close_opened() -> None:
-    """Sends what is left of all telemetry of this process; for its end, where no `atexit` runs."""
-    while _to_close:
-        _to_close.pop().close()
-
-
-atexit.register(close_opened)
 
 
 class ExportedTelemetry:
@@ -139,14 +113,3 @@ class ExportedTelemetry:
 def _number(value: Any) -> Any:
     """Amounts of money are numbers; redaction would make them texts."""
     return float(value) if isinstance(value, Decimal) else value
-
-
-def _open(settings: Settings, worker: str) -> "Pipeline":
-    from assay.telemetry_export.pipeline import Pipeline
-
-    return Pipeline(open_exporters(settings), {"service.name": settings.service_name, "service.instance.id": worker})
-
-
-def _is_logged(settings: Settings) -> bool:
-    """In Azure the Functions host sends a worker's log lines to Azure Monitor by itself."""
-    return not (settings.insights and settings.site_name)

@@ -15,7 +15,8 @@ from assay.errors import UserError
 from assay.settings import Settings
 from assay.telemetry import LOGGER, LogTelemetry, bound, log_as_json
 from assay.telemetry_export import exporters
-from assay.telemetry_export.exported import ExportedTelemetry, close_opened, open_telemetry
+from assay.telemetry_export.exported import ExportedTelemetry
+from assay.telemetry_export.opening import close_opened, open_telemetry
 from assay.telemetry_export.pipeline import MOST_WAITING
 from assay.telemetry_export.tree import run_span_id, trace_id_of
 from assay.telemetry_names import (
