@@ -32,8 +32,8 @@ from assay.suite.levels import Level
 class Statement:
     """What the seal says of a bundle beside its files. `created` is an ISO 8601 time, given by the caller.
 
-    `level` is the security level of every artifact that `levels` does not say it of, by path. `finished` is such a time,
-    too, and stands in the attestation alone: a manifest is the same whenever it is sealed.
+    `level` is the security level of every artifact that `levels` does not say it of, by path. `finished` is such a
+    time too, in the attestation alone: a manifest is the same whenever it is sealed.
     """
 
     run: str
