@@ -80,8 +80,9 @@ def _effect_sentence(effect: Effect) -> str:
 def _interval_sentence(interval: Interval) -> str:
     if interval.estimate is None:
         return f"Unknown: {interval.reason}." if interval.reason else ""
-    ends = [wording.NOTHING if end is None else f"{end:,.3g}" for end in (interval.low, interval.high)]
-    return f"{interval.estimate:,.3g} ({wording.level(interval)} interval {ends[0]} to {ends[1]}, {interval.method})."
+    ends = [wording.NOTHING if end is None else wording.figure(end, 3) for end in (interval.low, interval.high)]
+    level, estimate = wording.level(interval), wording.figure(interval.estimate, 3)
+    return f"{estimate} ({level} interval {ends[0]} to {ends[1]}, {interval.method})."
 
 
 def _equivalence_sentence(result: Comparison, equivalence: Equivalence) -> str:

@@ -25,12 +25,12 @@ from assay.reporting.early_ends import (
 )
 from assay.reporting.finished_run import FinishedRun
 from assay.reporting.gathering import Gathered, Writing, gather
+from assay.reporting.headline import headline
 from assay.reporting.money import Cost, RunCost
 from assay.reporting.recommendation import recommend
 from assay.reporting.samples import Disagreement, cut
 from assay.reporting.sampling import differing_scores, disagreements, expected_values
 from assay.reporting.tables import Renderer, ResultFiles
-from assay.reporting.wording import headline
 from assay.scoring.base import Scorer
 from assay.scoring.statistics.arrays import Codes
 from assay.scoring.summing_up import run_aggregators, run_comparers

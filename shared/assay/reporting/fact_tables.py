@@ -66,7 +66,7 @@ def _figure(value: JsonValue) -> str:
     if isinstance(value, int):
         return wording.count(value)
     if isinstance(value, float):
-        return f"{value:,.4g}".replace("-", wording.MINUS)
+        return wording.figure(value)
     return ", ".join(_figure(one) for one in value) if isinstance(value, list) else str(value)
 
 

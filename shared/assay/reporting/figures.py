@@ -4,6 +4,7 @@ Each is empty markup when there is nothing to draw.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
@@ -12,11 +13,13 @@ from assay.reporting.contents import ComparedScore, Contents, ExperimentResult
 from assay.reporting.plots.frame import Axis, TickLabel, Tone, axis_over
 from assay.reporting.plots.histograms import Histogram, histograms
 from assay.reporting.plots.intervals import Mark, interval_plot, track
-from assay.reporting.plots.scatter import LEFT_PERCENT, Point, scatter
+from assay.reporting.plots.scatter import LEFT_PERCENT, Point, numbered, scatter
 from assay.reporting.plots.times import Times, times_plot
 from assay.reporting.trade_offs import cost_per_thousand
 from assay.scoring.base import ScoreKind
 from assay.scoring.results import Comparison, Verdict
+
+MOST_NARROW_LABELS = 4
 
 TONES: dict[Verdict, Tone] = {
     "better": "better",
@@ -108,10 +111,19 @@ def cost_figure(contents: Contents) -> Markup:
         return Markup()
     kind = contents.experiments[0].metrics[score].kind
     ends = [end for point in points for end in (point.y, point.low, point.high)]
+    legend = cost_legend(contents)
+    if legend:
+        points = [replace(point, label=str(legend.index(point.name) + 1)) for point in points]
     across = axis_over([*(point.x for point in points), 0.0], (0.0, float("inf")), left=LEFT_PERCENT)
     axes = across, axis_over(ends, _limits(kind))
     names = "USD per 1,000 answered trials", score
     return _safe(scatter(f"{score} against cost", points, axes, (_plain_tick, _value_tick(kind)), names))
+
+
+def cost_legend(contents: Contents) -> list[str]:
+    """The names that the numbers of `cost_figure` stand for, in order; none when the points bear their names."""
+    names = [one.name for one in contents.experiments]
+    return names if numbered(names) else []
 
 
 def times_figure(contents: Contents) -> Markup:
@@ -137,6 +149,12 @@ def times_figure(contents: Contents) -> Markup:
     return _safe(times_plot("Seconds that answers took", lines, axis, lambda value: f"{value:.10g}\u00a0s"))
 
 
+def is_wide(contents: Contents, score: str) -> bool:
+    """Whether a confusion of this score has more labels than fit beside another one's."""
+    found = [one.confusions[score] for one in contents.experiments if score in one.confusions]
+    return max(len(confusion.counts) for confusion in found) > MOST_NARROW_LABELS
+
+
 def margin_of(results: Sequence[Comparison]) -> float | None:
     """The margin within which differences count as equivalent, where the suite asks for one."""
     return next((result.equivalence.margin for result in results if result.equivalence), None)
@@ -148,7 +166,7 @@ def _cost_point(contents: Contents, experiment: ExperimentResult, score: str) ->
         return None
     interval = metric.interval
     tone = _tone(contents, experiment, score)
-    return Point(experiment.name, float(cost), metric.mean, interval.low, interval.high, tone)
+    return Point(experiment.name, float(cost), metric.mean, interval.low, interval.high, tone, experiment.name)
 
 
 def _tone(contents: Contents, experiment: ExperimentResult, score: str) -> Tone:

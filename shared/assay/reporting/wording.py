@@ -3,18 +3,19 @@
 Pure text in, text out; nothing here is escaped for any format.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from math import floor, isfinite, log10
 
 from assay.scoring.base import ScoreKind
-from assay.scoring.results import Bounds, Comparison, Effect, Interval, Verdict
+from assay.scoring.results import Bounds, Comparison, Effect, Interval
 
 NOTHING = "–"
 MINUS = "−"
 
 _SMALLEST_P = 0.0001
 _MOST_DECIMALS = 6
+_MOST_WRITTEN_OUT = 7
 
 
 def count(value: int) -> str:
@@ -82,6 +83,19 @@ def p_digits(p_value: float | None) -> str:
 def plain(number: float) -> str:
     """A single score: `7`, `0.25`."""
     return f"{number:.6g}".replace("-", MINUS)
+
+
+def figure(number: float, digits: int = 4) -> str:
+    """A number of any size, written out: `0.8125`, `12,345`, `0.000048`; only tinier ones get a power of ten."""
+    if not number or not isfinite(number):
+        return f"{number:g}".replace("-", MINUS)
+    magnitude = floor(log10(abs(number)))
+    if magnitude < -_MOST_WRITTEN_OUT:
+        return f"{number / 10.0**magnitude:.1f} × 10^{magnitude}".replace("-", MINUS)
+    # far below one, two digits say enough; beyond them zeros are hard to count
+    decimals = 1 - magnitude if magnitude < -3 else max(0, digits - 1 - magnitude)
+    text = f"{number:,.{decimals}f}"
+    return (text.rstrip("0").rstrip(".") if decimals else text).replace("-", MINUS)
 
 
 def effect(size: Effect) -> str:
@@ -168,55 +182,6 @@ def missing_sentence(variant: str, baseline: str, result: Comparison) -> str | N
     parts = [f"{count(rows)} without a score of {whose}" for rows, whose in lacking if rows]
     compared = f"{count(missing)} of {noun(result.n_rows, 'row')} {'is' if missing == 1 else 'are'} not compared"
     return f"{compared} ({', '.join(parts)}). {_bounds_sentence(result)}"
-
-
-def headline(
-    baseline: str, score: str | None, results: Sequence[tuple[str, Comparison]], scored: bool, answered: bool
-) -> str:
-    """The run in one line; `results` are the variants' comparisons on the primary score."""
-    if not answered:
-        return "No trial was answered, so there is nothing to compare"
-    if score is None:
-        return "The suite has no scorer, so nothing is compared"
-    if not scored:
-        return f"No answer could be scored on `{score}`, so there is nothing to compare"
-    if not results:
-        return f"Only {baseline} was tried, so there is nothing to compare"
-    return _first_upper("; ".join(_clauses(baseline, score, results)))
-
-
-def _clauses(baseline: str, score: str, results: Sequence[tuple[str, Comparison]]) -> Iterable[str]:
-    for verdict in ("better", "worse"):
-        ahead = [(name, result) for name, result in results if result.verdict == verdict]
-        if len(ahead) == 1:
-            name, result = ahead[0]
-            yield f"{name} is {verdict} than {baseline} on `{score}` by {_short(result).lstrip(f'+{MINUS}')}"
-        elif ahead:
-            names = listed([f"{name} ({_short(result)})" for name, result in ahead])
-            yield f"{names} are {verdict} than {baseline} on `{score}`"
-    yield from _undecided(baseline, score, results)
-
-
-def _undecided(baseline: str, score: str, results: Sequence[tuple[str, Comparison]]) -> Iterable[str]:
-    decided = any(result.verdict in ("better", "worse") for _, result in results)
-    against = "" if decided else f" against {baseline} on `{score}`"
-    phrases: tuple[tuple[Verdict, str], ...] = (
-        ("no difference shown", "no difference shown for"),
-        ("not enough data", "not enough data for"),
-    )
-    for verdict, phrase in phrases:
-        names = [name for name, result in results if result.verdict == verdict]
-        if names:
-            yield f"{phrase} {listed(names)}{against}"
-
-
-def _short(result: Comparison) -> str:
-    return difference(result.difference, result.shown_kind, result.interval)
-
-
-def _first_upper(text: str) -> str:
-    """Only our own words: a name such as `plain` stays as it is written."""
-    return text[0].upper() + text[1:] if text.startswith(("no ", "not ")) else text
 
 
 def _interval_phrase(result: Comparison) -> str:

@@ -9,6 +9,7 @@ import pytest
 from assay.reporting.plots.frame import Axis, axis_over
 from assay.reporting.plots.histograms import Histogram, histograms
 from assay.reporting.plots.intervals import Mark, interval_plot
+from assay.reporting.plots.labels import Spot, label_places
 from assay.reporting.plots.scatter import Point, scatter
 from assay.reporting.plots.times import Times, times_plot
 
@@ -70,6 +71,18 @@ def test_labels_of_close_points_do_not_cover_each_other() -> None:
 
     assert min(after - before for before, after in pairwise(labels)) >= 16
     assert sum(line.get("class") == "leader" for line in plot.iter(f"{SVG}line")) == 1
+
+
+def test_a_label_keeps_off_the_whisker_of_a_close_point() -> None:
+    """Rule: two points side by side have their labels beside them, outwards or above, and not across each other."""
+    left, right = Spot("plain", 0.76, 130.0, (90.0, 170.0)), Spot("polite", 0.81, 125.0, (85.0, 165.0))
+    places = label_places([left, right], 0.0, 300.0)
+
+    for place in places:
+        other = right if place.spot is left else left
+        covers = place.across[0] <= other.x <= place.across[1]
+        assert not (covers and min(other.whisker or ()) < place.y < max(other.whisker or ()))
+        assert place.across[1] <= 1
 
 
 def test_times_begin_at_zero_and_show_what_is_known() -> None:

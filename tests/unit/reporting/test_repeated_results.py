@@ -2,6 +2,7 @@
 
 import csv
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +61,20 @@ def test_the_difference_is_that_of_the_means_of_the_rows() -> None:
 
     [compared] = contents(of, outcomes).comparisons
     assert compared.result.difference == pytest.approx(mean("short") - mean("plain"))
+
+
+def test_a_mean_of_passes_and_fails_is_a_share_wherever_it_is_said() -> None:
+    """Rule: repeats make the test numeric; what people read stays in percent and points."""
+    found = contents(repeated(), trials(repeated()))
+
+    [compared] = found.comparisons
+    assert (compared.result.kind, compared.result.shown_kind) == ("numeric", "binary")
+    for said in (compared.sentence, found.headline, found.recommendation, render_markdown(found)):
+        assert "points" in said or "shown" in said
+    assert " points (95 % interval" in compared.sentence
+    page = render_html(found)
+    assert "In percentage points. A row counts with the mean of its repeats." in page
+    assert not re.search(r"(?<![\d.])0\.\d+ →", page)
 
 
 def test_the_order_of_arrival_changes_nothing() -> None:

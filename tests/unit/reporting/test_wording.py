@@ -103,3 +103,18 @@ def test_names_are_listed_as_in_a_sentence() -> None:
 def test_effect_sizes_are_signed() -> None:
     """Rule: the direction of an effect is visible."""
     assert (wording.effect(Effect("d", -0.284)), wording.effect(Effect("d", None))) == ("−0.28", "–")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (4.778e-05, "0.000048"),
+        (0.8125, "0.8125"),
+        (12_345_678.9, "12,345,679"),
+        (-2.5, "−2.5"),
+        (2e-12, "2.0 × 10^−12"),
+    ],
+)
+def test_figures_are_written_out(number: float, text: str) -> None:
+    """Rule: nobody has to read an exponent before a number is tinier than ten millionths."""
+    assert wording.figure(number) == text

@@ -92,8 +92,11 @@ def heading(label: str, shown: str, tone: Tone, y: int, detail: str = "") -> Ite
 
 
 def shortened(label: str, most: int = MOST_LABEL_CHARACTERS) -> str:
-    """A label that fits beside its value on a narrow screen."""
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+    """A label that fits beside its value on a narrow screen; the middle goes, for names of a matrix begin alike."""
+    if len(label) <= most:
+        return label
+    kept = most - 1
+    return f"{label[: kept // 3]}…{label[-(kept - kept // 3) :]}"
 
 
 def _round_step(least: float) -> float:

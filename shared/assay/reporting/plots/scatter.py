@@ -4,21 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from assay.reporting.plots.frame import AXIS_HEIGHT, Axis, TickLabel, Tone, figure, grid, shortened, ticks
+from assay.reporting.plots.frame import AXIS_HEIGHT, Axis, TickLabel, Tone, figure, grid, ticks
+from assay.reporting.plots.labels import Place, Spot, label_places
 
 LEFT_PERCENT = 15.0
 """Where the plot begins: to the left stand the numbers of the upright axis, on a narrow screen too."""
 
 MOST_LABEL_CHARACTERS = 18
 
-_HEIGHT, _TOP, _LABEL_DISTANCE = 280, 26, 17
-_CHARACTER_SHARE = 0.032
-"""How much of a plot's width a letter takes on a narrow screen."""
+_HEIGHT, _TOP = 280, 26
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An experiment's place; `low` and `high` are the ends of its upright whisker."""
+    """An experiment's place; `low` and `high` are the ends of its upright whisker, `name` what a short label is for."""
 
     label: str
     x: float
@@ -26,6 +25,12 @@ class Point:
     low: float | None = None
     high: float | None = None
     tone: Tone = "open"
+    name: str = ""
+
+
+def numbered(names: Sequence[str]) -> bool:
+    """Whether the points are labelled with numbers, for a legend, because a name does not fit beside its point."""
+    return any(len(name) > MOST_LABEL_CHARACTERS for name in names)
 
 
 def scatter(
@@ -42,11 +47,13 @@ def scatter(
         *grid(across, _TOP, foot),
         f'<text class="caption" x="0" y="14">{escape(names[1])}</text>',
         *(part for point in points for part in _whisker(point, across, up)),
-        *(part for point, y in _label_places(points, up) for part in _point(point, across, up, y)),
+        *_labelled(points, across, up),
         *ticks(across, tick_labels[0], foot),
         f'<text class="caption" x="98%" y="{foot + AXIS_HEIGHT + 14}" text-anchor="end">{escape(names[0])}</text>',
     ]
-    description = "; ".join(f"{point.label}: {tick_labels[0](point.x)}, {tick_labels[1](point.y)}" for point in points)
+    description = "; ".join(
+        f"{point.name or point.label}: {tick_labels[0](point.x)}, {tick_labels[1](point.y)}" for point in points
+    )
     return figure(title, description, foot + AXIS_HEIGHT + 20, parts)
 
 
@@ -69,25 +76,26 @@ def _whisker(point: Point, across: Axis, up: Axis) -> Iterator[str]:
     yield f'<line class="whisker {point.tone}" x1="{x}" x2="{x}" y1="{low:.1f}" y2="{high:.1f}"/>'
 
 
-def _point(point: Point, across: Axis, up: Axis, label_y: float) -> Iterator[str]:
+def _spot(point: Point, across: Axis, up: Axis) -> Spot:
+    has_whisker = point.low is not None and point.high is not None
+    whisker = (_height(up, point.low or 0.0), _height(up, point.high or 0.0)) if has_whisker else None
+    return Spot(point.label, across.share(point.x), _height(up, point.y), whisker)
+
+
+def _labelled(points: Sequence[Point], across: Axis, up: Axis) -> Iterator[str]:
+    spots = [_spot(point, across, up) for point in points]
+    of_spot = {id(spot): point for spot, point in zip(spots, points, strict=True)}
+    for place in label_places(spots, _TOP, _TOP + _HEIGHT - 6):
+        point = of_spot[id(place.spot)]
+        yield from _point(place, across.percent(point.x), point.tone)
+
+
+def _point(place: Place, x: str, tone: Tone) -> Iterator[str]:
     """Inside an element of its own at the point's place, where positions are pixels again."""
-    y, label = _height(up, point.y), shortened(point.label, MOST_LABEL_CHARACTERS)
-    turned = across.share(point.x) + len(label) * _CHARACTER_SHARE > 1
-    side, anchor = (-1, "end") if turned else (1, "start")
-    yield f'<svg class="at" x="{across.percent(point.x)}" y="0" width="1" height="1">'
-    if abs(label_y - y) > 1:
-        yield f'<line class="leader" x1="0" y1="{y:.1f}" x2="{side * 12}" y2="{label_y:.1f}"/>'
-    yield f'<circle class="dot {point.tone}" cx="0" cy="{y:.1f}" r="6"/>'
-    where = f'x="{side * 14}" y="{label_y + 4:.1f}" text-anchor="{anchor}"'
-    yield f'<text class="label" {where}>{escape(label)}</text></svg>'
-
-
-def _label_places(points: Sequence[Point], up: Axis) -> list[tuple[Point, float]]:
-    """Labels from top to bottom, each far enough below the last; all are moved up when they would leave the plot."""
-    places: list[tuple[Point, float]] = []
-    lowest = float("-inf")
-    for point in sorted(points, key=lambda one: (_height(up, one.y), one.label)):
-        lowest = max(_height(up, point.y), lowest + _LABEL_DISTANCE)
-        places.append((point, lowest))
-    excess = max(0.0, lowest - (_TOP + _HEIGHT - 6))
-    return [(point, y - excess if excess else y) for point, y in places]
+    y, side = place.spot.y, place.side
+    yield f'<svg class="at" x="{x}" y="0" width="1" height="1">'
+    if abs(place.y - y) > 1:
+        yield f'<line class="leader" x1="0" y1="{y:.1f}" x2="{side * 12}" y2="{place.y:.1f}"/>'
+    yield f'<circle class="dot {tone}" cx="0" cy="{y:.1f}" r="6"/>'
+    where = f'x="{side * 14}" y="{place.y + 4:.1f}" text-anchor="{"start" if side > 0 else "end"}"'
+    yield f'<text class="label" {where}>{escape(place.spot.label)}</text></svg>'
