@@ -84,7 +84,13 @@ class Destinations:
 
                 return BlobSink(chosen, self._storage)
             case options.FolderOptions():
-                return self._folder(chosen)
+                from assay.sinks.folder import FolderSink
+
+                return FolderSink(chosen, self._results_folder("folder", "bundles"))
+            case options.ExcelOptions():
+                from assay.sinks.excel import ExcelSink
+
+                return ExcelSink(chosen, self._results_folder("Excel", "workbooks"))
             case options.GitHubOptions():
                 return self._github(chosen)
             case options.AzureDevOpsOptions():
@@ -97,13 +103,11 @@ class Destinations:
                 return self._webhook(chosen)
         raise TypeError(f"no sink has the options {type(chosen).__name__}")
 
-    def _folder(self, chosen: options.FolderOptions) -> Sink:
-        from assay.sinks.folder import FolderSink
-
+    def _results_folder(self, sink: str, files: str) -> Path:
         root = self._settings.results_folder
         if root is None:
-            raise UserError("the folder sink needs ASSAY_RESULTS_FOLDER: the folder below which bundles may lie")
-        return FolderSink(chosen, root)
+            raise UserError(f"the {sink} sink needs ASSAY_RESULTS_FOLDER: the folder below which {files} may lie")
+        return root
 
     def _github(self, chosen: options.GitHubOptions) -> Sink:
         from assay.sinks.github.access import AppAccess, TokenAccess

@@ -21,6 +21,7 @@ SINKS = (
     {"plugin": "azure_devops", "organization": "acme", "project": "lab", "repository": "results"},
     {"plugin": "sql", "connection": "warehouse"},
     {"plugin": "webhook", "address": "team"},
+    {"plugin": "excel"},
 )
 READY = {
     "ASSAY_RESULTS_FOLDER": "out",
@@ -61,10 +62,16 @@ class TestSinks:
             "AzureDevOpsSink",
             "SqlSink",
             "WebhookSink",
+            "ExcelSink",
         ]
 
     @pytest.mark.parametrize(
-        ("sink", "setting"), [(SINKS[0], "ASSAY_RESULTS_FOLDER"), (SINKS[1], "ASSAY_GITHUB_TOKEN or ASSAY_GITHUB_APP")]
+        ("sink", "setting"),
+        [
+            (SINKS[0], "ASSAY_RESULTS_FOLDER"),
+            (SINKS[5], "ASSAY_RESULTS_FOLDER"),
+            (SINKS[1], "ASSAY_GITHUB_TOKEN or ASSAY_GITHUB_APP"),
+        ],
     )
     async def test_one_that_lacks_a_setting_names_it_when_used(self, tmp_path, sink, setting) -> None:
         """The others still publish."""

@@ -1,19 +1,15 @@
 """The folder sink: bundles on this machine or a mounted share, as folders or as zips."""
 
 import asyncio
-import fcntl
 import hashlib
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from assay.errors import ServiceError
 from assay.provenance.manifest import MANIFEST_NAME
 from assay.sinks.archive import write_archive
 from assay.sinks.base import Bundle, Receipt
+from assay.sinks.lock import alone
 from assay.suite.levels import Level
 from assay.suite.sink_options import FolderOptions
 
@@ -56,7 +52,7 @@ class FolderSink:
         """How many files there are. Everything is made beside its place; what an earlier death left there goes."""
         target.parent.mkdir(parents=True, exist_ok=True)
         draft, old = (target.with_name(f".{target.name}.{kind}") for kind in ("draft", "old"))
-        with _alone(target.with_name(f".{target.name}.lock")):
+        with alone(target.with_name(f".{target.name}.lock")):
             _remove(draft)
             _remove(old)
             if not self._options.zip and _holds(target, bundle):
@@ -71,32 +67,6 @@ class FolderSink:
             draft.replace(target)
             _remove(old)
         return files
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One publisher of a bundle at a time: two in one draft would make half a bundle of it. A death ends a lock.
-
-    Where the file system knows no locks, nothing is locked.
-    """
-    while True:
-        with lock.open("ab") as file:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, lock):  # who had it has just taken it away
-                continue
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
-            return
-
-
-def _is_at(file: IO[bytes], place: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), place.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _copy(bundle: Bundle, target: Path) -> int:

@@ -94,6 +94,10 @@ class FolderOptions(SinkOptions):
     zip: bool = Field(False, description="Whether a bundle is one zip instead of a folder")
 
 
+class ExcelOptions(SinkOptions):
+    """Puts the run's workbook, and nothing else of the bundle, below the folder that ASSAY_RESULTS_FOLDER names."""
+
+
 class WebhookOptions(SinkOptions):
     """Tells a chat or a CI that a run has ended: one signed POST with the headline and where the bundle is."""
 
@@ -114,6 +118,7 @@ SINKS: Registry[SinkOptions] = Registry(
     "sink",
     Plugin("blob", BlobOptions, _same),
     Plugin("folder", FolderOptions, _same),
+    Plugin("excel", ExcelOptions, _same),
     Plugin("github", GitHubOptions, _same),
     Plugin("azure_devops", AzureDevOpsOptions, _same),
     Plugin("sql", SqlOptions, _same),

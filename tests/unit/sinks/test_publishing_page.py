@@ -28,6 +28,7 @@ SECTIONS = {
     "What holds for every sink": SinkOptions,
     "blob": options.BlobOptions,
     "folder": options.FolderOptions,
+    "Excel": options.ExcelOptions,
     "GitHub": options.GitHubOptions,
     "Azure DevOps": options.AzureDevOpsOptions,
     "SQL": options.SqlOptions,
