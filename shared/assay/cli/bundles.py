@@ -47,6 +47,8 @@ def fetch(
         typer.echo(f"{len(files)} files in {folder}")
 
 
+MOST_FINDINGS_SHOWN = 50
+
 SinkOption = Annotated[
     str | None, typer.Option("--sink", help="Only this sink of the suite; absent: all", show_default=False)
 ]
@@ -184,8 +186,10 @@ def _print(found: Verification) -> None:
         for name, text in _told(found.statement):
             typer.echo(f"{name:<9} {text}")
         typer.echo(f"meaning   {found.meaning}")
-    for finding in found.findings:
+    for finding in found.findings[:MOST_FINDINGS_SHOWN]:
         typer.secho(str(finding), fg="red")
+    if (more := len(found.findings) - MOST_FINDINGS_SHOWN) > 0:
+        typer.secho(f"and {more} more findings; --json tells all", fg="red")
 
 
 def _told(statement: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:

@@ -152,8 +152,9 @@ class PublishingSteps:
         if kept and has_it and not anew:
             return kept
         delivery = await self._tried(bundle, sink)
-        path = layout.receipt(bundle.run, sink.name)
-        await self.storage.write(path, delivery.model_dump_json(indent=1).encode(), overwrite=True)
+        if delivery.receipt or not has_it:  # the place that has it still has it when another try fails
+            path = layout.receipt(bundle.run, sink.name)
+            await self.storage.write(path, delivery.model_dump_json(indent=1).encode(), overwrite=True)
         if delivery.receipt:
             self.telemetry.event("run_published", run=bundle.run, sink=sink.name, location=delivery.receipt.location)
         else:

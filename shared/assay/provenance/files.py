@@ -94,13 +94,15 @@ class ZipFiles:
             yield finding(file, Fault.UNREADABLE, f"{len(infos)} files of {unpacked} bytes; no bundle is so large")
             return
         top = _top_folder([info.filename for info in infos])
-        times = Counter(info.filename for info in infos)
+        times = Counter(info.filename.rstrip("/") for info in infos)
         for info in infos:
             name = info.filename.removeprefix(top)
-            if info.is_dir():
-                problem = _entry_fault(name.rstrip("/"), info) if name else None
-            elif times[info.filename] > 1:
-                problem = (Fault.UNEXPECTED, "the zip has more than one file of this name")
+            if not name:
+                continue
+            if times[info.filename.rstrip("/")] > 1:
+                problem: tuple[Fault, str] | None = (Fault.UNEXPECTED, "the zip has more than one entry of this name")
+            elif info.is_dir():
+                problem = _entry_fault(name.rstrip("/"), info)
             else:
                 problem = _entry_fault(name, info)
             if problem:

@@ -340,6 +340,18 @@ async def test_one_sink_can_be_tried_alone_and_anew(signer: LocalKeySigner) -> N
         await publishing.publish_again(run, "tow")
 
 
+async def test_a_place_that_has_the_bundle_keeps_its_receipt_when_another_try_fails(signer: LocalKeySigner) -> None:
+    """The try is told; the bundle still lies there."""
+    storage, run = await sealed_run(signer)
+    sink = RecordingSink("one")
+    publishing = steps(storage, signer, sink).publishing
+    (first,) = await publishing.publish_again(run)
+    sink.error = UserError("down")
+    (failed,) = await publishing.publish_again(run, "one", anew=True)
+    assert failed.problem == "down"
+    assert await publishing.deliveries(run) == [first]
+
+
 async def test_what_is_above_a_clearance_is_refused_before_anything_is_sent(signer: LocalKeySigner) -> None:
     """The dataset's level counts for all that is made of it; a preview says the same."""
     storage, run = await sealed_run(signer)

@@ -80,6 +80,12 @@ def test_a_name_that_is_there_twice_is_found(tmp_path, sealed):
     assert ("results.csv", Fault.UNEXPECTED) in faults(result) and not result.ok
 
 
+def test_a_folder_with_the_name_of_a_file_is_found(tmp_path, sealed):
+    """Tools that unpack it would make the one or the other."""
+    result = verify_bundle(added(zipped(tmp_path, sealed), "results.csv/", b""))
+    assert Fault.UNEXPECTED in {fault for _, fault in faults(result)} and not result.ok
+
+
 def test_more_bytes_than_the_manifest_says_are_not_unpacked(tmp_path, sealed):
     """A bomb of zeros in place of an artifact: the size alone refuses it."""
     result = verify_bundle(zipped(tmp_path, {**sealed, "results.csv": bytes(50_000_000)}))
