@@ -96,6 +96,15 @@ def test_an_axis_ends_on_round_numbers_around_all_values(
     assert 2 <= len(axis.ticks) <= 8
 
 
+def test_a_caption_without_room_is_left_out() -> None:
+    """Rule: at an axis that begins with no difference, nothing is written beyond its left end."""
+    drawn = interval_plot(
+        "d", [Mark("short", "+1", 1.0)], Axis(0.0, 2.0, (0.0, 2.0)), str, reference=0.0, captions=("w", "b")
+    )
+    captions = ["".join(one.itertext()) for one in parsed(drawn).iter(f"{SVG}text") if one.get("class") == "caption"]
+    assert captions == ["b"]
+
+
 def test_long_labels_are_shortened() -> None:
     """Rule: a label leaves room for its value; the ends stay, by which names of a matrix differ."""
     assert shortened("x" * 40) == "x" * 8 + "…" + "x" * 17

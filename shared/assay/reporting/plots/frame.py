@@ -12,7 +12,7 @@ from typing import Literal
 Tone = Literal["baseline", "better", "worse", "open", "lacking"]
 TickLabel = Callable[[float], str]
 
-MOST_LABEL_CHARACTERS = 26
+MOST_LABEL_CHARACTERS, MOST_FULL_CHARACTERS = 26, 44
 MARGIN_PERCENT = 2.0
 AXIS_HEIGHT = 26
 _WANTED_TICKS = 5
@@ -85,9 +85,14 @@ def ticks(axis: Axis, tick_label: TickLabel, foot: int) -> Iterator[str]:
 
 
 def heading(label: str, shown: str, tone: Tone, y: int, detail: str = "") -> Iterator[str]:
-    """What stands above a line of a plot: its name, and its value at the right."""
+    """What stands above a line of a plot: its name, on narrow screens shortened, and its value at the right."""
     more = f' <tspan class="detail">{escape(detail)}</tspan>' if detail else ""
-    yield f'<text class="label" x="0" y="{y}">{escape(shortened(label))}</text>'
+    short = shortened(label)
+    if short == label:
+        yield f'<text class="label" x="0" y="{y}">{escape(label)}</text>'
+    else:
+        yield f'<text class="label full" x="0" y="{y}">{escape(shortened(label, MOST_FULL_CHARACTERS))}</text>'
+        yield f'<text class="label short" x="0" y="{y}">{escape(short)}</text>'
     yield f'<text class="shown {tone}" x="100%" y="{y}" text-anchor="end">{escape(shown)}{more}</text>'
 
 

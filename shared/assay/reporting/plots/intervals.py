@@ -18,6 +18,7 @@ from assay.reporting.plots.frame import (
 
 _ROW_HEIGHT, _TRACK_HEIGHT, _CAPTION_HEIGHT = 48, 24, 24
 _TRACK_Y, _LABEL_Y = 33, 16
+_CAPTION_SHARE = 0.16
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,12 @@ def _reference(
         return
     x = axis.percent(reference)
     yield f'<line class="zero" x1="{x}" x2="{x}" y1="{top}" y2="{foot + 4}"/>'
-    if captions:
-        before, after = (escape(caption) for caption in captions)
+    if not captions:
+        return
+    before, after = (escape(caption) for caption in captions)
+    if axis.share(reference) >= _CAPTION_SHARE:  # else it would leave the plot
         yield f'<text class="caption" x="{x}" dx="-8" y="14" text-anchor="end">{before}</text>'
+    if axis.share(reference) <= 1 - _CAPTION_SHARE:
         yield f'<text class="caption" x="{x}" dx="8" y="14">{after}</text>'
 
 
