@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.datasets import only_dataset, planned_locally
+from assay.cli.infrastructure import SIZES, print_infrastructure
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console
 from assay.cli.suites import ProfileOption, SuiteArgument, folder_of
 from assay.errors import EXIT_USER, SuiteError, UserError
 from assay.llm.pricing import PriceTable, load_prices
 from assay.orchestration.budgets import Terms, budget_fault, price_fault, terms_of
 from assay.orchestration.drops import open_suite
+from assay.planning.azure_prices import Redundancy, load_azure_prices
 from assay.planning.estimate import (
     MAX_RENDERED_ROWS,
     Assumptions,
@@ -25,6 +27,7 @@ from assay.planning.estimate import (
     estimate_run,
     quota_complaints,
 )
+from assay.planning.infrastructure import MAX_REPLICAS, Hosting, Infrastructure, estimate_infrastructure
 from assay.registry import did_you_mean
 from assay.settings import Settings
 from assay.suite.loading import SuiteSource
@@ -80,6 +83,15 @@ DetectOption = Annotated[
         show_default=False,
     ),
 ]
+InfraOption = Annotated[
+    bool, typer.Option("--infra", help="Say what Azure would ask for storage, compute and telemetry, too")
+]
+ReplicasOption = Annotated[
+    int, typer.Option("--replicas", min=1, help="With --infra: the most replicas, maxReplicas of the template")
+]
+RedundancyOption = Annotated[
+    Redundancy, typer.Option("--redundancy", help="With --infra: how storage is kept; storageSku of the template")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -94,6 +106,9 @@ def estimate(
     answer_tokens: AnswerTokensOption = None,
     model: ModelOption = None,
     detect: DetectOption = None,
+    infra: InfraOption = False,
+    replicas: ReplicasOption = MAX_REPLICAS,
+    redundancy: RedundancyOption = "ZRS",
     profile: ProfileOption = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -109,7 +124,8 @@ def estimate(
     assumed = Assumptions(models, answer_tokens, rows or MAX_RENDERED_ROWS)
     name = str(folder / "suite.yaml")
     prices = load_prices(settings.prices_file)
-    made, found = _estimated(checked, text, name, file or only_dataset(folder), prices, assumed, detect)
+    hosting = Hosting(replicas, redundancy, settings.checkpoint_seconds) if infra else None
+    made, found, azure = _estimated(checked, text, name, file or only_dataset(folder), prices, assumed, detect, hosting)
     terms = terms_of(checked)
     refusals = _refusals(made, checked, prices, terms)
     complaints = [*quota_complaints(made, checked, text, name), *refusals]
@@ -117,13 +133,16 @@ def estimate(
         budget = None if terms is None else {"budget_usd": f"{terms.limit_usd:f}", "budget": terms.mode}
         said = {"ok": not complaints, "problems": complaints, "budget": budget, "would_start": not refusals}
         power = None if found is None else found.model_dump(mode="json")
-        print_json({**said, **made.model_dump(mode="json"), "detectable": power})
+        added = {} if azure is None else {"infrastructure": azure.model_dump(mode="json")}
+        print_json({**said, **made.model_dump(mode="json"), "detectable": power, **added})
         raise typer.Exit(EXIT_USER if complaints else 0)
     _print(made, assumed, terms)
     if found is not None:
         from assay.cli.detectable import print_detectable
 
         print_detectable(found)
+    if azure is not None and hosting is not None:
+        print_infrastructure(azure, hosting)
     if complaints:
         raise SuiteError("\n".join(complaints))
 
@@ -144,17 +163,19 @@ def _estimated(
     prices: PriceTable,
     assumed: Assumptions,
     detect: float | None,
-) -> "tuple[Estimate, Detectability | None]":
+    hosting: Hosting | None,
+) -> "tuple[Estimate, Detectability | None, Infrastructure | None]":
     from assay.planning.detectable import detectable_differences  # needs SciPy, which takes a second to import
 
     with (
         progress_console().status(f"Reading {file.name}"),
         planned_locally(suite, text, written, file) as planned,
     ):
-        return (
-            estimate_run(suite, planned, file.name, prices, assumed),
-            detectable_differences(suite, planned, detect),
-        )
+        made = estimate_run(suite, planned, file.name, prices, assumed)
+        azure = None
+        if hosting:
+            azure = estimate_infrastructure(made, planned.plan, suite, load_azure_prices(), hosting, SIZES)
+        return made, detectable_differences(suite, planned, detect), azure
 
 
 def _models(written: Sequence[str], suite: Suite) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from assay.cli import main
+from assay.planning.azure_prices import load_azure_prices
 
 SUITE = """\
 version: 1
@@ -285,3 +286,28 @@ def test_a_run_that_takes_no_time_and_shows_no_difference_is_told_in_words(run: 
     assert code == 0
     assert "Time: Less than 1 s at the quota." in out
     assert "A dash: if only so many rows differ, no difference is found that often" in out
+
+
+def test_infrastructure_as_a_table(run: Running, folder: Path) -> None:
+    """This run, larger ones and an idle month, with the date of the prices and what is not counted."""
+    (folder / "suite.yaml").write_text(SUITE + QUOTA % (600, 100_000))
+    code, out, _ = run(folder, "--infra", "--replicas", 1)
+    assert code == 0
+    assert [line.split()[position] for line, position in zip(_runs(out), (2, 4), strict=True)] == ["6", "1,000,000"]
+    assert "Idle, a month with one replica: " in out
+    assert f"list prices of {load_azure_prices().as_of}, region eastus, ZRS storage" in out
+    assert "Not counted: operations of Durable Functions" in out
+
+
+def test_infrastructure_as_json(run: Running, folder: Path) -> None:
+    """The same figures; without the option there are none, and without a quota there is no time to compute with."""
+    assert "infrastructure" not in json.loads(run(folder, "--json")[1])
+    found = json.loads(run(folder, "--infra", "--redundancy", "LRS", "--json")[1])["infrastructure"]
+    assert (found["redundancy"], found["run"]["trials"], found["run"]["compute_usd"]) == ("LRS", 6, None)
+    assert set(found["scaled"]) == {"100000", "1000000"}
+
+
+def _runs(out: str) -> list[str]:
+    """The first and the last line of the table of runs."""
+    lines = [line for line in out.splitlines() if line.startswith(("this run", "a run of"))]
+    return [lines[0], lines[-1]]
