@@ -33,10 +33,12 @@ def view_statement(
 ) -> Statement:
     """Of a view in `folder`, made of the bundle with this statement and manifest."""
     made = {"name": view.name, "of": manifest_sha256, "columns": dict(columns)}
+    experiments = [name for name in whole.provenance["experiments"] if name in view.experiments]
+    some = {"experiments": experiments, "trials": _summary(folder)["run"]["trials"]} if experiments else {}
     return Statement(
         run=whole.run,
         created=whole.created,
-        provenance={**whole.provenance, **_answered(folder), "view": made},
+        provenance={**whole.provenance, **_answered(folder), **some, "view": made},
         level=view.level,
         levels={SUITE_FILE: whole.levels[SUITE_FILE]},
         finished=whole.finished,
@@ -61,7 +63,7 @@ def _provenance(header: RunHeader, plan: Plan) -> dict[str, Any]:
 def _answered(folder: Path) -> dict[str, Any]:
     """Which models answered or judged, how often, and of which day the prices are: as the summary has it."""
     try:
-        summary: Mapping[str, Any] = json.loads((folder / SUMMARY).read_bytes())
+        summary = _summary(folder)
     except (OSError, ValueError):
         return {}
     models: dict[str, int] = {}
@@ -69,3 +71,8 @@ def _answered(folder: Path) -> dict[str, Any]:
         for name, answers in asked.get("models", {}).items():
             models[name] = models.get(name, 0) + int(answers)
     return {"models": dict(sorted(models.items())), "prices": summary.get("prices", {}).get("as_of")}
+
+
+def _summary(folder: Path) -> Mapping[str, Any]:
+    summary: Mapping[str, Any] = json.loads((folder / SUMMARY).read_bytes())
+    return summary

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from assay.planning.complaints import Complaint
 from assay.planning.plugin_checks import score_names
 from assay.registry import UnknownName, did_you_mean
-from assay.suite.levels import LEVELS
+from assay.suite.levels import LEVELS, is_above
 from assay.suite.models import Suite
 from assay.suite.redacted_views import FIXED_COLUMN, View, matching
 from assay.suite.sink_options import SINKS, BlobOptions, SinkOptions, SqlOptions
@@ -15,7 +15,7 @@ from assay.suite.yaml_text import Path
 
 
 def view_complaints(suite: Suite) -> Iterator[Complaint]:
-    """Names that stand twice, levels that lower nothing, columns that no result has; then what sinks ask for."""
+    """Names that stand twice, views that hide nothing, columns and experiments that are none; then what sinks want."""
     names: list[str] = []
     for index, view in enumerate(suite.views):
         path: Path = ("views", index)
@@ -24,6 +24,7 @@ def view_complaints(suite: Suite) -> Iterator[Complaint]:
         names.append(view.name)
         yield from _level_complaint(suite, view, path)
         yield from _column_complaints(suite, view, path)
+        yield from _experiment_complaints(suite, view, path)
     yield from _sink_complaints(suite, names)
 
 
@@ -41,10 +42,17 @@ def result_columns(suite: Suite) -> list[str]:
 
 def _level_complaint(suite: Suite, view: View, path: Path) -> Iterator[Complaint]:
     whole = suite.bundle_level
-    below = LEVELS[: LEVELS.index(whole)]
-    if view.level not in below:
-        advice = f"expected {' or '.join(below)}" if below else "nothing is below that, so that it needs no view"
-        yield (*path, "level"), f"view '{view.name}' is {view.level}, and the whole bundle is {whole}; {advice}"
+    if not view.columns and not view.experiments:
+        yield (*path, "name"), f"view '{view.name}' is of everything; name 'columns' to change, or 'experiments'"
+    if is_above(view.level, whole):
+        allowed = " or ".join(LEVELS[: LEVELS.index(whole) + 1])
+        yield (
+            (*path, "level"),
+            f"view '{view.name}' is {view.level}, and the whole bundle is {whole}; expected {allowed}",
+        )
+    elif view.level == whole and not view.is_smaller:
+        advice = "a lower level, a column to drop, hash or mask, or 'experiments'"
+        yield (*path, "level"), f"view '{view.name}' is {whole}, as the whole bundle is, and hides nothing; {advice}"
 
 
 def _column_complaints(suite: Suite, view: View, path: Path) -> Iterator[Complaint]:
@@ -57,6 +65,16 @@ def _column_complaints(suite: Suite, view: View, path: Path) -> Iterator[Complai
             yield (
                 (*path, "columns", pattern),
                 f"no column of the results is called '{pattern}'{hint}. They are: {', '.join(known)}",
+            )
+
+
+def _experiment_complaints(suite: Suite, view: View, path: Path) -> Iterator[Complaint]:
+    known = [one.name for one in suite.ordered]
+    for index, name in enumerate(view.experiments):
+        if name not in known:
+            yield (
+                (*path, "experiments", index),
+                f"there is no experiment '{name}'{did_you_mean(name, known)}. They are: {', '.join(known)}",
             )
 
 

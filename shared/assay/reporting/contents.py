@@ -155,10 +155,14 @@ class Prices(Record):
 
 
 class ViewFacts(Record):
-    """Which view a report is of, and what became of the columns of the results that are not as they were."""
+    """Which view a report is of, and what became of the columns of the results that are not as they were.
+
+    `experiments` are those it is of, where it is not of all.
+    """
 
     name: str
     columns: dict[str, Treatment]
+    experiments: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -169,9 +173,9 @@ class ViewFacts(Record):
             for one, names in by_treatment.items()
             if names
         ]
-        return (
-            f"This is the view `{self.name}` of the results, without samples of rows and answers: {'; '.join(named)}."
-        )
+        of = f" of {wording.listed(list(self.experiments))}" if self.experiments else ""
+        columns = f": {'; '.join(named)}" if named else ""
+        return f"This is the view `{self.name}` of the results{of}, without samples of rows and answers{columns}."
 
 
 class Contents(Record):

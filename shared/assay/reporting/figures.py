@@ -30,7 +30,7 @@ TONES: dict[Verdict, Tone] = {
 
 
 def score_figure(contents: Contents, score: str) -> Markup:
-    """Every experiment's mean with its interval; the baseline's mean runs through all lines."""
+    """Every experiment's mean with its interval; the baseline's mean, if it is there, runs through all lines."""
     metrics = [(experiment, experiment.metrics[score]) for experiment in contents.experiments]
     if all(metric.mean is None for _, metric in metrics):
         return Markup()
@@ -50,7 +50,8 @@ def score_figure(contents: Contents, score: str) -> Markup:
     ]
     title = f"{score} per experiment, with {wording.level(metrics[0][1].interval)} intervals"
     axis = axis_over(ends, _limits(kind))
-    return _safe(interval_plot(title, marks, axis, _value_tick(kind), reference=metrics[0][1].mean))
+    reference = metrics[0][1].mean if metrics[0][0].baseline else None  # a view may be without the baseline
+    return _safe(interval_plot(title, marks, axis, _value_tick(kind), reference=reference))
 
 
 def forest_figure(contents: Contents, score: str) -> Markup:
@@ -172,7 +173,9 @@ def _cost_point(contents: Contents, experiment: ExperimentResult, score: str) ->
 def _tone(contents: Contents, experiment: ExperimentResult, score: str) -> Tone:
     verdicts = (one for one in contents.comparisons if (one.variant, one.score) == (experiment.name, score))
     found = next(verdicts, None)
-    return "baseline" if found is None else TONES[found.result.verdict]
+    if found is not None:
+        return TONES[found.result.verdict]
+    return "baseline" if experiment.baseline else "open"
 
 
 def _difference_axis(results: Sequence[Comparison]) -> Axis:

@@ -44,7 +44,11 @@ class Redactor:
             early_stop=whole.early_stop,
             recommendation=whole.recommendation,
             judges=tuple(self._judge(one) for one in whole.judges),
-            view=ViewFacts(name=self.view, columns=changed),
+            view=ViewFacts(
+                name=self.view,
+                columns=changed,
+                experiments=tuple(one.name for one in whole.experiments) if self.redaction.experiments else (),
+            ),
         )
 
     @property

@@ -1,4 +1,4 @@
-"""The results of a view: `results.csv` and `results.parquet` of a bundle with columns dropped, hashed or masked.
+"""The results of a view: `results.csv` and `results.parquet` of a bundle with columns or experiments left out.
 
 Both are made from the bundle's own files, one row group in memory at a time. `redacted_bundle.py` calls it.
 """
@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from assay.reporting.cells import csv_texts
 from assay.reporting.tables import GROUP_ROWS, RESULTS_CSV, RESULTS_PARQUET, csv_cells, csv_head, parquet_writer
-from assay.suite.redacted_views import Treatment
+from assay.suite.redacted_views import FIXED_COLUMN, Treatment
 
 MASK = "***"
 HASH_BYTES = 16
@@ -23,17 +23,23 @@ HASH_BYTES = 16
 
 @dataclass(frozen=True)
 class Redaction:
-    """What becomes of each column of the results. `key` is the run's own, and secret."""
+    """What becomes of each column of the results. `key` is the run's own, and secret.
+
+    `experiments` are those whose rows stay; all of them, where it names none.
+    """
 
     columns: Mapping[str, Treatment]
     key: bytes
+    experiments: frozenset[str] = frozenset()
 
     def keeps(self, column: str) -> bool:
         """Whether a column stays as it is; one that the results do not have hides nothing."""
         return self.columns.get(column, "keep") == "keep"
 
     def applied(self, table: pa.Table) -> pa.Table:
-        """The table with its columns changed; hashed and masked ones are texts."""
+        """The rows that stay, with their columns changed; hashed and masked ones are texts."""
+        if self.experiments:
+            table = table.filter(pc.is_in(table[FIXED_COLUMN], value_set=pa.array(sorted(self.experiments))))
         kept = {name: self._changed(name, table[name]) for name in table.column_names if self._stays(name)}
         return pa.table(kept)
 
@@ -66,6 +72,8 @@ def write_redacted_results(bundle: Path, redaction: Redaction, target: Path) -> 
         with parquet_writer(target / RESULTS_PARQUET, schema) as results:
             for at in range(source.num_row_groups):
                 table = redaction.applied(source.read_row_group(at))
+                if not table.num_rows:
+                    continue
                 results.write_table(table, row_group_size=GROUP_ROWS)
                 cells.write(csv_cells(pa.table({name: csv_texts(name, table[name]) for name in names})))
 

@@ -1,4 +1,4 @@
-"""The section `views` of a suite: bundles of a lower level, made on purpose, with columns of the results changed."""
+"""The section `views` of a suite: smaller bundles, made on purpose, with columns changed or of some experiments."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -24,13 +24,21 @@ ColumnPattern = Annotated[str, StringConstraints(min_length=1)]
 
 
 class View(Strict):
-    """A bundle of its own for those who may not see the whole one."""
+    """A bundle of its own for those who may not see the whole one, or need only some of it."""
 
     name: ViewName = Field(description="What sinks call it")
-    level: Level = Field(description="How far it may go; below the level of the whole bundle")
+    level: Level = Field(description="How far it may go; not above the level of the whole bundle")
     columns: dict[ColumnPattern, Treatment] = Field(
-        min_length=1, description="What becomes of columns of the results, by name or pattern such as answer.*"
+        default_factory=dict, description="What becomes of columns of the results, by name or pattern such as answer.*"
     )
+    experiments: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+        (), description="The experiments that it is of; absent: all"
+    )
+
+    @property
+    def is_smaller(self) -> bool:
+        """Whether it asks for less than there is."""
+        return bool(self.experiments) or any(one != "keep" for one in self.columns.values())
 
 
 def treatments(columns: Mapping[str, Treatment], names: Sequence[str]) -> dict[str, Treatment]:

@@ -66,9 +66,9 @@ RESULTS = {"results.csv", "results.parquet"}
 REPORTS = {"summary.json", "report.html", "report.md", "report.xlsx"}
 
 
-async def marked_run() -> tuple[MemoryStorage, str]:
+async def marked_run(suite: str = VIEWED) -> tuple[MemoryStorage, str]:
     """A run with outcomes; whatever rows, answers and failures say has a mark."""
-    storage = await with_suite(VIEWED)
+    storage = await with_suite(suite)
     rows = "".join(f"zqrow{n},zqfield {n},{LABELS[n % 2]}\n" for n in range(1, ROWS + 1))
     run = await planned(storage, f"{HEADER}{rows}zqrow1,zqbad twice,{LABELS[0]}\nzqbad\n")
     plan = await plan_of(storage, run)
@@ -400,6 +400,36 @@ def test_a_view_of_many_row_groups_is_that_of_one(
         write_view(bundle, View(name="v", level="public", columns={"row_id": "hash"}), "internal", b"k", target)
         contents[rows] = (target / "results.csv").read_bytes()
     assert contents[3] == contents[100] and contents[3].count(b"\n") == 1 + 2 * ROWS
+
+
+async def test_a_view_of_some_experiments_holds_their_rows_alone(
+    signer: LocalKeySigner, reported: tuple[Path, str, Mapping[str, bytes]], tmp_path: Path
+) -> None:
+    """In both files of the results, also where whole row groups are of others; and it names no other."""
+    whole = pyarrow.parquet.read_table(reported[0] / "results.parquet").sort_by("experiment")
+    bundle, target = tmp_path / "bundle", tmp_path / "view"
+    bundle.mkdir(), target.mkdir()
+    for file in reported[0].iterdir():
+        (bundle / file.name).write_bytes(file.read_bytes())
+    pyarrow.parquet.write_table(whole, bundle / "results.parquet", row_group_size=ROWS // 2)
+    write_view(bundle, View(name="one", level="internal", experiments=("short",)), "internal", b"k", target)
+    rows = pyarrow.parquet.read_table(target / "results.parquet").to_pylist()
+    cells = list(csv.DictReader(io.StringIO((target / "results.csv").read_text("utf-8"))))
+    assert rows == [one for one in whole.to_pylist() if one["experiment"] == "short"]
+    assert len(rows) == ROWS and [one["row_id"] for one in cells] == [one["row_id"] for one in rows]
+    assert {one["experiment"] for one in cells} == {"short"}
+    assert {file.name for file in target.iterdir()} == RESULTS | REPORTS
+
+
+async def test_the_seal_of_a_view_of_some_experiments_names_no_other(signer: LocalKeySigner) -> None:
+    """It counts their trials, and the models that answered them."""
+    storage, run = await marked_run(VIEWED.replace(f"columns: {COLUMNS}", "experiments: [short]"))
+    finishing = FinishingSteps(storage, Now(), RecordingTelemetry())
+    await finishing.evaluate(run)
+    await finishing.report(run)
+    await steps(storage, signer).seal(run)
+    said = read_manifest(await storage.read(layout.view(run, "shared") + "manifest.json")).provenance
+    assert (said["experiments"], said["trials"], said["models"]) == (["short"], ROWS, {"zqmodel": ROWS - 1})
 
 
 def test_a_report_of_a_view_says_that_it_is_one(

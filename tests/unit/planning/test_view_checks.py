@@ -36,6 +36,9 @@ def test_views_and_sinks_that_ask_for_them_can_stand_together() -> None:
         FINE,
         '{name: open, level: public, columns: {"answer.*": drop, "*.correct": mask, row_id: drop, model: mask}}',
         "{name: kept, level: public, columns: {answer.queue: drop, reason.correct: keep}}",
+        "{name: other, level: confidential, experiments: [other]}",
+        "{name: masked, level: confidential, columns: {model: mask}}",
+        "{name: both, level: public, columns: {row_id: keep}, experiments: [plain, other]}",
         sinks=(
             "{plugin: folder, view: shared}",
             "{plugin: github, repository: acme/results, view: open, clearance: public}",
@@ -50,14 +53,21 @@ def test_views_and_sinks_that_ask_for_them_can_stand_together() -> None:
     [
         ([FINE, FINE], "view 'shared' stands twice"),
         (
-            ["{name: v, level: confidential, columns: {row_id: hash}}"],
-            "the whole bundle is confidential; expected public or internal",
+            ["{name: v, level: restricted, columns: {row_id: hash}, experiments: [plain]}"],
+            "the whole bundle is confidential; expected public or internal or confidential",
         ),
         (["{name: v, level: internal, columns: {row: hash, rowid: drop}}"], "'rowid' (did you mean 'row_id'?)"),
         (['{name: v, level: internal, columns: {"answers.*": drop}}'], "They are: row_id, row, experiment"),
         (["{name: v, level: internal, columns: {experiment: hash}}"], "the column 'experiment' stays"),
         (["{name: v, level: internal, columns: {row_id: encrypt}}"], "expected 'keep', 'hash', 'mask' or 'drop'"),
-        (["{name: v, level: internal, columns: {}}"], "columns"),
+        (["{name: v, level: internal, columns: {}}"], "view 'v' is of everything; name 'columns' to change"),
+        (["{name: v, level: internal}"], "view 'v' is of everything"),
+        (["{name: v, level: internal, experiments: []}"], "view 'v' is of everything"),
+        (["{name: v, level: confidential, columns: {row_id: keep}}"], "as the whole bundle is, and hides nothing"),
+        (
+            ["{name: v, level: internal, experiments: [plain, othre]}"],
+            "there is no experiment 'othre' (did you mean 'other'?). They are: plain, other",
+        ),
         (["{name: ../v, level: internal, columns: {row_id: hash}}"], "1 to 40 lower-case letters"),
     ],
 )
@@ -70,10 +80,12 @@ def test_what_is_wrong_with_a_view_is_told_at_its_line(views: list[str], problem
     )
 
 
-def test_what_everybody_may_see_needs_no_view() -> None:
-    """There is nothing below."""
-    with pytest.raises(SuiteError, match="nothing is below that"):
-        check(FINE, level="level: public\ndataset: {level: public}")
+def test_a_view_is_never_above_the_bundle() -> None:
+    """What everybody may see can only be made smaller."""
+    open_to_all = "level: public\ndataset: {level: public}"
+    with pytest.raises(SuiteError, match="the whole bundle is public; expected public"):
+        check(FINE, level=open_to_all)
+    check("{name: one, level: public, experiments: [other]}", level=open_to_all)
 
 
 def test_the_higher_level_of_suite_and_dataset_counts() -> None:

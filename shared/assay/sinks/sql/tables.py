@@ -31,6 +31,8 @@ from assay.sinks.base import Bundle
 # Unicode is what SQL Server calls texts that hold every language; elsewhere it is a plain string.
 _ID, _NAME, _ROW_ID = Unicode(80), Unicode(80), Unicode(400)
 _MOMENT = DateTime(timezone=True).with_variant(TIMESTAMP(timezone=True), "oracle")
+NO_BASELINE = "-"
+"""A view may be without it. Oracle takes an empty text for none."""
 _MONEY = Numeric(20, 10).with_variant(Double(), "sqlite")  # which has no decimal numbers
 
 
@@ -157,7 +159,7 @@ def run_row(bundle: Bundle, contents: Contents) -> dict[str, Any]:
         "manifest_sha256": bundle.manifest_sha256,
         "row_count": facts.rows,
         "trials": facts.trials,
-        "baseline": contents.baseline,
+        "baseline": contents.baseline or NO_BASELINE,
         "primary_score": contents.primary,
         "headline": contents.headline,
         "cost_usd": contents.cost_usd,
