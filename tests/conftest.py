@@ -6,12 +6,16 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from azure.core.configuration import ConnectionConfiguration
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from assay.local.azurite import Azurite, start_azurite
+from stand_ins.certificate import write_certificate
+from stand_ins.managed_identity import ManagedIdentity
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY_DISK = Path("/dev/shm")
@@ -47,9 +51,37 @@ def _let_children_be_interrupted() -> None:
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     """One storage emulator for the whole session; every test uses container and queue names of its own."""
+    with running_azurite() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def keyless_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """One that speaks HTTPS and takes tokens of Entra ID, whoever signed them."""
+    with running_azurite(write_certificate(tmp_path_factory.mktemp("certificate") / "storage.pem")) as server:
+        yield server
+
+
+@pytest.fixture
+def trusting(keyless_azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Azure clients of this process trust its certificate, as SSL_CERT_FILE makes a process do that starts with it."""
+    defaults = ConnectionConfiguration.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "connection_verify", str(keyless_azurite.certificate))
+
+
+@pytest.fixture(scope="session")
+def managed_identity() -> Iterator[ManagedIdentity]:
+    """The platform's endpoint for tokens; a test sets `environment` to have it."""
+    identity = ManagedIdentity()
+    yield identity
+    identity.close()
+
+
+@contextmanager
+def running_azurite(certificate: Path | None = None) -> Iterator[Azurite]:
     parent = MEMORY_DISK if MEMORY_DISK.is_dir() else None
     data_dir = Path(tempfile.mkdtemp(prefix="assay-azurite-", dir=parent))
-    server = start_azurite(data_dir, ROOT / "tools" / "azurite")
+    server = start_azurite(data_dir, ROOT / "tools" / "azurite", certificate=certificate)
     yield server
     server.stop()
     shutil.rmtree(data_dir, ignore_errors=True)

@@ -321,12 +321,8 @@ class Settings(BaseSettings):
         With ASSAY_STORAGE__credential=managedidentity it is the managed identity alone, otherwise the usual chain:
         environment, workload identity, managed identity, Azure CLI.
         """
-        from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
-
-        client_id = self.storage_client_id or self.azure_client_id
-        if self.storage_credential == "managedidentity":
-            return ManagedIdentityCredential(client_id=client_id)
-        return DefaultAzureCredential(managed_identity_client_id=client_id)
+        only_managed = self.storage_credential == "managedidentity"
+        return azure_credential(self.storage_client_id or self.azure_client_id, only_managed=only_managed)
 
     @model_validator(mode="after")
     def _name_storage_once(self) -> Self:
@@ -354,6 +350,15 @@ class Settings(BaseSettings):
         if not self.key_vault_url:
             raise ValueError("KEY_VAULT_URI is not set; AZURE_OPENAI_API_KEY names a secret of that vault")
         return self
+
+
+def azure_credential(client_id: str | None, *, only_managed: bool) -> "AsyncTokenCredential":
+    """The managed identity of that client id alone, or the usual chain with it; for the caller to close."""
+    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+
+    if only_managed:
+        return ManagedIdentityCredential(client_id=client_id)
+    return DefaultAzureCredential(managed_identity_client_id=client_id)
 
 
 class _Environment(EnvSettingsSource):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,13 @@ from azure.storage.queue import QueueServiceClient
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing, LeaseBroken, LeaseHeld, LeaseLost, StorageError
 from assay.local.azurite import Azurite
+from assay.runtime import Runtime
+from assay.settings import Settings
 from assay.storage.azure import AzureStorage
 from assay.storage.base import BlobEntry, Storage
 from assay.storage.memory import MemoryStorage
+from keyless import keyless_settings
+from stand_ins.managed_identity import ManagedIdentity
 
 SHORTEST_LEASE_SECONDS = 15
 TEN_MEGABYTES = 10 * 1024 * 1024
@@ -31,6 +36,8 @@ ODD_NAMES = [
     "a+b&c=d.json",
     "深/日本.json",
 ]
+IN_MEMORY_AND_WITH_KEY = ["in_memory", pytest.param("with_key", marks=pytest.mark.azurite)]
+ADAPTERS = [*IN_MEMORY_AND_WITH_KEY, pytest.param("with_identity", marks=pytest.mark.azurite)]
 STRANGER = "11111111-1111-1111-1111-111111111111"
 
 
@@ -58,9 +65,9 @@ class MemoryAccount:
 
 
 class AzuriteAccount:
-    def __init__(self, azurite: Azurite) -> None:
+    def __init__(self, azurite: Azurite, storage: Storage) -> None:
         self.connection_string = azurite.connection_string
-        self.storage: Storage = AzureStorage.from_connection_string(azurite.connection_string)
+        self.storage = storage
 
     async def let_leases_end(self) -> None:
         await asyncio.sleep(SHORTEST_LEASE_SECONDS + 1)
@@ -71,13 +78,51 @@ class AzuriteAccount:
         return [base64.b64decode(message.content).decode() for message in peeked]
 
 
-@pytest.fixture(params=["memory", pytest.param("azurite", marks=pytest.mark.azurite)])
-async def account(request: pytest.FixtureRequest) -> AsyncIterator[Account]:
-    account: Account = (
-        MemoryAccount() if request.param == "memory" else AzuriteAccount(request.getfixturevalue("azurite"))
-    )
+@pytest.fixture
+async def in_memory() -> AsyncIterator[Account]:
+    account = MemoryAccount()
     yield account
     await account.storage.close()
+
+
+@pytest.fixture
+async def with_key(azurite: Azurite) -> AsyncIterator[Account]:
+    account = AzuriteAccount(azurite, AzureStorage.from_connection_string(azurite.connection_string))
+    yield account
+    await account.storage.close()
+
+
+@pytest.fixture
+async def with_identity(
+    keyless_azurite: Azurite, trusting: None, managed_identity: ManagedIdentity, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Account]:
+    """As the app in Azure: addresses and the client id of its identity, HTTPS, and a token from the platform."""
+    for name, value in managed_identity.environment.items():
+        monkeypatch.setenv(name, value)
+    sockets_before = open_sockets()
+    runtime = Runtime(Settings.load(keyless_settings(keyless_azurite)))
+    yield AzuriteAccount(keyless_azurite, runtime.storage)
+    await runtime.close()
+    async with asyncio.timeout(60):
+        await sockets_are_closed(sockets_before)
+
+
+async def sockets_are_closed(but: int) -> None:
+    """TLS says goodbye to the other side before it closes, for which the loop has to run on."""
+    while True:
+        if open_sockets() <= but:
+            return
+        await asyncio.sleep(0.005)
+
+
+def open_sockets() -> int:
+    return sum(os.path.realpath(link).find("socket:") >= 0 for link in Path("/proc/self/fd").iterdir())
+
+
+@pytest.fixture(params=ADAPTERS)
+def account(request: pytest.FixtureRequest) -> Account:
+    account: Account = request.getfixturevalue(request.param)
+    return account
 
 
 @pytest.fixture
@@ -558,6 +603,7 @@ class TestLeases:
         assert await storage.find(f"{box}/a") is None
 
     @pytest.mark.slow
+    @pytest.mark.parametrize("account", IN_MEMORY_AND_WITH_KEY, indirect=True)
     async def test_a_lease_ends_by_itself(self, account: Account, box: str) -> None:
         """After its period others may write and lease, the holder may not append, and only one renewal still works."""
         storage = account.storage

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from azure.storage.blob.aio import BlobServiceClient
 from typer.testing import CliRunner
-from vault import TENANT, FixedCredential, write_certificate
+from vault import TENANT, FixedCredential
 
 from assay.cli import bundles
 from assay.cli.main import app
@@ -29,6 +29,7 @@ from assay.storage.azure import AzureStorage
 from assay.storage.azure_blob import AzureBlobs
 from assay.storage.memory import MemoryStorage
 from assay.suite.sink_options import BlobOptions
+from stand_ins.certificate import write_certificate
 from stand_ins.sealed import SIGNER, sealed_bundle
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -87,7 +88,7 @@ async def test_an_identity_asks_for_a_key_that_signs(tmp_path: Path) -> None:
         asked.append(request.query_string)
         return web.Response(text=DELEGATION, content_type="application/xml")
 
-    certificate = write_certificate(tmp_path)
+    certificate = write_certificate(tmp_path / "server.pem")
     context = create_default_context(Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     served = web.Application()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
-import ipaddress
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -15,11 +13,11 @@ from typing import Any
 
 from aiohttp import web
 from azure.core.credentials import AccessToken
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
-from cryptography.x509.oid import NameOID
+
+from stand_ins.certificate import write_certificate
 
 SECRET = "7e57-confidential"
 TOKEN = "token-confidential"
@@ -125,7 +123,7 @@ class FixedCredential:
 @asynccontextmanager
 async def served(vault: Vault, folder: Path) -> AsyncIterator[Vault]:
     """The vault while it answers on 127.0.0.1; its certificate lies in the folder."""
-    certificate = write_certificate(folder)
+    certificate = write_certificate(folder / "vault.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     app = web.Application()
@@ -145,31 +143,6 @@ async def served(vault: Vault, folder: Path) -> AsyncIterator[Vault]:
     }
     yield vault
     await runner.cleanup()
-
-
-def write_certificate(folder: Path) -> Path:
-    """A key and its self-signed certificate for 127.0.0.1, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = folder / "vault.pem"
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 def _not_found(code: str) -> web.Response:

@@ -34,20 +34,41 @@ _START_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Azurite:
-    """A running emulator with its data in `data_dir`."""
+    """A running emulator with its data in `data_dir`; with a certificate it speaks HTTPS and takes tokens."""
 
     process: subprocess.Popen[bytes]
     data_dir: Path
     blob_port: int
     queue_port: int
     table_port: int
+    certificate: Path | None = None
+
+    @property
+    def blob_url(self) -> str:
+        """The address of the development account's blobs."""
+        return self._url(self.blob_port)
+
+    @property
+    def queue_url(self) -> str:
+        """The address of the development account's queues."""
+        return self._url(self.queue_port)
+
+    def _url(self, port: int) -> str:
+        return f"{self._scheme}://127.0.0.1:{port}/{ACCOUNT}"
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.certificate else "http"
 
     @property
     def connection_string(self) -> str:
         """The connection string of the development account on these ports."""
         services = {"Blob": self.blob_port, "Queue": self.queue_port, "Table": self.table_port}
-        endpoints = [f"{name}Endpoint=http://127.0.0.1:{port}/{ACCOUNT};" for name, port in services.items()]
-        return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};" + "".join(endpoints)
+        endpoints = [f"{name}Endpoint={self._url(port)};" for name, port in services.items()]
+        protocol = "https" if self.certificate else "http"
+        return f"DefaultEndpointsProtocol={protocol};AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};" + "".join(
+            endpoints
+        )
 
     def stop(self) -> None:
         """End the emulator by SIGTERM and wait until it has flushed its data. A second call does nothing."""
@@ -55,12 +76,15 @@ class Azurite:
         (self.data_dir / _PID_FILE).unlink(missing_ok=True)
 
 
-def start_azurite(data_dir: Path, tools_dir: Path, access_log: Path | None = None) -> Azurite:
+def start_azurite(
+    data_dir: Path, tools_dir: Path, access_log: Path | None = None, certificate: Path | None = None
+) -> Azurite:
     """Start Azurite with its data in `data_dir` and return it once all its ports answer (about 0.3 seconds).
 
     `tools_dir` is the folder of the npm install (`tools/azurite`). With `access_log`, every request is appended to that
-    file (see `count_requests`). A live Azurite that an earlier, killed parent left behind on the same `data_dir` is
-    stopped first. Raises ServiceError when Node or the install is missing, or Azurite does not come up.
+    file (see `count_requests`). With `certificate`, a PEM file with its key, it speaks HTTPS and also takes tokens of
+    Entra ID, without checking who signed them. A live Azurite that an earlier, killed parent left behind on the same
+    `data_dir` is stopped first. Raises ServiceError when Node or the install is missing, or Azurite does not come up.
     """
     script = tools_dir / _ENTRY_POINT
     if not script.is_file():
@@ -69,7 +93,7 @@ def start_azurite(data_dir: Path, tools_dir: Path, access_log: Path | None = Non
     data_dir.mkdir(parents=True, exist_ok=True)
     stop_leftover(data_dir / _PID_FILE, _ENTRY_POINT.name, str(data_dir), seconds=_STOP_TIMEOUT_SECONDS)
     for _ in range(_START_ATTEMPTS):
-        azurite = _launch([node, str(script)], data_dir, access_log)
+        azurite = _launch([node, str(script)], data_dir, access_log, certificate)
         try:
             if _wait_until_ready(azurite):
                 return azurite
@@ -131,11 +155,13 @@ def _message_operation(method: str, message_id: str | None, fields: dict[str, st
     return _MESSAGE_OPERATIONS.get(method, method.lower())
 
 
-def _launch(command: list[str], data_dir: Path, access_log: Path | None) -> Azurite:
+def _launch(command: list[str], data_dir: Path, access_log: Path | None, certificate: Path | None) -> Azurite:
     blob_port, queue_port, table_port = _free_ports(3)
     flags = ["--disableTelemetry", "--skipApiVersionCheck", "--location", str(data_dir)]
     flags += ["--blobPort", str(blob_port), "--queuePort", str(queue_port), "--tablePort", str(table_port)]
     flags += ["--blobKeepAliveTimeout", "600", "--queueKeepAliveTimeout", "600"]
+    if certificate:
+        flags += ["--oauth", "basic", "--cert", str(certificate), "--key", str(certificate)]
     if access_log is None:
         flags.append("--silent")
     log_path = data_dir / _LOG_FILE
@@ -145,7 +171,7 @@ def _launch(command: list[str], data_dir: Path, access_log: Path | None) -> Azur
             [*command, *flags], stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True
         )
     (data_dir / _PID_FILE).write_text(str(process.pid), encoding="ascii")
-    return Azurite(process, data_dir, blob_port, queue_port, table_port)
+    return Azurite(process, data_dir, blob_port, queue_port, table_port, certificate)
 
 
 def _free_ports(count: int) -> list[int]:
