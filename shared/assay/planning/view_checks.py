@@ -50,7 +50,7 @@ def _level_complaint(suite: Suite, view: View, path: Path) -> Iterator[Complaint
             (*path, "level"),
             f"view '{view.name}' is {view.level}, and the whole bundle is {whole}; expected {allowed}",
         )
-    elif view.level == whole and not view.is_smaller:
+    elif view.level == whole and view.columns and not view.is_smaller:
         advice = "a lower level, a column to drop, hash or mask, or 'experiments'"
         yield (*path, "level"), f"view '{view.name}' is {whole}, as the whole bundle is, and hides nothing; {advice}"
 
