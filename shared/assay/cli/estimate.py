@@ -130,8 +130,7 @@ def estimate(
     refusals = _refusals(made, checked, prices, terms)
     complaints = [*quota_complaints(made, checked, text, name), *refusals]
     if as_json:
-        budget = None if terms is None else {"budget_usd": f"{terms.limit_usd:f}", "budget": terms.mode}
-        said = {"ok": not complaints, "problems": complaints, "budget": budget, "would_start": not refusals}
+        said = {"ok": not complaints, "problems": complaints, "budget": _budget(terms), "would_start": not refusals}
         power = None if found is None else found.model_dump(mode="json")
         added = {} if azure is None else {"infrastructure": azure.model_dump(mode="json")}
         print_json({**said, **made.model_dump(mode="json"), "detectable": power, **added})
@@ -145,6 +144,10 @@ def estimate(
         print_infrastructure(azure, hosting)
     if complaints:
         raise SuiteError("\n".join(complaints))
+
+
+def _budget(terms: Terms | None) -> dict[str, str] | None:
+    return None if terms is None else {"budget_usd": f"{terms.limit_usd:f}", "budget": terms.mode}
 
 
 def _refusals(made: Estimate, suite: Suite, prices: PriceTable, terms: Terms | None) -> list[str]:

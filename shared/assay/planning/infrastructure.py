@@ -75,6 +75,23 @@ class Load:
     is_limited: bool
 
 
+@dataclass(frozen=True)
+class Operations:
+    """Storage operations by what they cost; `checkpoints` are among the writes."""
+
+    checkpoints: int
+    writes: int
+    reads: int
+    listings: int
+    queue: int
+
+    def cost(self, prices: AzurePrices, redundancy: Redundancy) -> Decimal:
+        """In USD."""
+        storage = prices.storage[redundancy]
+        blobs = self.writes * storage.write + self.listings * storage.listing + self.reads * storage.read
+        return (blobs + self.queue * prices.queue_operation) / _PER
+
+
 class InfrastructureCost(Record):
     """What a run takes and costs in USD; `usd_without_compute` is all but `compute_usd`, with one month of storage.
 
@@ -141,39 +158,25 @@ def estimate_infrastructure(
 def cost_of(load: Load, prices: AzurePrices, hosting: Hosting) -> InfrastructureCost:
     """The operations and bytes of a run, priced."""
     replicas = max(1, min(hosting.replicas, ceil(load.chunks / MESSAGES_PER_REPLICA)))
-    hours = load.hours or 0.0
-    claimed = min(load.chunks, replicas * MESSAGES_PER_REPLICA)
-    stored_bytes = load.trials * BYTES_PER_TRIAL
-    checkpoints = ceil(load.trials * appends_per_trial(load, claimed, hosting.checkpoint_seconds))
-    blocks = stored_bytes / BLOCK_BYTES
-    writes = checkpoints + ceil(load.chunks * WRITES_PER_CHUNK + hours * WRITES_PER_HOUR + blocks)
-    writes += ceil(_limiter_operations(load, hours))
-    reads = ceil(load.chunks * READS_PER_CHUNK + replicas * hours * READS_PER_REPLICA_HOUR + blocks)
-    listings = ceil(max(1, hours * LOOKS_PER_HOUR)) * ceil(load.chunks / BLOBS_PER_LISTING)
-    queue = ceil(load.chunks * QUEUE_OPERATIONS_PER_CHUNK + replicas * hours * POLLS_PER_REPLICA_HOUR)
-    telemetry_bytes = (
-        load.trials * TELEMETRY_BYTES_PER_TRIAL
-        + load.chunks * TELEMETRY_BYTES_PER_CHUNK
-        + replicas * hours * TELEMETRY_BYTES_PER_REPLICA_HOUR
-    )
-    storage = prices.storage[hosting.redundancy]
-    operations = writes * storage.write + listings * storage.listing + reads * storage.read
-    operations_usd = (operations + queue * prices.queue_operation) / _PER
-    storage_usd = _gb(stored_bytes) * storage.gb_month
-    telemetry_usd = _gb(telemetry_bytes) * prices.log_gb
-    seconds = None if load.hours is None else ceil(replicas * hours * 3600)
+    counted = _operations(load, replicas, hosting)
+    stored_gb = _gb(load.trials * BYTES_PER_TRIAL)
+    telemetry_gb = _gb(_telemetry_bytes(load, replicas))
+    seconds = None if load.hours is None else ceil(replicas * load.hours * 3600)
+    operations_usd = counted.cost(prices, hosting.redundancy)
+    storage_usd = stored_gb * prices.storage[hosting.redundancy].gb_month
+    telemetry_usd = telemetry_gb * prices.log_gb
     return InfrastructureCost(
         trials=load.trials,
         chunks=load.chunks,
         hours=load.hours,
         replicas=replicas,
-        checkpoint_writes=checkpoints,
-        writes=writes,
-        reads=reads,
-        listings=listings,
-        queue_operations=queue,
-        stored_gb=stored_bytes / _GB,
-        telemetry_gb=telemetry_bytes / _GB,
+        checkpoint_writes=counted.checkpoints,
+        writes=counted.writes,
+        reads=counted.reads,
+        listings=counted.listings,
+        queue_operations=counted.queue,
+        stored_gb=float(stored_gb),
+        telemetry_gb=float(telemetry_gb),
         replica_seconds=seconds,
         operations_usd=_rounded(operations_usd),
         storage_month_usd=_rounded(storage_usd),
@@ -225,6 +228,28 @@ def _load(made: Estimate, plan: Plan, suite: Suite, trials: int) -> Load:
         hours=None if made.seconds is None else made.seconds * share / 3600,
         is_limited=any(one.seconds is not None for one in made.deployments),
     )
+
+
+def _operations(load: Load, replicas: int, hosting: Hosting) -> Operations:
+    hours, chunks = load.hours or 0.0, load.chunks
+    claimed = min(chunks, replicas * MESSAGES_PER_REPLICA)
+    appends = load.trials * appends_per_trial(load, claimed, hosting.checkpoint_seconds)
+    # The last trial of a chunk is never appended: it comes with all others in the chunk's outcomes.
+    checkpoints = min(ceil(appends), max(0, load.trials - chunks))
+    blocks = load.trials * BYTES_PER_TRIAL / BLOCK_BYTES
+    others = chunks * WRITES_PER_CHUNK + hours * WRITES_PER_HOUR + _limiter_operations(load, hours) + blocks
+    return Operations(
+        checkpoints=checkpoints,
+        writes=checkpoints + ceil(others),
+        reads=ceil(chunks * READS_PER_CHUNK + replicas * hours * READS_PER_REPLICA_HOUR + blocks),
+        listings=ceil(max(1, hours * LOOKS_PER_HOUR)) * ceil(chunks / BLOBS_PER_LISTING),
+        queue=ceil(chunks * QUEUE_OPERATIONS_PER_CHUNK + replicas * hours * POLLS_PER_REPLICA_HOUR),
+    )
+
+
+def _telemetry_bytes(load: Load, replicas: int) -> float:
+    of_replicas = replicas * (load.hours or 0.0) * TELEMETRY_BYTES_PER_REPLICA_HOUR
+    return load.trials * TELEMETRY_BYTES_PER_TRIAL + load.chunks * TELEMETRY_BYTES_PER_CHUNK + of_replicas
 
 
 def _limiter_operations(load: Load, hours: float) -> float:

@@ -293,7 +293,8 @@ def test_infrastructure_as_a_table(run: Running, folder: Path) -> None:
     (folder / "suite.yaml").write_text(SUITE + QUOTA % (600, 100_000))
     code, out, _ = run(folder, "--infra", "--replicas", 1)
     assert code == 0
-    assert [line.split()[position] for line, position in zip(_runs(out), (2, 4), strict=True)] == ["6", "1,000,000"]
+    assert ["this", "run", "6"] in [line.split()[:3] for line in out.splitlines()]
+    assert ["a", "run", "of", "1,000,000", "1,000,000"] in [line.split()[:5] for line in out.splitlines()]
     assert "Idle, a month with one replica: " in out
     assert f"list prices of {load_azure_prices().as_of}, region eastus, ZRS storage" in out
     assert "Not counted: operations of Durable Functions" in out
@@ -305,9 +306,3 @@ def test_infrastructure_as_json(run: Running, folder: Path) -> None:
     found = json.loads(run(folder, "--infra", "--redundancy", "LRS", "--json")[1])["infrastructure"]
     assert (found["redundancy"], found["run"]["trials"], found["run"]["compute_usd"]) == ("LRS", 6, None)
     assert set(found["scaled"]) == {"100000", "1000000"}
-
-
-def _runs(out: str) -> list[str]:
-    """The first and the last line of the table of runs."""
-    lines = [line for line in out.splitlines() if line.startswith(("this run", "a run of"))]
-    return [lines[0], lines[-1]]

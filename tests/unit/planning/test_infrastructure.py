@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from assay.planning.azure_prices import AzurePrices, load_azure_prices
 from assay.planning.infrastructure import Hosting, Load, appends_per_trial, cost_of, idle_month
 
+COSTS = Path(__file__).parents[3] / "docs/azure-costs.md"
 ROUND = AzurePrices.model_validate(
     {
         "as_of": date(2026, 1, 1),
@@ -28,11 +31,11 @@ MILLION_ON_L = Load(trials=1_000_000, requests=1_000_000, chunks=2_001, hours=7.
 
 
 def test_operations_without_a_clock() -> None:
-    """Per chunk and per trial only: 10 checkpoints, 2.2 writes, 6.8 reads and 3.5 messages a chunk, one listing."""
+    """Per chunk 2.2 writes, 6.8 reads, 3.5 messages; a checkpoint for each trial but a chunk's last; one listing."""
     cost = cost_of(Load(10, 10, 2, None, is_limited=False), ROUND, Hosting(redundancy="LRS"))
-    assert (cost.checkpoint_writes, cost.writes, cost.reads) == (10, 15, 14)
+    assert (cost.checkpoint_writes, cost.writes, cost.reads) == (8, 13, 14)
     assert (cost.listings, cost.queue_operations) == (1, 7)
-    assert cost.operations_usd == Decimal("0.1531")  # (15 x 100 + 10 + 14 + 7) / 10,000
+    assert cost.operations_usd == Decimal("0.1331")  # (13 x 100 + 10 + 14 + 7) / 10,000
     assert cost.replica_seconds is None
     assert cost.compute_usd is None
 
@@ -108,3 +111,19 @@ def test_the_price_table_is_dated() -> None:
     assert prices.region
     assert prices.source.startswith("https://")
     assert set(prices.storage) == {"LRS", "ZRS"}
+
+
+def test_the_document_says_what_the_code_computes() -> None:
+    """The table of quotas and replicas, and the idle month."""
+    text, prices = COSTS.read_text(encoding="utf-8"), load_azure_prices()
+    rows = re.findall(r"^\| ([LMS]) \| ([\d.]+) \| (\d+) \| (.+) \|$", text, re.MULTILINE)
+    assert len(rows) == 12
+    for _, hours, replicas, said in rows:
+        small = Load(100_000, 100_000, 549, float(hours) / 10, is_limited=True)
+        large = Load(1_000_000, 1_000_000, 2_001, float(hours), is_limited=True)
+        few, many = (cost_of(load, prices, Hosting(int(replicas))) for load in (small, large))
+        local = cost_of(large, prices, Hosting(int(replicas), "LRS"))
+        patient = cost_of(large, prices, Hosting(int(replicas), checkpoint_seconds=2))
+        without = [one.usd_without_compute for one in (few, many, local, patient)]
+        assert said.split(" | ") == [f"{usd:.2f}" for usd in (*without, few.compute_usd, many.compute_usd)]
+    assert f"**{idle_month(prices).total_usd:.2f}**" in text
