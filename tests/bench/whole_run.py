@@ -20,7 +20,7 @@ from assay.settings import Settings
 
 ROWS = int(os.environ.get("BENCH_ROWS", "10000"))
 WORKERS = int(os.environ.get("BENCH_WORKERS", "1"))
-LATENCY_MS = 5.0
+LATENCY_MS = float(os.environ.get("BENCH_LATENCY_MS", "5"))
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
