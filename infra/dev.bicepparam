@@ -10,7 +10,7 @@ param image = readEnvironmentVariable('ASSAY_IMAGE', '')
 param operatorsId = readEnvironmentVariable('ASSAY_OPERATORS_ID', '')
 param operatorsType = 'User'
 
-param maxReplicas = 3
+param maxReplicas = 1
 param cpu = '0.5'
 
 param openAiAccounts = [

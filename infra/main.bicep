@@ -39,10 +39,10 @@ param image string = ''
 @maxValue(1000)
 param minReplicas int = 1
 
-@description('Replicas at most. More than the quota can feed only wait for it.')
+@description('Replicas at most. More than the quota can feed only wait for it, and cost storage operations.')
 @minValue(1)
 @maxValue(1000)
-param maxReplicas int = 10
+param maxReplicas int = 2
 
 @description('Cores of a replica.')
 @allowed(['0.5', '1', '2', '4'])

@@ -11,7 +11,7 @@ param operatorsId = readEnvironmentVariable('ASSAY_OPERATORS_ID', '')
 param operatorsType = 'Group'
 
 param minReplicas = 2
-param maxReplicas = 40
+param maxReplicas = 4
 param cpu = '1'
 param zoneRedundant = true
 
