@@ -16,7 +16,7 @@ from assay.cli.shown import JsonFlag, print_facts, print_json, print_table, prog
 from assay.errors import BlobMissing, CheckFailed, UserError
 from assay.orchestration.budgets import terms_now, usd
 from assay.orchestration.drops import Drop, drop_file, find_refusal
-from assay.orchestration.stopping import resume
+from assay.orchestration.stopping import resume, stop_run
 from assay.planning.frozen import read_header
 from assay.records import NO_COST, BudgetMode, Progress, Refusal, Stage
 from assay.runtime import Runtime, now
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     """Adds this family's commands."""
     app.command()(submit)
     app.command(name="watch")(watch_run)
+    app.command(name="stop")(stop_asking)
     app.command(name="resume")(resume_run)
     app.command()(ls)
     app.command()(show)
@@ -79,6 +80,19 @@ def watch_run(run: RunArgument, as_json: JsonFlag = False) -> None:
     progress = _while_watching(work)
     if as_json:
         print_json(progress.model_dump(mode="json"))
+
+
+def stop_asking(
+    run: RunArgument,
+    because: Annotated[str, typer.Option("--because", help="Why, for those who find it stopped")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Let a run ask no further; what is under way ends and is kept. `assay resume` lets it go on."""
+    progress = with_runtime(lambda runtime: stop_run(runtime.storage, run, now(), because))
+    if as_json:
+        print_json(progress.model_dump(mode="json"))
+    else:
+        typer.echo(f"{run} asks no further; {_share(progress)} trials are done. It goes on with: assay resume {run}")
 
 
 def resume_run(

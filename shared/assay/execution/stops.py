@@ -1,4 +1,4 @@
-"""Why a run was stopped: one small blob, written by the worker that noticed first, there until the run is resumed.
+"""Why a run was stopped: one small blob, of the worker that noticed first or a person, there until it is resumed.
 
 Workers look for it before each chunk, the orchestrator when it counts.
 """
@@ -16,16 +16,24 @@ from assay.storage.base import Blobs
 
 
 class Stop(Record):
-    """`budget`: the budget is used up. `hopeless`: no request can succeed; `message` says what a person can do."""
+    """`budget`: the budget is used up. `hopeless`: no request can succeed; `message` says what a person can do.
 
-    reason: Literal["budget", "hopeless"]
+    `asked`: a person stopped it.
+    """
+
+    reason: Literal["budget", "hopeless", "asked"]
     message: str
     at: datetime
 
 
 async def write_stop(blobs: Blobs, run: str, stopped: RunStopped, at: datetime) -> None:
+    """Marks the run as stopped by its workers; the first reason stays."""
+    reason: Literal["budget", "hopeless"] = "budget" if isinstance(stopped, BudgetUsedUp) else "hopeless"
+    await mark_stopped(blobs, run, Stop(reason=reason, message=str(stopped), at=at))
+
+
+async def mark_stopped(blobs: Blobs, run: str, stop: Stop) -> None:
     """Marks the run as stopped; the first reason stays."""
-    stop = Stop(reason="budget" if isinstance(stopped, BudgetUsedUp) else "hopeless", message=str(stopped), at=at)
     try:
         await blobs.write(layout.stop(run), stop.model_dump_json().encode())
     except BlobExists:

@@ -15,7 +15,7 @@ from assay.budget.account import (
 )
 from assay.errors import BlobMissing, UserError
 from assay.execution.ledger import read_outcomes, tally
-from assay.execution.stops import Stop
+from assay.execution.stops import Stop, mark_stopped
 from assay.orchestration.budgets import budget_message, terms_of, usd
 from assay.orchestration.events import resumption
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
@@ -51,6 +51,21 @@ async def stopped_progress(blobs: Blobs, header: RunHeader, plan: Plan, stop: St
     total = sum((*by_experiment.values(), *by_judgement.values()), Tally())
     progress = counted.model_copy(update={"by_experiment": by_experiment, "by_judgement": by_judgement, "tally": total})
     return progress.model_copy(update={"message": await _message(blobs, progress, stop)})
+
+
+async def stop_run(storage: Storage, run: str, now: datetime, because: str = "") -> Progress:
+    """Lets a run ask no further: chunks under way end, no other is begun. Gives what is known of it now.
+
+    Doing it twice changes nothing. Raises UserError when there is no such run, or when it asks nothing any more.
+    """
+    progress = await read_progress(storage, run)
+    if progress is None:
+        raise UserError(f"there is no run '{run}'; 'assay ls' shows what there is")
+    if progress.stage not in (Stage.PLANNING, Stage.ASKING, Stage.STOPPED):
+        raise UserError(f"run '{run}' asks nothing any more: it is {progress.stage}")
+    message = f"Stopped by a person: {because}" if because else "Stopped by a person"
+    await mark_stopped(storage, run, Stop(reason="asked", message=message, at=now))
+    return progress
 
 
 async def resume(

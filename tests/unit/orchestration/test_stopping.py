@@ -29,7 +29,7 @@ from assay.execution.ledger import read_outcomes
 from assay.execution.stops import read_stop, write_stop
 from assay.orchestration.drops import drop_file
 from assay.orchestration.progress import write_progress
-from assay.orchestration.stopping import LET_GO_SECONDS, UNHEARD_SECONDS, chunks_at_work, resume
+from assay.orchestration.stopping import LET_GO_SECONDS, UNHEARD_SECONDS, chunks_at_work, resume, stop_run
 from assay.records import Stage
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
@@ -305,3 +305,29 @@ async def test_money_that_is_drawn_while_a_run_is_resumed_is_not_let_go() -> Non
 
     after = await read_account(storage, run)
     assert after and after.holdings["alive"] == alive
+
+
+async def test_a_person_stops_a_run_and_lets_it_go_on() -> None:
+    """What is done is kept, the reason is told, and stopping twice changes nothing."""
+    storage = await with_suite()
+    run = await planned(storage)
+    await answer(storage, next(iter((await plan_of(storage, run)).messages(0, 1))))
+    await stop_run(storage, run, NOW, "wrong prompt")
+    await stop_run(storage, run, NOW, "another reason")
+    assert "Stopped by a person: wrong prompt." in await told(storage, run)
+    assert (await progress_of(storage, run)).stage is Stage.STOPPED
+    await resume(storage, run, NOW)
+    assert await read_stop(storage, run) is None
+
+
+@pytest.mark.parametrize("stage", [Stage.EVALUATING, Stage.PUBLISHING, Stage.DONE, Stage.FAILED])
+async def test_a_run_that_asks_nothing_cannot_be_stopped(stage: Stage) -> None:
+    """Nor can one that is not there."""
+    storage = await with_suite()
+    run = await planned(storage)
+    await write_progress(storage, (await progress_of(storage, run)).model_copy(update={"stage": stage}))
+    with pytest.raises(UserError, match=f"asks nothing any more: it is {stage}"):
+        await stop_run(storage, run, NOW)
+    with pytest.raises(UserError, match="there is no run"):
+        await stop_run(storage, "no-such-run", NOW)
+    assert await read_stop(storage, run) is None
