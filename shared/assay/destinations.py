@@ -17,7 +17,7 @@ from assay.sinks.unusable import UnusableSink
 from assay.storage.base import Storage
 from assay.suite import sink_options as options
 from assay.suite.models import Suite
-from assay.suite.sink_options import SINKS, SinkOptions
+from assay.suite.sink_options import SINKS, SinkOptions, sink_name
 from assay.telemetry import Telemetry
 from assay.vault import KeyVaultSecrets, resolve
 
@@ -75,7 +75,7 @@ class Destinations:
         try:
             return self._open(chosen)
         except UserError as error:
-            return UnusableSink(chosen.name or plugin.replace("_", "-"), chosen.clearance, str(error))
+            return UnusableSink(sink_name(plugin, chosen), chosen.clearance, str(error))
 
     def _open(self, chosen: SinkOptions) -> Sink:
         match chosen:
@@ -114,18 +114,21 @@ class Destinations:
         from assay.sinks.github.api import explain, is_limited, waiting
         from assay.sinks.github.sink import GitHubSink
 
-        settings, base = self._settings, self._settings.github_api
+        def service(access: "Headers") -> "HttpService":
+            made = self._service("GitHub", settings.github_api, access)
+            made.explain, made.waiting, made.is_busy = explain, waiting, is_limited
+            return made
+
+        settings = self._settings
         access: Headers
         if app := settings.github_app:
-            key = self._secret(app.private_key)
-            access = AppAccess(base, app.app_id, app.installation_id, chosen.repository, key, learn=self._learn)
+            key, own = self._secret(app.private_key), service(_no_headers)
+            access = AppAccess(own, app.app_id, app.installation_id, chosen.repository, key, learn=self._learn)
         elif settings.github_token:
             access = TokenAccess(self._secret(settings.github_token))
         else:
             raise UserError("the GitHub sink needs ASSAY_GITHUB_TOKEN or ASSAY_GITHUB_APP")
-        service = self._service("GitHub", base, access)
-        service.explain, service.waiting, service.is_busy = explain, waiting, is_limited
-        return GitHubSink(chosen, service)
+        return GitHubSink(chosen, service(access))
 
     def _devops(self, chosen: options.AzureDevOpsOptions) -> Sink:
         from assay.sinks.devops.access import IdentityAccess, PersonalAccess

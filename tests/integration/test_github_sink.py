@@ -270,6 +270,11 @@ def test_the_stand_in_refuses_what_github_does_not_describe(path: str, body: obj
         validate(request)
 
 
+def app_service(github: GitHub) -> HttpService:
+    """What asks for an installation's token; as patient as the sink's own."""
+    return sink_of(github)._service
+
+
 class TestApp:
     KEY = rsa.generate_private_key(65537, 2048)
 
@@ -284,7 +289,7 @@ class TestApp:
             return reply({"token": TOKEN, "expires_at": "2999-01-01T00:00:00Z"}, 201)
 
         github.faults.append(grant)
-        access = AppAccess(API_BASE, "12", "34", "acme/results", self._pem, github)
+        access = AppAccess(app_service(github), "12", "34", "acme/results", self._pem)
         sink = sink_of(github)
         sink._service.headers = access
         await sink.publish(bundle)
@@ -295,6 +300,18 @@ class TestApp:
         claims = json.loads(base64.urlsafe_b64decode(request.headers["authorization"].split(".")[1] + "=="))
         assert claims["iss"] == "12" and claims["exp"] - claims["iat"] <= 600
 
+    async def test_a_busy_service_is_waited_for(self, github, bundle) -> None:
+        """As by every other request; a refusal is the user's to fix."""
+        answers = [refusal(503, "down"), reply({"token": TOKEN, "expires_at": "2999-01-01T00:00:00Z"}, 201)]
+        github.faults.append(lambda request: answers.pop(0) if "access_tokens" in request.url.path else None)
+        sink = sink_of(github)
+        sink._service.headers = AppAccess(app_service(github), "12", "34", "acme/results", self._pem)
+        await sink.publish(bundle)
+        answers.append(refusal(404, "no such installation"))
+        sink._service.headers = AppAccess(app_service(github), "12", "34", "acme/results", self._pem)
+        with pytest.raises(UserError, match=r"gives app 12 no token for acme/results .HTTP 404."):
+            await sink.publish(bundle)
+
     async def test_a_key_that_is_none_is_the_users_to_fix(self, github, bundle) -> None:
         """The key itself is not shown."""
 
@@ -302,7 +319,7 @@ class TestApp:
             return "not-a-key-confidential"
 
         sink = sink_of(github)
-        sink._service.headers = AppAccess(API_BASE, "12", "34", "acme/results", broken, github)
+        sink._service.headers = AppAccess(app_service(github), "12", "34", "acme/results", broken)
         with pytest.raises(UserError, match="private key of GitHub App 12") as caught:
             await sink.publish(bundle)
         assert "confidential" not in str(caught.value)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from assay.planning.complaints import Complaint, made_plugins
 from assay.suite.models import Suite
-from assay.suite.sink_options import SINKS, BlobOptions
+from assay.suite.sink_options import SINKS, BlobOptions, sink_name
 
 
 def sink_complaints(suite: Suite) -> Iterator[Complaint]:
@@ -15,7 +15,7 @@ def sink_complaints(suite: Suite) -> Iterator[Complaint]:
     for path, settings, options in found:
         if isinstance(options, BlobOptions) and options.name:
             yield (*path, "name"), "the sink 'blob' keeps its name: a run has one container for its bundles"
-        name = options.name or settings.plugin.replace("_", "-")
+        name = sink_name(settings.plugin, options)
         if name in names:
             yield path, f"sink '{name}' stands twice; give one of them another 'name'"
         if name == "blob" and not isinstance(options, BlobOptions):

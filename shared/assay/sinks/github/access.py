@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import httpx2
-
-from assay.errors import ServiceError, UserError
+from assay.errors import UserError
 from assay.sinks.github.api import HEADERS
+from assay.sinks.http import HttpService, Refused
 
 _APP_TOKEN_SECONDS = 540  # GitHub allows an app's own token ten minutes
 _RENEW_SECONDS = 300
@@ -32,19 +31,21 @@ class TokenAccess:
 class AppAccess:
     """Asks as an installation of a GitHub App, with a token for one repository and no more rights than needed.
 
-    `learn` is told that token, so that it is redacted.
+    `service` asks for that token, in the app's own name; `learn` is told it, so that it is redacted.
     """
 
-    base: str
+    service: HttpService
     app_id: str
     installation_id: str
     repository: str
     private_key: Secret
-    transport: httpx2.AsyncBaseTransport | None = None
     clock: Callable[[], float] = time.time
     learn: Callable[[str], None] = lambda _: None
     _token: str = field(default="", init=False)
     _ends_at: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.service.headers = self._app_headers
 
     async def __call__(self) -> Mapping[str, str]:
         if self.clock() > self._ends_at - _RENEW_SECONDS:
@@ -57,20 +58,16 @@ class AppAccess:
             "repositories": [self.repository.partition("/")[2]],
             "permissions": {"contents": "write", "pull_requests": "write", "metadata": "read"},
         }
-        path = f"{self.base}/app/installations/{self.installation_id}/access_tokens"
         try:
-            async with httpx2.AsyncClient(transport=self.transport, timeout=60) as client:
-                response = await client.post(path, json=wanted, headers=await self._app_headers())
-        except httpx2.HTTPError as error:
-            raise ServiceError(f"GitHub does not answer: {type(error).__name__}") from error
-        if response.status_code >= 500:
-            raise ServiceError(f"GitHub answered HTTP {response.status_code} to the app's request for a token")
-        if response.status_code != 201:
+            path = f"/app/installations/{self.installation_id}/access_tokens"
+            granted: dict[str, Any] = (await self.service.ask("POST", path, wanted)).json()
+        except Refused as error:
             raise UserError(
-                f"GitHub gives app {self.app_id} no token for {self.repository} (HTTP {response.status_code}). Check "
+                f"GitHub gives app {self.app_id} no token for {self.repository} (HTTP {error.status}). Check "
                 "the app's id, its key and installation, and that it may write contents and pull requests there."
-            )
-        granted: dict[str, Any] = response.json()
+            ) from error
+        finally:
+            await self.service.close()
         self._token = granted["token"]
         self.learn(self._token)
         self._ends_at = datetime.fromisoformat(granted["expires_at"]).timestamp()
