@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -71,6 +71,8 @@ class TestContains:
         with pytest.raises(ValidationError, match=problem):
             SCORERS.make("contains", options)
 
+    @example("", "\r", "")
+    @example("", " a", "b")
     @given(st.text(), st.text(min_size=1), st.text())
     def test_what_surrounds_a_text_does_not_matter(self, before: str, text: str, after: str):
         """It is found wherever it stands."""

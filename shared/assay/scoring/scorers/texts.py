@@ -39,7 +39,8 @@ class Contains(PassOrFail[ContainsOptions]):
 
     def passes(self, answer: Any, fields: Mapping[str, Any]) -> bool:
         wanted = self.options.texts or _texts_in_row(fields, str(self.options.expected))
-        found = self._compared(text_in_answer(answer))
+        # As it came: white space around an answer may be part of what is looked for.
+        found = self._compared(answer if isinstance(answer, str) else text_in_answer(answer))
         inside = [self._compared(text) in found for text in wanted]
         match self.options.require:
             case "all":
