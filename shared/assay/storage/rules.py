@@ -15,6 +15,13 @@ _CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".md": "text/markdown; charset=utf-8",
     ".csv": "text/csv; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".yaml": "application/yaml",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".parquet": "application/vnd.apache.parquet",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".zip": "application/zip",
     ".pem": "application/x-pem-file",
     ".pub": "application/x-pem-file",
 }
