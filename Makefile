@@ -74,7 +74,7 @@ dashboards:  ## Write the workbook and the Grafana dashboard anew from infra/que
 bench: setup-dev  ## Measure speed; the figures land where the benchmark says
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-quota: setup-dev  ## Measure how well a quota is used, half an hour; ARGS='A1 --quota S', ARGS=--full
+bench-quota: setup-dev  ## Measure how well a quota is used, 45 minutes; ARGS='A1 --quota S', ARGS=--full
 	$(BIN)/python -m tests.bench quota $(ARGS)
 
 lock: setup-dev  ## Write the locked requirements anew from pyproject.toml

@@ -19,7 +19,7 @@ from assay.suite import sink_options as options
 from assay.suite.models import Suite
 from assay.suite.sink_options import SINKS, SinkOptions, sink_name
 from assay.telemetry import Telemetry
-from assay.vault import KeyVaultSecrets, resolve
+from assay.vault import read_secret
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -184,13 +184,7 @@ class Destinations:
         return read
 
     async def _read(self, secret: "SecretStr") -> str:
-        vault = self._settings.key_vault_url
-        secrets = KeyVaultSecrets(vault, self._credential()) if vault else None
-        try:
-            text = await resolve(secret, secrets)
-        finally:
-            if secrets:
-                await secrets.close()
+        text = await read_secret(secret, self._settings.key_vault_url, self._credential)
         self._learn(text)
         return text
 

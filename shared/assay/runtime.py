@@ -49,7 +49,7 @@ from assay.suite.models import Experiment, Suite
 from assay.telemetry import LOGGER, Telemetry, bound, redact_logs
 from assay.telemetry_export.opening import close_opened, open_telemetry
 from assay.telemetry_names import QUEUE, QUEUE_AGE, STEP, STEP_SPAN
-from assay.vault import KeyVaultSecrets, resolve
+from assay.vault import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -167,17 +167,12 @@ class Runtime:
 
     async def address_of(self, connection: str) -> str:
         """The address of the database of that name, as ASSAY_CONNECTIONS or Key Vault has it. Raises UserError."""
-        known, vault = self.settings.connections, self.settings.key_vault_url
+        known = self.settings.connections
         if connection not in known:
             hint = did_you_mean(connection, list(known))
             names = ", ".join(known) or "none"
             raise UserError(f"there is no connection '{connection}'{hint}. ASSAY_CONNECTIONS has: {names}")
-        secrets = KeyVaultSecrets(vault, self._credential) if vault else None
-        try:
-            address = await resolve(known[connection], secrets)
-        finally:
-            if secrets:
-                await secrets.close()
+        address = await read_secret(known[connection], self.settings.key_vault_url, lambda: self._credential)
         self.redactor.learn(address)
         return address
 

@@ -3,6 +3,7 @@
 Importing this module loads no Azure SDK; `KeyVaultSecrets` loads its own when it is made.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
@@ -71,3 +72,15 @@ class KeyVaultSecrets:
         if error.status_code in (401, 403):
             return UserError(f"{attempted}: {error.message}. Give the identity the role Key Vault Secrets User.")
         return ServiceError(f"{attempted}: {error.message}")
+
+
+async def read_secret(
+    secret: SecretStr, vault_url: str | None, credential: "Callable[[], AsyncTokenCredential]"
+) -> str:
+    """The secret's text, as it is now: from the vault where it names one, else its own. Raises as `resolve` does."""
+    secrets = KeyVaultSecrets(vault_url, credential()) if vault_url else None
+    try:
+        return await resolve(secret, secrets)
+    finally:
+        if secrets:
+            await secrets.close()

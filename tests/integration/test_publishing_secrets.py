@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from vault import TOKEN as VAULT_TOKEN
 from vault import FixedCredential, Vault, served
 
-from assay import destinations, runtime
+import assay.vault
 from assay.errors import AssayError
 from assay.provenance.key_vault import KeyVaultSigner
 from assay.runtime import Runtime
@@ -113,8 +113,7 @@ async def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     keys = {"signing": [ec.generate_private_key(ec.SECP256R1())]}
     async with served(Vault(secrets={"app-key": APP_KEY, "hook": HOOK}, keys=keys), tmp_path) as vault:
         reached = partial(KeyVaultSecrets, **vault.options)
-        monkeypatch.setattr(destinations, "KeyVaultSecrets", reached)
-        monkeypatch.setattr(runtime, "KeyVaultSecrets", reached)
+        monkeypatch.setattr(assay.vault, "KeyVaultSecrets", reached)
         monkeypatch.setattr(KeyVaultSigner, "open", partial(KeyVaultSigner.open, **vault.options))
         yield vault
 

@@ -105,10 +105,6 @@ class ExperimentView:
     def repeats(self) -> int:
         return int(self.statuses.shape[1])
 
-    def has_status(self, status: TrialStatus) -> npt.NDArray[np.bool_]:
-        """Which trials ended so."""
-        return np.equal(self.statuses, STATUSES.index(status))
-
     def label_pairs(self, score: str) -> Counter[tuple[str, str | None]]:
         """(expected, found) -> trials; found None: no label in the answer. Empty when the score is not of labels."""
         column = self.labels.get(score)

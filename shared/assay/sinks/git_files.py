@@ -5,14 +5,17 @@ Files are told by size and digest first; only those that the repository lacks ar
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from assay.errors import NameRefused
 from assay.provenance.manifest import MANIFEST_NAME, path_fault
 from assay.sinks.base import Bundle
 from assay.suite.sink_options import GitSinkOptions
+
+Item = TypeVar("Item")
 
 POINTER_SUFFIX = ".pointer.json"
 _MEGABYTE = 1024 * 1024
@@ -123,3 +126,23 @@ class GitDelivery:
 
     def _filled(self, text: str) -> str:
         return text.replace("{run}", self.bundle.run).replace("{suite}", self.bundle.suite)
+
+
+def difference(files: list[GitFile], there: Mapping[str, str]) -> tuple[list[GitFile], list[str]]:
+    """The files to put and the paths to drop, so that a folder with these blobs by path holds the files alone."""
+    changed = [one for one in files if there.get(one.path) != one.sha]
+    return changed, sorted(there.keys() - {one.path for one in files})
+
+
+def in_pieces(items: Iterable[Item], size_of: Callable[[Item], int], most: int) -> Iterator[list[Item]]:
+    """The items in groups of at most so many bytes together; what is larger by itself makes a group of its own."""
+    piece: list[Item] = []
+    size = 0
+    for one in items:
+        if piece and size + size_of(one) > most:
+            yield piece
+            piece, size = [], 0
+        piece.append(one)
+        size += size_of(one)
+    if piece:
+        yield piece

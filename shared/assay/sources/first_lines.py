@@ -5,7 +5,6 @@ from array import array
 
 FIRST_SLOTS = 1 << 12
 LINE_BITS = 40
-CHECK_BITS = 24
 
 
 class FirstLines:

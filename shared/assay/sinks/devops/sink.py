@@ -10,7 +10,7 @@ from urllib.parse import quote
 from assay.errors import ServiceError
 from assay.sinks.base import Bundle, Receipt
 from assay.sinks.devops.api import LONGEST_DESCRIPTION, DevOpsRepository
-from assay.sinks.git_files import GitDelivery, GitFile, text_of
+from assay.sinks.git_files import GitDelivery, GitFile, difference, in_pieces, text_of
 from assay.sinks.http import HttpService
 from assay.suite.levels import Level
 from assay.suite.sink_options import AzureDevOpsOptions
@@ -37,7 +37,7 @@ class AzureDevOpsSink:
     async def preview(self, bundle: Bundle) -> tuple[str, ...]:
         delivery = GitDelivery(bundle, self._options)
         files = await asyncio.to_thread(list, delivery.files())
-        pushes = len(list(_pieces([_Change("add", one.path, one) for one in files])))
+        pushes = len(list(_pushes([_Change("add", one.path, one) for one in files])))
         target = f"{pushes} push(es) to {self._where}, branch {delivery.branch}, from {self._options.base or 'default'}"
         review = [f"pull request '{delivery.title}', labels: {', '.join(self._options.labels) or 'none'}"]
         return (target, *delivery.listed(files), *(review if self._options.pull_request else []))
@@ -72,7 +72,7 @@ class AzureDevOpsSink:
             if parent is None:
                 raise ServiceError(f"{self._where} has no branch '{base}'; name another one as the sink's base")
             there = await self._repository.files_in(parent, delivery.folder)
-            piece = next(_pieces(_changes(files, there)), None)
+            piece = next(_pushes(_changes(files, there)), None)
             if piece is None:
                 return parent
             at, changes = delivery.bundle.manifest.created, [await asyncio.to_thread(one.body) for one in piece]
@@ -117,8 +117,7 @@ class _Change:
 
 def _changes(files: list[GitFile], there: dict[str, str]) -> list[_Change]:
     """What makes the folder hold these files and no others."""
-    gone = sorted(there.keys() - {one.path for one in files})
-    changed = [one for one in files if there.get(one.path) != one.sha]
+    changed, gone = difference(files, there)
     edits = (_Change("edit" if one.path in there else "add", one.path, one) for one in changed)
     return [*(_Change("delete", path) for path in gone), *edits]
 
@@ -130,15 +129,6 @@ def _content(content: bytes) -> dict[str, str]:
     return {"content": base64.b64encode(content).decode(), "contentType": "base64encoded"}
 
 
-def _pieces(changes: list[_Change]) -> Iterator[list[_Change]]:
+def _pushes(changes: list[_Change]) -> Iterator[list[_Change]]:
     """The changes in groups that one push can hold."""
-    piece: list[_Change] = []
-    size = 0
-    for change in changes:
-        if piece and size + change.most_bytes > _MOST_BYTES_PER_PUSH:
-            yield piece
-            piece, size = [], 0
-        piece.append(change)
-        size += change.most_bytes
-    if piece:
-        yield piece
+    return in_pieces(changes, lambda one: one.most_bytes, _MOST_BYTES_PER_PUSH)

@@ -2,12 +2,11 @@
 
 import asyncio
 import base64
-from collections.abc import Iterable
 from typing import Any
 
 from assay.errors import ServiceError
 from assay.sinks.base import Bundle, Receipt
-from assay.sinks.git_files import GitDelivery, GitFile, text_of
+from assay.sinks.git_files import GitDelivery, GitFile, difference, in_pieces, text_of
 from assay.sinks.github.api import GitHubRepository
 from assay.sinks.http import HttpService
 from assay.suite.levels import Level
@@ -89,13 +88,12 @@ class GitHubSink:
         None when the base is that already.
         """
         there = await self._repository.files_in(base_tree, folder)
-        changed = [one for one in files if there.get(one.path) != one.sha]
-        gone = sorted(there.keys() - {one.path for one in files})
+        changed, gone = difference(files, there)
         if not changed and not gone:
             return None
         if gone:
             base_tree = await self._repository.make_tree(base_tree, [_deletion(path) for path in gone])
-        for piece in _pieces(changed):
+        for piece in in_pieces(changed, lambda one: one.size, _MOST_TEXT_PER_TREE):
             base_tree = await self._repository.make_tree(base_tree, [await self._entry(one) for one in piece])
         return base_tree
 
@@ -125,17 +123,3 @@ class GitHubSink:
 
 def _deletion(path: str) -> dict[str, Any]:
     return {"path": path, "mode": _FILE_MODE, "type": "blob", "sha": None}
-
-
-def _pieces(files: Iterable[GitFile]) -> Iterable[list[GitFile]]:
-    """The files in groups whose texts fit one request."""
-    piece: list[GitFile] = []
-    size = 0
-    for one in files:
-        if piece and size + one.size > _MOST_TEXT_PER_TREE:
-            yield piece
-            piece, size = [], 0
-        piece.append(one)
-        size += one.size
-    if piece:
-        yield piece
