@@ -62,88 +62,103 @@ def result_tables(prefix: str, schema: str | None) -> ResultTables:
 
     return ResultTables(
         metadata,
-        runs=table(
-            "runs",
-            "run",
-            Column("run", _ID),
-            Column("suite", _NAME, nullable=False),
-            Column("created_at", _MOMENT, nullable=False),
-            Column("dataset_file", Unicode(400), nullable=False),
-            Column("dataset_sha256", String(64), nullable=False),
-            Column("suite_sha256", String(64), nullable=False),
-            Column("manifest_sha256", String(64), nullable=False),
-            Column("row_count", Integer, nullable=False),
-            Column("trials", Integer, nullable=False),
-            Column("baseline", _NAME, nullable=False),
-            Column("primary_score", _NAME),
-            Column("headline", UnicodeText(), nullable=False),
-            Column("cost_usd", _MONEY, nullable=False),
-        ),
-        experiments=table(
-            "experiments",
-            "run experiment",
-            Column("run", _ID),
-            Column("experiment", _NAME),
-            Column("is_baseline", Boolean(create_constraint=False), nullable=False),
-            Column("deployment", Unicode(120), nullable=False),
-            Column("succeeded", Integer, nullable=False),
-            Column("failed", Integer, nullable=False),
-            Column("blocked", Integer, nullable=False),
-            Column("skipped", Integer, nullable=False),
-            Column("without_outcome", Integer, nullable=False),
-            Column("input_tokens", BigInteger, nullable=False),
-            Column("output_tokens", BigInteger, nullable=False),
-            Column("cost_usd", _MONEY, nullable=False),
-            Column("latency_p50_seconds", Double()),
-            Column("latency_p95_seconds", Double()),
-        ),
-        metrics=table(
-            "metrics",
-            "run experiment score",
-            Column("run", _ID),
-            Column("experiment", _NAME),
-            Column("score", _NAME),
-            Column("kind", String(20), nullable=False),
-            Column("n_trials", Integer, nullable=False),
-            Column("n_scored", Integer, nullable=False),
-            Column("mean", Double()),
-            Column("interval_low", Double()),
-            Column("interval_high", Double()),
-            Column("standard_deviation", Double()),
-        ),
-        comparisons=table(
-            "comparisons",
-            "run variant score",
-            Column("run", _ID),
-            Column("variant", _NAME),
-            Column("score", _NAME),
-            Column("is_primary", Boolean(create_constraint=False), nullable=False),
-            Column("n_pairs", Integer, nullable=False),
-            Column("difference", Double()),
-            Column("interval_low", Double()),
-            Column("interval_high", Double()),
-            Column("test", String(40), nullable=False),
-            Column("p_value", Double()),
-            Column("p_adjusted", Double()),
-            Column("verdict", String(40), nullable=False),
-            Column("sentence", UnicodeText(), nullable=False),
-        ),
-        outcomes=table(
-            "outcomes",
-            "run experiment row_number repeat_number",
-            Column("run", _ID),
-            Column("experiment", _NAME),
-            Column("row_number", Integer, autoincrement=False),
-            Column("repeat_number", Integer, autoincrement=False),
-            Column("row_id", _ROW_ID, nullable=False),
-            Column("status", String(20), nullable=False),
-            Column("failure", String(60)),
-            Column("answers", UnicodeText(), nullable=False),
-            Column("scores", UnicodeText(), nullable=False),
-            Column("input_tokens", BigInteger, nullable=False),
-            Column("output_tokens", BigInteger, nullable=False),
-            Column("cost_usd", _MONEY, nullable=False),
-        ),
+        runs=table("runs", "run", *_runs_columns()),
+        experiments=table("experiments", "run experiment", *_experiments_columns()),
+        metrics=table("metrics", "run experiment score", *_metrics_columns()),
+        comparisons=table("comparisons", "run variant score", *_comparisons_columns()),
+        outcomes=table("outcomes", "run experiment row_number repeat_number", *_outcomes_columns()),
+    )
+
+
+def _runs_columns() -> tuple[Column[Any], ...]:
+    """One line per run: what it was about and how it came out."""
+    return (
+        Column("run", _ID),
+        Column("suite", _NAME, nullable=False),
+        Column("created_at", _MOMENT, nullable=False),
+        Column("dataset_file", Unicode(400), nullable=False),
+        Column("dataset_sha256", String(64), nullable=False),
+        Column("suite_sha256", String(64), nullable=False),
+        Column("manifest_sha256", String(64), nullable=False),
+        Column("row_count", Integer, nullable=False),
+        Column("trials", Integer, nullable=False),
+        Column("baseline", _NAME, nullable=False),
+        Column("primary_score", _NAME),
+        Column("headline", UnicodeText(), nullable=False),
+        Column("cost_usd", _MONEY, nullable=False),
+    )
+
+
+def _experiments_columns() -> tuple[Column[Any], ...]:
+    """How each experiment's trials ended, and what they took."""
+    return (
+        Column("run", _ID),
+        Column("experiment", _NAME),
+        Column("is_baseline", Boolean(create_constraint=False), nullable=False),
+        Column("deployment", Unicode(120), nullable=False),
+        Column("succeeded", Integer, nullable=False),
+        Column("failed", Integer, nullable=False),
+        Column("blocked", Integer, nullable=False),
+        Column("skipped", Integer, nullable=False),
+        Column("without_outcome", Integer, nullable=False),
+        Column("input_tokens", BigInteger, nullable=False),
+        Column("output_tokens", BigInteger, nullable=False),
+        Column("cost_usd", _MONEY, nullable=False),
+        Column("latency_p50_seconds", Double()),
+        Column("latency_p95_seconds", Double()),
+    )
+
+
+def _metrics_columns() -> tuple[Column[Any], ...]:
+    """Each score of each experiment, over all its trials."""
+    return (
+        Column("run", _ID),
+        Column("experiment", _NAME),
+        Column("score", _NAME),
+        Column("kind", String(20), nullable=False),
+        Column("n_trials", Integer, nullable=False),
+        Column("n_scored", Integer, nullable=False),
+        Column("mean", Double()),
+        Column("interval_low", Double()),
+        Column("interval_high", Double()),
+        Column("standard_deviation", Double()),
+    )
+
+
+def _comparisons_columns() -> tuple[Column[Any], ...]:
+    """Each variant against the baseline, on each score."""
+    return (
+        Column("run", _ID),
+        Column("variant", _NAME),
+        Column("score", _NAME),
+        Column("is_primary", Boolean(create_constraint=False), nullable=False),
+        Column("n_pairs", Integer, nullable=False),
+        Column("difference", Double()),
+        Column("interval_low", Double()),
+        Column("interval_high", Double()),
+        Column("test", String(40), nullable=False),
+        Column("p_value", Double()),
+        Column("p_adjusted", Double()),
+        Column("verdict", String(40), nullable=False),
+        Column("sentence", UnicodeText(), nullable=False),
+    )
+
+
+def _outcomes_columns() -> tuple[Column[Any], ...]:
+    """Each trial; texts that differ by suite are JSON."""
+    return (
+        Column("run", _ID),
+        Column("experiment", _NAME),
+        Column("row_number", Integer, autoincrement=False),
+        Column("repeat_number", Integer, autoincrement=False),
+        Column("row_id", _ROW_ID, nullable=False),
+        Column("status", String(20), nullable=False),
+        Column("failure", String(60)),
+        Column("answers", UnicodeText(), nullable=False),
+        Column("scores", UnicodeText(), nullable=False),
+        Column("input_tokens", BigInteger, nullable=False),
+        Column("output_tokens", BigInteger, nullable=False),
+        Column("cost_usd", _MONEY, nullable=False),
     )
 
 
