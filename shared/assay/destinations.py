@@ -169,9 +169,18 @@ class Destinations:
         return Webhook(url, await self._read(one.secret) if one.secret else None)
 
     async def _devops_token(self) -> str:
+        """A token of this process's identity. Raises UserError when there is no identity, or it gets none."""
+        from azure.core.exceptions import AzureError
+
         from assay.sinks.devops.access import SCOPE
 
-        token = (await self._credential().get_token(SCOPE)).token
+        try:
+            token = (await self._credential().get_token(SCOPE)).token
+        except AzureError as error:
+            raise UserError(
+                f"no identity gets a token for Azure DevOps: {error.message}. Give the process an identity that the"
+                " organisation knows, or set ASSAY_DEVOPS_TOKEN"
+            ) from error
         self._learn(token)
         return token
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 from cryptography.hazmat.primitives import serialization
 
 from assay.destinations import Destinations
@@ -80,6 +81,19 @@ class TestSinks:
         assert setting in (await found.preview(bundle))[0]
         with pytest.raises(UserError, match=setting):
             await found.publish(bundle)
+
+    async def test_an_identity_that_gets_no_token_is_the_users_to_mend(self) -> None:
+        """The SDK's own error says neither what for, nor what to set."""
+
+        class NoIdentity:
+            async def get_token(self, *_: str) -> None:
+                raise ClientAuthenticationError("no managed identity endpoint found")
+
+        destinations = opened({})
+        destinations._credential = NoIdentity
+        found = destinations.sinks(with_sinks(SINKS[2]))[1]
+        with pytest.raises(UserError, match=r"no managed identity endpoint found.*ASSAY_DEVOPS_TOKEN"):
+            await found._service.headers()
 
     async def test_an_unknown_webhook_is_named(self, tmp_path) -> None:
         """With those that there are."""
