@@ -153,7 +153,7 @@ class TestPage:
             "securesystemslib",
             "sha256sum",
         ]
-        assert "**cosign** 3. **Not run here**" in PAGE
+        assert "**cosign** 3. **Not run yet**" in PAGE
 
     @pytest.mark.parametrize("recipe", RECIPES, ids=lambda one: name_of(one[1]))
     def test_every_recipe_accepts_a_good_bundle(self, bundle: Path, recipe: tuple[str, str]) -> None:
