@@ -12,21 +12,8 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from assay.records import (
-    Attempt,
-    BadRow,
-    DatasetReference,
-    Failure,
-    Outcome,
-    Plan,
-    Response,
-    Row,
-    RowRange,
-    RunHeader,
-    Score,
-    TrialStatus,
-    Usage,
-)
+from assay.records import Attempt, BadRow, Failure, Outcome, Response, Row, Score, TrialStatus, Usage
+from assay.run_records import DatasetReference, Plan, RowRange, RunHeader
 from assay.suite.models import Suite
 
 RUN = "support-triage-20261120-7f3ac2"

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from assay.llm.pricing import PriceTable, load_prices
 from assay.planning.preflight import scores_given
-from assay.records import BadRow, Outcome, Plan, Row, RunHeader
+from assay.records import BadRow, Outcome, Row
 from assay.reporting import evaluation
 from assay.reporting.columns import BatchFigures
 from assay.reporting.contents import Contents
@@ -15,6 +15,7 @@ from assay.reporting.gathering import Writing, gather
 from assay.reporting.outcome_files import OutcomeFiles
 from assay.reporting.tables import Renderer, ResultFiles
 from assay.reporting.trials import TrialBatch
+from assay.run_records import Plan, RunHeader
 from assay.suite.models import Suite
 from builders import plan
 

@@ -19,7 +19,7 @@ FUNCTION_APP = ROOT / "function_app"
 # A room imports rooms of earlier lines and itself, never a neighbour on its own line.
 LAYERS = (
     ("errors", "records"),
-    ("installed", "references", "repetition"),
+    ("run_records", "installed", "references", "repetition"),
     ("vault",),
     ("telemetry_names",),
     ("registry", "settings", "telemetry", "storage"),

@@ -40,8 +40,9 @@ from assay.planning.judges.prompts import judging_experiments
 from assay.planning.preflight import scorers_of
 from assay.planning.programs import load_program, open_code
 from assay.planning.prompts import RowPrompt, compile_prompts
-from assay.records import Progress, Record, RunHeader
+from assay.records import Record
 from assay.registry import did_you_mean
+from assay.run_records import Progress, RunHeader
 from assay.scoring.base import Scorer
 from assay.settings import Settings
 from assay.storage import layout

@@ -23,7 +23,8 @@ from assay.llm.base import ChatMessage
 from assay.local.azurite import start_azurite
 from assay.local.stack import running_child
 from assay.planning.prompts import compile_prompts
-from assay.records import ChunkMessage, DatasetReference, Outcome, Plan, Response, Row, RowRange, RunHeader
+from assay.records import ChunkMessage, Outcome, Response, Row
+from assay.run_records import DatasetReference, Plan, RowRange, RunHeader
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.storage import layout

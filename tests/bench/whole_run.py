@@ -14,7 +14,7 @@ from assay.local.azurite import count_requests
 from assay.local.stack import Stack, StackOptions, started_stack
 from assay.orchestration.drops import drop_file, fetch_bundle, upload_suite
 from assay.provenance.verification import verify_bundle
-from assay.records import Progress, Stage
+from assay.run_records import Progress, Stage
 from assay.runtime import Runtime
 from assay.settings import Settings
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.orchestration.drops import drop_file, upload_suite
-from assay.records import Outcome, Progress, Stage
+from assay.records import Outcome
+from assay.run_records import Progress, Stage
 
 from .site import Site, finished, outcomes_of
 from .small_suite import write_suite

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from assay.local.azurite import start_azurite
 from assay.local.stack import Stack, StackOptions, emulator_command, host_command, project_root, running_child
-from assay.records import Outcome, Progress, Stage
+from assay.records import Outcome
+from assay.run_records import Progress, Stage
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.storage import layout

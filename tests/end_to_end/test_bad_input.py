@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.orchestration.drops import Drop, drop_file, find_refusal
-from assay.records import Refusal, Stage
+from assay.run_records import Refusal, Stage
 from assay.runtime import Runtime
 from assay.storage import layout
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from assay.orchestration.drops import drop_file, upload_suite
-from assay.records import Progress, Stage
+from assay.run_records import Progress, Stage
 from assay.runtime import Runtime
 
 from .site import Site, finished, outcomes_of, published, running_site

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.orchestration.drops import drop_file, upload_suite
-from assay.records import Stage
+from assay.run_records import Stage
 from assay.runtime import Runtime
 
 from .site import Site, finished, outcomes_of, published, running_site, stage_of

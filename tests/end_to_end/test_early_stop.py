@@ -11,7 +11,7 @@ import pytest
 from assay.execution.control import read_control
 from assay.orchestration.drops import drop_file, upload_suite
 from assay.planning.frozen import read_plan
-from assay.records import Progress
+from assay.run_records import Progress
 from assay.runtime import Runtime
 
 from .site import finished, outcomes_of, published, running_site

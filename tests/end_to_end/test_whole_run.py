@@ -17,7 +17,7 @@ from azure.storage.queue.aio import QueueClient
 from assay.orchestration.drops import drop_file, fetch_bundle
 from assay.planning.frozen import read_plan
 from assay.provenance.verification import verify_bundle
-from assay.records import Plan, Refusal
+from assay.run_records import Plan, Refusal
 from assay.runtime import Runtime
 from assay.storage import layout
 

@@ -26,7 +26,8 @@ from assay.local.emulator_config import EmulatorConfig, EmulatorFile, EmulatorSc
 from assay.local.openai_emulator import EmulatorSettings, running_emulator
 from assay.planning.prompts import compile_prompts
 from assay.quota.none import NoLimiter
-from assay.records import ChunkMessage, Outcome, Plan, Row, RowRange, RunHeader, TrialStatus
+from assay.records import ChunkMessage, Outcome, Row, TrialStatus
+from assay.run_records import Plan, RowRange, RunHeader
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.suite.models import Suite

@@ -15,7 +15,8 @@ from emulator_caller import scripted
 
 from assay.execution.ledger import read_outcomes
 from assay.local.openai_emulator import EmulatorSettings, running_emulator
-from assay.records import Outcome, Plan, Response, Row, RowRange, TrialStatus
+from assay.records import Outcome, Response, Row, TrialStatus
+from assay.run_records import Plan, RowRange
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.storage import layout

@@ -14,7 +14,8 @@ from assay.execution.ledger import read_outcomes
 from assay.local.emulator_config import EmulatorConfig, EmulatorFile, EmulatorScript
 from assay.local.openai_emulator import EmulatorSettings, running_emulator
 from assay.planning.programs import BadProgram, load_program
-from assay.records import Outcome, Row, RowRange
+from assay.records import Outcome, Row
+from assay.run_records import RowRange
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.storage import layout

@@ -16,7 +16,7 @@ from assay.local.azurite import Azurite
 from assay.local.emulator_config import EmulatorConfig, EmulatorFile, EmulatorScript
 from assay.local.openai_emulator import EmulatorSettings, running_emulator
 from assay.planning.frozen import read_plan
-from assay.records import Plan
+from assay.run_records import Plan
 from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.telemetry import LOGGER

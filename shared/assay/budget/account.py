@@ -10,7 +10,8 @@ from decimal import ROUND_DOWN, Decimal
 from pydantic import Field, ValidationError
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing, RunStopped
-from assay.records import NO_COST, BudgetMode, Outcome, Record, Tally
+from assay.records import NO_COST, Outcome, Record
+from assay.run_records import BudgetMode, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs
 

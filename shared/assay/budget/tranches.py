@@ -20,7 +20,8 @@ from assay.budget.account import (
 )
 from assay.budget.base import BudgetUsedUp, Reservation
 from assay.errors import BlobMissing, StorageError
-from assay.records import NO_COST, BudgetMode
+from assay.records import NO_COST
+from assay.run_records import BudgetMode
 from assay.storage.base import Blobs
 from assay.telemetry import Telemetry
 

@@ -12,7 +12,7 @@ from assay.cli.shown import progress_console
 from assay.errors import BlobMissing, CheckFailed, StorageError
 from assay.orchestration.progress import count_progress, read_progress
 from assay.planning.frozen import read_header, read_plan
-from assay.records import Plan, Progress, RunHeader, Stage
+from assay.run_records import Plan, Progress, RunHeader, Stage
 from assay.runtime import Runtime, now
 
 LOOK_SECONDS = 0.5

@@ -23,8 +23,8 @@ from assay.local.stack import HOME, PUBLIC_KEY_FILE, Stack, StackOptions, projec
 from assay.orchestration.drops import drop_file, fetch_bundle, open_suite, run_of, upload_suite
 from assay.planning.programs import has_code
 from assay.provenance.verification import verify_bundle
-from assay.records import Stage
 from assay.registry import did_you_mean
+from assay.run_records import Stage
 from assay.runtime import Runtime
 from assay.settings import Settings
 

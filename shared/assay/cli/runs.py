@@ -18,7 +18,8 @@ from assay.orchestration.budgets import terms_now, usd
 from assay.orchestration.drops import Drop, drop_file, find_refusal
 from assay.orchestration.stopping import resume, stop_run
 from assay.planning.frozen import read_header
-from assay.records import NO_COST, BudgetMode, Progress, Refusal, Stage
+from assay.records import NO_COST
+from assay.run_records import BudgetMode, Progress, Refusal, Stage
 from assay.runtime import Runtime, now
 from assay.storage import layout
 from assay.suite.models import LEAST_BUDGET_USD, MOST_BUDGET_USD

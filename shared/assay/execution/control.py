@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing
-from assay.records import Plan, Record
+from assay.records import Record
+from assay.run_records import Plan
 from assay.scoring.early_stop.base import Settled
 from assay.storage import layout
 from assay.storage.base import Blobs

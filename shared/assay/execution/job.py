@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from assay.errors import BlobExists, BlobMissing, MessageRefused
 from assay.middleware.redaction import default_redact
 from assay.planning.frozen import read_header, read_plan
-from assay.records import ChunkMessage, Outcome, Plan, Refusal, Row, RunHeader, is_run_id
+from assay.records import ChunkMessage, Outcome, Row
+from assay.run_records import Plan, Refusal, RunHeader, is_run_id
 from assay.storage import layout
 from assay.storage.base import Blobs
 from assay.telemetry import Redact

@@ -14,7 +14,8 @@ from assay.execution.trial import Trial
 from assay.planning.judges.base import Judge
 from assay.planning.judges.catalogue import judged_criteria, judgements_by, judges_of
 from assay.planning.judges.prompts import CompiledJudge, asked_as, compile_judge
-from assay.records import NOT_JUDGED, ChunkMessage, Failure, Judgement, Outcome, Row, Score, TrialStatus
+from assay.records import ChunkMessage, Failure, Outcome, Row, Score, TrialStatus
+from assay.run_records import NOT_JUDGED, Judgement
 from assay.storage import layout
 from assay.storage.base import Blobs
 from assay.suite.models import Experiment, Suite

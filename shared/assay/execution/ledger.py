@@ -12,7 +12,8 @@ from decimal import Decimal
 from time import monotonic
 
 from assay.errors import BlobExists, BlobMissing, LeaseHeld, LeaseLost, StorageError
-from assay.records import ChunkMessage, Outcome, Tally, TrialStatus
+from assay.records import ChunkMessage, Outcome, TrialStatus
+from assay.run_records import Tally
 from assay.storage import layout
 from assay.storage.base import Storage
 

@@ -19,7 +19,8 @@ from assay.execution.measured_trial import MeasuredTrial
 from assay.execution.stops import is_stopped, write_stop
 from assay.middleware.redaction import default_redact
 from assay.quota.base import QuotaElsewhere
-from assay.records import ChunkMessage, Failure, Outcome, Plan, Row, TrialStatus
+from assay.records import ChunkMessage, Failure, Outcome, Row, TrialStatus
+from assay.run_records import Plan
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.telemetry import Redact, Telemetry, bound

@@ -6,7 +6,8 @@ from decimal import ROUND_CEILING, Decimal
 from assay.budget.account import AccountSpoilt, read_account
 from assay.llm.pricing import PriceTable
 from assay.planning.estimate import Estimate, unpriced_deployments
-from assay.records import NO_COST, BudgetMode, Progress, RunHeader
+from assay.records import NO_COST
+from assay.run_records import BudgetMode, Progress, RunHeader
 from assay.storage.base import Blobs
 from assay.suite.models import Suite
 

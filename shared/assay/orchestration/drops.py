@@ -21,7 +21,7 @@ from assay.orchestration.progress import read_progress, take_up
 from assay.planning.preflight import check_suite
 from assay.planning.programs import check_programs, has_code, needs_code, open_code
 from assay.provenance.manifest import ALL_SEAL_NAMES, path_fault
-from assay.records import Refusal, Stage
+from assay.run_records import Refusal, Stage
 from assay.settings import Settings
 from assay.storage import layout
 from assay.storage.base import Storage

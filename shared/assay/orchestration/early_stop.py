@@ -18,7 +18,8 @@ from assay.errors import BlobMissing
 from assay.execution.control import Control, read_control, settle
 from assay.orchestration.waiving import Chunk, list_outcomes, needless, waive
 from assay.planning.early_stop import begin_courses, stopping_rules
-from assay.records import NO_COST, Plan, Tally
+from assay.records import NO_COST
+from assay.run_records import Plan, Tally
 from assay.scoring.early_stop.base import Settled, StoppingRule
 from assay.scoring.early_stop.course import Course, TrialSummary
 from assay.storage import layout

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from assay.errors import MessageRefused
-from assay.records import is_run_id
+from assay.run_records import is_run_id
 from assay.storage import layout
 from assay.storage.queue_text import plain_text
 

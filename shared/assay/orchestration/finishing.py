@@ -15,7 +15,8 @@ from assay.llm.pricing import PriceTable, load_prices
 from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.stages import mark_stage
 from assay.planning.frozen import read_header, read_plan
-from assay.records import BadRow, Plan, Row, Stage
+from assay.records import BadRow, Row
+from assay.run_records import Plan, Stage
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Suite

@@ -21,8 +21,8 @@ from assay.orchestration.scratch import scratch_folder
 from assay.planning.datasets import check_beginning
 from assay.planning.preflight import checked_suite
 from assay.planning.programs import check_programs, has_programs, program_versions
-from assay.records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.registry import did_you_mean
+from assay.run_records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.storage import layout
 from assay.storage.base import BlobEntry, Storage
 from assay.suite.loading import source_map, suite_digest

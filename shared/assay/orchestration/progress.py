@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from assay.errors import BlobMissing
 from assay.execution.control import Control
-from assay.records import Plan, Progress, RunHeader, Stage, Tally, is_run_id
+from assay.run_records import Plan, Progress, RunHeader, Stage, Tally, is_run_id
 from assay.storage import layout
 from assay.storage.base import Blobs
 

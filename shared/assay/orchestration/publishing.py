@@ -26,8 +26,9 @@ from assay.provenance.manifest import ALL_SEAL_NAMES, canonical_bytes, path_faul
 from assay.provenance.signing import HmacSigner, Signer
 from assay.provenance.trust import Trust
 from assay.provenance.verification import verify_files
-from assay.records import Record, RunHeader, Stage
+from assay.records import Record
 from assay.registry import did_you_mean
+from assay.run_records import RunHeader, Stage
 from assay.sinks.base import Bundle, Receipt, Sink
 from assay.storage import layout
 from assay.storage.base import Storage

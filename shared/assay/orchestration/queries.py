@@ -9,7 +9,8 @@ from pathlib import Path
 from assay.errors import BlobExists, BlobMissing, UserError
 from assay.orchestration.ingest import file_digest
 from assay.planning.datasets import freeze_query
-from assay.records import Record, RunHeader
+from assay.records import Record
+from assay.run_records import RunHeader
 from assay.sources.sql import Query
 from assay.storage import layout
 from assay.storage.base import Storage

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from assay.records import Stage
+from assay.run_records import Stage
 
 HINT = "chunks_done"
 TURNS_PER_HISTORY = 40

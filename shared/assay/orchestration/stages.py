@@ -5,7 +5,7 @@ from datetime import datetime
 from assay.execution.control import Control, read_control
 from assay.orchestration.budgets import terms_of
 from assay.orchestration.progress import count_progress, early_stop_notice, with_message, write_progress
-from assay.records import Plan, Progress, RunHeader, Stage
+from assay.run_records import Plan, Progress, RunHeader, Stage
 from assay.storage.base import Storage
 from assay.suite.models import Suite
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.provenance.bundle import Statement
-from assay.records import Plan, RunHeader
+from assay.run_records import Plan, RunHeader
 from assay.suite.models import Suite
 from assay.suite.redacted_views import Treatment, View
 

@@ -36,7 +36,8 @@ from assay.planning.estimate import estimate_run
 from assay.planning.frozen import read_header, read_plan
 from assay.planning.plan import Planned, build_plan
 from assay.planning.queries import is_query
-from assay.records import NO_COST, BadRow, ChunkMessage, Plan, Progress, RunHeader, Stage
+from assay.records import NO_COST, BadRow, ChunkMessage
+from assay.run_records import Plan, Progress, RunHeader, Stage
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Suite

@@ -21,7 +21,8 @@ from assay.orchestration.events import resumption
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.planning.frozen import read_header
 from assay.planning.judges.catalogue import most_questions
-from assay.records import NO_COST, BudgetMode, Plan, Progress, RunHeader, Stage, Tally
+from assay.records import NO_COST
+from assay.run_records import BudgetMode, Plan, Progress, RunHeader, Stage, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs, Storage
 from assay.suite.models import Suite

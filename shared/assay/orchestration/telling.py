@@ -1,7 +1,7 @@
 """What telemetry is told of a run: how far it is, and, when it ends, its span. The steps call it."""
 
 from assay.orchestration.budgets import Terms
-from assay.records import Progress, RunHeader
+from assay.run_records import Progress, RunHeader
 from assay.telemetry import Telemetry, bound
 from assay.telemetry_names import BUDGET_USE, COST, ERROR_TYPE, RUN_SPAN, STAGE, SUITE, TRIAL_COUNT
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from assay.errors import BlobExists, LeaseHeld, LeaseLost
 from assay.execution.ledger import ChunkDone, claimed, metadata_of
-from assay.records import Plan, Tally
+from assay.run_records import Plan, Tally
 from assay.storage import layout
 from assay.storage.base import Blobs, Storage
 

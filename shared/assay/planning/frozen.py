@@ -1,6 +1,6 @@
 """What a run has frozen: its header and its plan, read by everybody who works on it."""
 
-from assay.records import Plan, RunHeader
+from assay.run_records import Plan, RunHeader
 from assay.storage import layout
 from assay.storage.base import Blobs
 

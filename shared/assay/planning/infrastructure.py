@@ -12,7 +12,8 @@ from math import ceil
 from assay.planning.azure_prices import AzurePrices, Redundancy
 from assay.planning.estimate import Estimate
 from assay.planning.plan import rows_per_message
-from assay.records import Plan, Record
+from assay.records import Record
+from assay.run_records import Plan
 from assay.suite.models import Suite
 
 # Measured with Azurite on 2026-11-20, one worker: `python -m tests.bench run` with 2,500 rows (150 chunks, 73 s) and

@@ -11,7 +11,8 @@ from assay.errors import DatasetError
 from assay.planning.judges.catalogue import judgements_of
 from assay.planning.preflight import check_columns, columns_used
 from assay.planning.shuffling import shuffle_lines
-from assay.records import BadRow, Plan, Row, RowRange
+from assay.records import BadRow, Row
+from assay.run_records import Plan, RowRange
 from assay.sources.base import Source
 from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite

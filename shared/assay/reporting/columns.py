@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assay.records import Plan, Row, TrialStatus
+from assay.records import Row, TrialStatus
 from assay.reporting.tallies import ExperimentTally
 from assay.reporting.trials import Floats, Lists, TrialBatch, Whole, numbers
+from assay.run_records import Plan
 from assay.scoring.results import MissingCounts
 from assay.scoring.views import NO_LABEL, NO_OUTCOME, STATUSES, ExperimentView, LabelColumn, LabelNames
 

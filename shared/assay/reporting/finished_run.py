@@ -7,9 +7,10 @@ from functools import cached_property
 from assay.llm.pricing import PriceTable, load_prices
 from assay.planning.judges.catalogue import preference_scores
 from assay.planning.preflight import primary_score, scores_given
-from assay.records import BadRow, Plan, RunHeader
+from assay.records import BadRow
 from assay.reporting.judge_records import JudgeFacts
 from assay.reporting.outcome_files import OutcomeFiles
+from assay.run_records import Plan, RunHeader
 from assay.scoring.base import Scorer
 from assay.scoring.early_stop.verdicts import Followed
 from assay.suite.models import Suite

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from assay.records import Plan, TrialStatus
+from assay.records import TrialStatus
 from assay.reporting.columns import BatchFigures, RunColumns
 from assay.reporting.outcome_files import OutcomeFiles, RawBatch
 from assay.reporting.sampling import AnswerDifferences, TroubleSampler
 from assay.reporting.tables import Rendered, Renderer, ResultFiles
 from assay.reporting.tallies import add_batch
 from assay.reporting.trials import TrialBatch
+from assay.run_records import Plan
 from assay.scoring.views import STATUSES
 
 AT_ONCE = 2

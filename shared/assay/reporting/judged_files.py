@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from assay.records import Plan
+from assay.run_records import Plan
 
 FileOf = Callable[[str, int], Path]
 """The local file of a chunk, by the name of its experiment or judgement and its number."""

@@ -12,7 +12,7 @@ import numpy as np
 from assay.planning.judges.base import Judge
 from assay.planning.judges.catalogue import judgements_by, judges_of
 from assay.planning.judges.pairwise_judge import EQUAL_ANSWERS, POSITION_BIAS, VALUES
-from assay.records import JUDGED, NOT_JUDGED, Judgement, Plan, Row, Usage
+from assay.records import Row, Usage
 from assay.reporting.columns import ExperimentColumns, RunColumns
 from assay.reporting.gathering import gather
 from assay.reporting.judge_records import JudgedExperiment, JudgeFacts, Positions
@@ -20,6 +20,7 @@ from assay.reporting.money import Cost
 from assay.reporting.outcome_files import OutcomeFiles
 from assay.reporting.samples import Trouble
 from assay.reporting.trials import Floats
+from assay.run_records import JUDGED, NOT_JUDGED, Judgement, Plan
 from assay.scoring.results import Agreement
 from assay.scoring.statistics.agreement import label_agreement, rating_agreement
 from assay.scoring.statistics.intervals import wilson_interval

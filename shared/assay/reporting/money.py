@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import PlainSerializer
 
-from assay.records import NO_COST, BudgetMode, Record
+from assay.records import NO_COST, Record
 from assay.reporting import wording
+from assay.run_records import BudgetMode
 
 PlainDecimal = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:f}", return_type=str, when_used="json")]
 

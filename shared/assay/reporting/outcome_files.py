@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from assay.errors import CheckFailed
-from assay.records import Outcome, Plan
+from assay.records import Outcome
 from assay.reporting.trials import SCHEMA, Places, TrialBatch
+from assay.run_records import Plan
 
 BATCH_BYTES = 12_000_000
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from assay.records import BudgetMode
+from assay.run_records import BudgetMode
 from assay.settings import LimiterName, QuotaSettings
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings

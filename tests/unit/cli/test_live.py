@@ -10,7 +10,7 @@ import pytest
 from assay.cli import live
 from assay.errors import CheckFailed, StorageError
 from assay.orchestration.progress import write_progress
-from assay.records import Progress, Stage, Tally
+from assay.run_records import Progress, Stage, Tally
 from assay.runtime import Runtime
 from assay.storage.memory import MemoryStorage
 from faults import Strike, struck

@@ -10,7 +10,7 @@ from worker_bench import EXPERIMENTS, Asked, begin_run, body_of, message_of, out
 from assay.execution.control import Control, read_control, settle
 from assay.execution.ledger import claimed
 from assay.execution.worker import Handled
-from assay.records import Plan, Tally
+from assay.run_records import Plan, Tally
 from assay.scoring.early_stop.base import Settled
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage

@@ -12,7 +12,8 @@ from worker_bench import EXPERIMENTS, NOW, Asked, begin_run, body_of, message_of
 from assay.errors import MessageRefused, StorageError
 from assay.execution.job import KEPT_JOBS, Jobs, quarantine_message, read_message
 from assay.execution.trial import Trial
-from assay.records import ChunkMessage, Refusal, RunHeader
+from assay.records import ChunkMessage
+from assay.run_records import Refusal, RunHeader
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.suite.models import Suite

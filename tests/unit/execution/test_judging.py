@@ -22,7 +22,8 @@ from assay.llm.pricing import load_prices
 from assay.llm.scripted import scripted_answer
 from assay.middleware.base import Question, Reply, Spent, Unanswered
 from assay.planning.judges.catalogue import judgements_of
-from assay.records import NOT_JUDGED, Attempt, Outcome, Plan, RunHeader, TrialStatus
+from assay.records import Attempt, Outcome, TrialStatus
+from assay.run_records import NOT_JUDGED, Plan, RunHeader
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.suite.models import Suite

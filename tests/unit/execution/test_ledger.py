@@ -27,7 +27,8 @@ from assay.errors import BlobMissing, LeaseHeld, LeaseLost, StorageError
 from assay.execution import ledger as ledger_module
 from assay.execution.ledger import ChunkDone, claimed, metadata_of, read_outcomes, tally
 from assay.llm.base import ChatRequest
-from assay.records import ChunkMessage, Outcome, Tally, TrialStatus
+from assay.records import ChunkMessage, Outcome, TrialStatus
+from assay.run_records import Tally
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from builders import RUN, blocked, failed, outcome, row_id

@@ -27,7 +27,7 @@ from assay.execution.stops import read_stop
 from assay.execution.trial import Trial
 from assay.execution.worker import Handled
 from assay.llm.base import ChatRequest
-from assay.records import RunHeader
+from assay.run_records import RunHeader
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry

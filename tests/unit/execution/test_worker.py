@@ -28,7 +28,8 @@ from assay.execution.ledger import read_outcomes
 from assay.execution.worker import LONGEST_TURN_SECONDS, POISON_QUEUE, Handled
 from assay.llm.base import ChatRequest
 from assay.quota.base import QuotaElsewhere
-from assay.records import Outcome, Refusal, TrialStatus
+from assay.records import Outcome, TrialStatus
+from assay.run_records import Refusal
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry

@@ -18,7 +18,8 @@ from assay.llm.pricing import load_prices
 from assay.llm.scripted import scripted_answer
 from assay.middleware.base import Question, Reply, Spent
 from assay.planning.prompts import compile_prompts
-from assay.records import Attempt, ChunkMessage, Outcome, Plan, Row, RowRange, RunHeader
+from assay.records import Attempt, ChunkMessage, Outcome, Row
+from assay.run_records import Plan, RowRange, RunHeader
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.storage.memory import MemoryStorage

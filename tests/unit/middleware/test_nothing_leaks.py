@@ -29,7 +29,8 @@ from assay.orchestration.steps import AskingSteps
 from assay.planning.preflight import scorers_of
 from assay.planning.prompts import compile_prompts
 from assay.quota.none import NoLimiter
-from assay.records import Outcome, RunHeader, TrialStatus
+from assay.records import Outcome, TrialStatus
+from assay.run_records import RunHeader
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.suite.models import Experiment, Suite

@@ -8,7 +8,8 @@ from typing import Any
 from assay.execution.ledger import metadata_of, tally
 from assay.orchestration.ingest import Ingest
 from assay.orchestration.steps import AskingSteps
-from assay.records import ChunkMessage, Failure, Outcome, Plan, Progress, Refusal, RunHeader, Score, TrialStatus
+from assay.records import ChunkMessage, Failure, Outcome, Score, TrialStatus
+from assay.run_records import Plan, Progress, Refusal, RunHeader
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.storage.memory import MemoryStorage

@@ -11,7 +11,7 @@ from assay.budget.account import open_account
 from assay.orchestration.budgets import Terms, budget_message, suggested, usd
 from assay.orchestration.ingest import OVER_BUDGET
 from assay.planning.frozen import read_header
-from assay.records import Progress, Stage, Tally
+from assay.run_records import Progress, Stage, Tally
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry

@@ -13,7 +13,7 @@ from assay.errors import NameRefused, SuiteError, UserError
 from assay.orchestration.drops import drop_file, fetch_bundle, find_refusal, read_suite, run_of, upload_suite
 from assay.orchestration.progress import write_progress
 from assay.planning.preflight import checked_suite
-from assay.records import Stage
+from assay.run_records import Stage
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 

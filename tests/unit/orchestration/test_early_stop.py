@@ -17,7 +17,8 @@ from assay.orchestration.progress import done_chunks
 from assay.orchestration.steps import AskingSteps
 from assay.orchestration.waiving import list_outcomes
 from assay.planning.frozen import read_header
-from assay.records import ChunkMessage, Outcome, Plan, Row, Score, TrialStatus
+from assay.records import ChunkMessage, Outcome, Row, Score, TrialStatus
+from assay.run_records import Plan
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.suite.models import Suite

@@ -15,8 +15,8 @@ from assay.execution.control import read_control
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.publishing import PublishingSteps
 from assay.provenance.signing import LocalKeySigner
-from assay.records import Stage
 from assay.reporting.contents import Contents
+from assay.run_records import Stage
 from assay.sinks.storage import BlobSink
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage

@@ -34,7 +34,7 @@ from assay.orchestration.publishing import Delivery, PublishingSteps
 from assay.provenance.manifest import SEAL_NAMES, read_manifest
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
-from assay.records import Stage
+from assay.run_records import Stage
 from assay.sinks.base import Bundle, Receipt
 from assay.sinks.storage import BlobSink
 from assay.storage import layout

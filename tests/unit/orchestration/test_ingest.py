@@ -29,7 +29,7 @@ from assay.errors import NameRefused, StorageError
 from assay.middleware.redaction import default_redact
 from assay.orchestration.ingest import AGAIN, file_refusal_path, quarantine_file, split_drop
 from assay.orchestration.progress import write_progress
-from assay.records import Stage
+from assay.run_records import Stage
 from assay.storage import layout
 from assay.storage.base import BlobEntry
 from assay.storage.memory import MemoryStorage

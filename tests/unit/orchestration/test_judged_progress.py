@@ -11,7 +11,8 @@ from assay.execution.stops import Stop, write_stop
 from assay.orchestration.progress import count_progress
 from assay.orchestration.stopping import stopped_progress
 from assay.planning.judges.catalogue import judgements_of
-from assay.records import Outcome, Plan, Progress, Stage, Tally
+from assay.records import Outcome
+from assay.run_records import Plan, Progress, Stage, Tally
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from builders import RUN, outcome, plan, run_header, suite

@@ -14,7 +14,7 @@ from test_stopping import LET_GO_SECONDS
 from assay.budget.account import Account, Holding, read_account
 from assay.orchestration.progress import read_progress, write_progress
 from assay.orchestration.stopping import resume
-from assay.records import Stage
+from assay.run_records import Stage
 from assay.storage import layout
 
 PROGRAM = SUITE.replace('{name: short, user: "Sort shortly: {{ text }}"}', "{name: short, program: 'string:capwords'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assay.orchestration.progress import list_progress, read_progress, write_progress
-from assay.records import Progress, Stage
+from assay.run_records import Progress, Stage
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 

@@ -11,7 +11,8 @@ from run_bench import NOW, SUITE, asking, drop, ingest, plan_of, progress_of, re
 from assay.errors import ServiceError, UserError
 from assay.orchestration.queries import KeptResult
 from assay.orchestration.steps import AskingSteps
-from assay.records import Row, Stage
+from assay.records import Row
+from assay.run_records import Stage
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.storage.memory import MemoryStorage

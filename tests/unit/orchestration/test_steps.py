@@ -32,7 +32,8 @@ from assay.errors import BlobMissing, StorageError
 from assay.orchestration.progress import count_progress, done_chunks, read_progress
 from assay.orchestration.steps import DEEPEST_QUEUE
 from assay.planning.frozen import read_header, read_plan
-from assay.records import BadRow, ChunkMessage, Plan, Row, Stage, Tally
+from assay.records import BadRow, ChunkMessage, Row
+from assay.run_records import Plan, Stage, Tally
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 from assay.telemetry import RecordingTelemetry

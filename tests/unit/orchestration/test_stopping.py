@@ -30,7 +30,7 @@ from assay.execution.stops import read_stop, write_stop
 from assay.orchestration.drops import drop_file
 from assay.orchestration.progress import write_progress
 from assay.orchestration.stopping import LET_GO_SECONDS, UNHEARD_SECONDS, chunks_at_work, resume, stop_run
-from assay.records import Stage
+from assay.run_records import Stage
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
 

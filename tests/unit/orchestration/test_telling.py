@@ -8,7 +8,7 @@ import pytest
 
 from assay.orchestration.budgets import Terms
 from assay.orchestration.telling import tell_of_progress, tell_of_run
-from assay.records import Progress, Stage, Tally
+from assay.run_records import Progress, Stage, Tally
 from assay.telemetry import RecordingTelemetry
 from assay.telemetry_names import BUDGET_USE, COST, ERROR_TYPE, RUN_SPAN, STAGE, SUITE, TRIAL_COUNT
 from builders import RUN, run_header

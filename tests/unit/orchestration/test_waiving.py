@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.orchestration.waiving import is_wanted, needless
-from assay.records import Judgement, Plan, RowRange, Tally
+from assay.run_records import Judgement, Plan, RowRange, Tally
 from builders import RUN
 
 DONE, WAIVED = Tally(trials=5, succeeded=5), Tally(trials=5, skipped=5)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from assay.planning.judges.catalogue import judgements_of
 from assay.planning.plan import build_plan
 from assay.planning.preflight import checked_suite
-from assay.records import JUDGING_LAG, Judgement, Plan, RowRange
+from assay.run_records import JUDGING_LAG, Judgement, Plan, RowRange
 from assay.sources.tabular import open_source
 
 BOTH = (

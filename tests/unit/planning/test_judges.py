@@ -14,7 +14,7 @@ from assay.planning.judges.prompts import asked_as, compile_judge, judging_exper
 from assay.planning.judges.wording import MOST_REASON
 from assay.planning.preflight import check_columns, checked_suite, columns_used, primary_score
 from assay.planning.templates import PromptError
-from assay.records import Judgement
+from assay.run_records import Judgement
 from builders import response
 
 MODEL = {"deployment": "gpt-4o", "max_tokens": 300}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from assay.errors import DatasetError, SuiteError
 from assay.planning.plan import MAX_ROWS_PER_MESSAGE, Planned, build_plan, rows_per_message
 from assay.planning.preflight import checked_suite
-from assay.records import BadRow, Plan, Row
+from assay.records import BadRow, Row
+from assay.run_records import Plan
 from assay.sources.tabular import open_source
 
 SUITE = """\

@@ -22,7 +22,8 @@ from assay.llm.base import ChatRequest
 from assay.quota.base import Charge, Quota
 from assay.quota.limiter import BlobLeaseLimiter
 from assay.quota.shares import partition_count
-from assay.records import Plan, TrialStatus
+from assay.records import TrialStatus
+from assay.run_records import Plan
 from assay.storage import layout
 from builders import RUN
 

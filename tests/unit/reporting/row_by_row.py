@@ -13,7 +13,8 @@ from typing import Any
 
 from assay.llm.pricing import load_prices
 from assay.planning.preflight import scorers_of
-from assay.records import NO_COST, Outcome, Plan, Response, TrialStatus, Usage
+from assay.records import NO_COST, Outcome, Response, TrialStatus, Usage
+from assay.run_records import Plan
 from assay.suite.models import Suite
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

@@ -11,13 +11,14 @@ import pytest
 
 from assay.planning.judges.catalogue import judgements_of
 from assay.planning.preflight import scores_given
-from assay.records import NOT_JUDGED, Failure, Outcome, Plan, Row, Score, TrialStatus
+from assay.records import Failure, Outcome, Row, Score, TrialStatus
 from assay.reporting.evaluation import evaluate
 from assay.reporting.finished_run import FinishedRun
 from assay.reporting.judge_records import JudgeFacts
 from assay.reporting.judged_files import add_judged_scores
 from assay.reporting.judges import judge_facts, judging_plan
 from assay.reporting.outcome_files import OutcomeFiles
+from assay.run_records import NOT_JUDGED, Plan
 from assay.suite.models import Suite
 from builders import failed, outcome, plan, response, row, row_id, run_header, suite
 from evaluations import store

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from assay.errors import CheckFailed
-from assay.records import Failure, Outcome, Plan, Record, Response, RowRange, Score, Usage
+from assay.records import Failure, Outcome, Record, Response, Score, Usage
 from assay.reporting.outcome_files import OutcomeFiles
 from assay.reporting.trials import SCHEMA
+from assay.run_records import Plan, RowRange
 from builders import failed, outcome, plan, response, suite
 from evaluations import batch_of, store
 

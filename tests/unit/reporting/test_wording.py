@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from assay.records import BadRow, Outcome, Plan, RunHeader
+from assay.records import BadRow, Outcome
 from assay.reporting import wording
+from assay.run_records import Plan, RunHeader
 from assay.scoring.results import Effect, Interval
 from assay.suite.models import Suite
 from builders import RATING_SCORER, outcome, plan, run_header, suite

@@ -4,7 +4,7 @@ import pytest
 
 from assay.errors import SuiteError
 from assay.planning.preflight import checked_suite
-from assay.records import Plan
+from assay.run_records import Plan
 from assay.suite.loading import load_suite
 from builders import plan
 from builders import suite as built

@@ -4,8 +4,8 @@ from assay.planning.judges.base import Judge, JudgeOptions
 from assay.planning.judges.llm_judge import LlmJudge, LlmJudgeOptions
 from assay.planning.judges.pairwise_judge import PairwiseJudge
 from assay.planning.making import made
-from assay.records import Judgement
 from assay.registry import Plugin, Registry
+from assay.run_records import Judgement
 from assay.suite.models import Suite
 
 JUDGES: Registry[Judge] = Registry(

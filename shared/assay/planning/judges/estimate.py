@@ -6,7 +6,7 @@ from assay.planning.judges.base import Judge
 from assay.planning.judges.catalogue import judgements_by, judges_of
 from assay.planning.judges.prompts import asked_as, compile_judge
 from assay.planning.rendered import Sample
-from assay.records import Judgement
+from assay.run_records import Judgement
 from assay.suite.models import Experiment, Suite
 from assay.tokens.estimate import CHARACTERS_PER_TOKEN
 

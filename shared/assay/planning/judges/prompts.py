@@ -11,7 +11,7 @@ from assay.llm.base import AnswerSchema, ChatMessage, counted
 from assay.planning.judges.base import Judge, JudgeQuestion
 from assay.planning.judges.catalogue import judgements_by, judges_of
 from assay.planning.prompts import Prompt, compile_prompt
-from assay.records import Judgement
+from assay.run_records import Judgement
 from assay.suite.models import Criterion, Experiment, Suite
 
 
