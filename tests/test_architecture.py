@@ -20,8 +20,8 @@ FUNCTION_APP = ROOT / "function_app"
 LAYERS = (
     ("errors", "records"),
     ("run_records", "installed", "references", "repetition"),
-    ("vault",),
-    ("telemetry_names",),
+    ("telemetry_names", "vault", "variables"),
+    ("model_settings", "publishing_settings"),
     ("registry", "settings", "telemetry", "storage"),
     ("telemetry_export",),
     ("suite", "sources", "llm", "quota", "tokens", "budget", "scoring", "programs"),

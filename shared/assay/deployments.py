@@ -22,9 +22,10 @@ from assay.llm.base import ChatModel
 from assay.llm.failing import with_failures
 from assay.llm.pricing import load_prices
 from assay.middleware.context import ContentSafety
+from assay.model_settings import Endpoint
 from assay.quota.base import HasFacts, Limiter, Quota
 from assay.quota.none import NoLimiter
-from assay.settings import Endpoint, Settings
+from assay.settings import Settings
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.models import Experiment, Suite

@@ -10,10 +10,10 @@ import typer
 from assay.cli.connection import with_runtime
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table
 from assay.errors import UserError
+from assay.model_settings import Accounting
 from assay.quota.deployments import Cut, DeploymentQuota, Limits, set_quota
 from assay.quota.state import Holder, QuotaState, quota_state, quota_states
 from assay.runtime import Runtime
-from assay.settings import Accounting
 from assay.storage import layout
 from assay.suite.models import DEPLOYMENT, NAME_RULES
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from assay.llm.pricing import PriceTable
+from assay.model_settings import QuotaSettings
 from assay.planning.judges.estimate import JudgeSamples, judge_samples
 from assay.planning.plan import Planned
 from assay.planning.programs import AssumedCall
 from assay.planning.prompts import compile_prompts
 from assay.planning.rendered import LargestRequest, Sample, Scale
 from assay.records import NO_COST, BadRow, Record, Row, Usage
-from assay.settings import QuotaSettings
 from assay.suite.loading import SuiteSource, source_map
 from assay.suite.models import Experiment, ModelSettings, Suite
 

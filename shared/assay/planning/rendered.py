@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from assay.model_settings import QuotaSettings
 from assay.planning.prompts import RowPrompt
 from assay.planning.templates import PromptError
 from assay.records import Record, Row
-from assay.settings import QuotaSettings
 from assay.suite.models import Experiment
 from assay.tokens.estimate import estimate_tokens
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from assay.errors import AssayError
-from assay.settings import Accounting
+from assay.model_settings import Accounting
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing, NameRefused, StorageError, UserError
+from assay.model_settings import Accounting
 from assay.quota.base import Quota
 from assay.quota.leases import LEASE_SECONDS
 from assay.quota.shares import MEAN_CHARGE_TOKENS, partition_count
 from assay.records import Record
-from assay.settings import Accounting
 from assay.storage.base import Storage
 from assay.storage.layout import QUOTA
 from assay.telemetry import Telemetry

@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from assay.model_settings import LimiterName, QuotaSettings
 from assay.run_records import BudgetMode
-from assay.settings import LimiterName, QuotaSettings
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
 from assay.suite.images import Images

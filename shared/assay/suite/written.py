@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, StringConstraints,
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from assay.settings import QuotaSettings
+from assay.model_settings import QuotaSettings
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
 from assay.suite.images import Images

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from assay.settings import QuotaSettings
+from assay.model_settings import QuotaSettings
 from assay.suite.models import Limits
 
 
