@@ -20,6 +20,7 @@ from assay.provenance.trust import Trust
 from assay.provenance.verification import Verification, verify_files
 from assay.runtime import now
 from assay.settings import Settings
+from assay.storage.bundle_names import MANIFEST_NAME
 from assay.suite.levels import LEVELS
 
 
@@ -166,7 +167,7 @@ def _verified(bundle: str, trust: Trust) -> Verification:
             return verify_files(bundle_files(download_bundle(bundle, Path(folder))), trust)
     place = Path(bundle)
     if not place.exists():
-        raise UserError(f"{place} is not there; expected a bundle: a folder with a manifest.json in it, or a zip")
+        raise UserError(f"{place} is not there; expected a bundle: a folder with a {MANIFEST_NAME} in it, or a zip")
     return verify_files(bundle_files(place), trust)
 
 

@@ -30,6 +30,7 @@ from assay.planning.estimate import (
 from assay.planning.infrastructure import MAX_REPLICAS, Hosting, Infrastructure, estimate_infrastructure
 from assay.registry import did_you_mean
 from assay.settings import Settings
+from assay.storage.bundle_names import SUITE_FILE
 from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite
 
@@ -122,7 +123,7 @@ def estimate(
     checked = written.model_copy(update={"quota": {**settings.quota, **written.quota}})
     models = _models(model or [], checked)
     assumed = Assumptions(models, answer_tokens, rows or MAX_RENDERED_ROWS)
-    name = str(folder / "suite.yaml")
+    name = str(folder / SUITE_FILE)
     prices = load_prices(settings.prices_file)
     hosting = Hosting(replicas, redundancy, settings.checkpoint_seconds) if infra else None
     made, found, azure = _estimated(checked, text, name, file or only_dataset(folder), prices, assumed, detect, hosting)

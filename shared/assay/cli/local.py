@@ -27,6 +27,7 @@ from assay.registry import did_you_mean
 from assay.run_records import Stage
 from assay.runtime import Runtime
 from assay.settings import Settings
+from assay.storage.bundle_names import MANIFEST_NAME, REPORT_HTML, SIGNATURE_NAME, SUITE_FILE, SUMMARY
 
 DEMO_FILE = "demo.json"
 
@@ -88,7 +89,7 @@ def up(
     profile: ProfileOption = "",
 ) -> None:
     """Start Azurite, the Azure OpenAI emulator and the host, deploy the suites, and stay up until Ctrl-C."""
-    folders = suites or sorted(path.parent for path in (project_root() / "config").glob("*/suite.yaml"))
+    folders = suites or sorted(path.parent for path in (project_root() / "config").glob(f"*/{SUITE_FILE}"))
     if running_stack(home):
         raise UserError(f"a local stack runs on {home} already")
     for folder in folders:
@@ -121,7 +122,7 @@ def _suite_folder(said: Path) -> Path:
     if said.exists() or len(said.parts) > 1:
         return said
     if not (samples / said).is_dir():
-        known = [path.parent.name for path in sorted(samples.glob("*/suite.yaml"))]
+        known = [path.parent.name for path in sorted(samples.glob(f"*/{SUITE_FILE}"))]
         hint = did_you_mean(said.name, known)
         raise UserError(f"there is no folder and no sample '{said}'{hint}. Samples: {', '.join(known)}")
     return samples / said
@@ -218,7 +219,7 @@ def _conclude(home: Path, run: str, bundle: Path) -> dict[str, Any]:
     found = verify_bundle(bundle, public_key.read_bytes())
     if not found.ok:
         raise CheckFailed(f"{bundle} does not verify: {'; '.join(map(str, found.findings))}")
-    summary = (bundle / "summary.json").read_text(encoding="utf-8")
+    summary = (bundle / SUMMARY).read_text(encoding="utf-8")
     if not wants_json():
         _show(summary, bundle, public_key)
     return {"run": run, "bundle": str(bundle), "verified": found.ok, "summary": json.loads(summary)}
@@ -235,9 +236,9 @@ def _show(summary: str, bundle: Path, public_key: Path) -> None:
         headings(contents), comparison_table(contents), title=f"Score '{contents.primary}', intervals of {level}"
     )
     typer.echo(f"\n{contents.headline}. {unanswered_sentence(contents)}".rstrip() + "\n")
-    typer.echo(f"report    {bundle / 'report.html'}")
+    typer.echo(f"report    {bundle / REPORT_HTML}")
     typer.secho("signature verified", fg="green", bold=True)
-    signature, manifest = bundle / "manifest.json.sig", bundle / "manifest.json"
+    signature, manifest = bundle / SIGNATURE_NAME, bundle / MANIFEST_NAME
     typer.echo("\nCheck it yourself:")
     typer.echo(f"  .venv/bin/assay verify {bundle} --key {public_key}")
     typer.echo(f"  openssl dgst -sha256 -verify {public_key} -signature {signature} {manifest}")

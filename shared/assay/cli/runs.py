@@ -22,6 +22,7 @@ from assay.records import NO_COST
 from assay.run_records import BudgetMode, Progress, Refusal, Stage
 from assay.runtime import Runtime, now
 from assay.storage import layout
+from assay.storage.bundle_names import SUMMARY
 from assay.suite.models import LEAST_BUDGET_USD, MOST_BUDGET_USD
 
 RunArgument = Annotated[str, typer.Argument(help="The run's id, as 'assay ls' shows it", show_default=False)]
@@ -192,7 +193,7 @@ async def known_run(runtime: Runtime, run: str) -> Progress:
 async def _watched(runtime: Runtime, run: str) -> Progress:
     """Watches a run to its end, and says what it found and how to get it."""
     progress = await watch(runtime, run)
-    summary = json.loads(await runtime.storage.read(f"{layout.published(run)}summary.json"))
+    summary = json.loads(await runtime.storage.read(f"{layout.published(run)}{SUMMARY}"))
     progress_console().print(f"{summary['headline']}\nThe bundle: assay fetch {run}", markup=False)
     return progress
 

@@ -13,6 +13,7 @@ from assay.orchestration.drops import open_suite, upload_suite
 from assay.planning.preflight import columns_used, primary_score
 from assay.planning.row_report import RowReport, report_rows
 from assay.planning.suite_schema import suite_schema
+from assay.storage.bundle_names import SUITE_FILE
 from assay.suite.loading import SuiteSource
 from assay.suite.models import Suite
 
@@ -84,7 +85,7 @@ def show_schema(
 
 def _examined(suite: Suite, text: SuiteSource, path: Path) -> RowReport:
     """What a run would find in a dataset. Raises UserError when it could not start."""
-    with planned_locally(suite, text, str(path.parent / "suite.yaml"), path) as planned:
+    with planned_locally(suite, text, str(path.parent / SUITE_FILE), path) as planned:
         return report_rows(planned, path.name)
 
 

@@ -20,11 +20,12 @@ from assay.orchestration.ingest import (
 from assay.orchestration.progress import read_progress, take_up
 from assay.planning.preflight import check_suite
 from assay.planning.programs import check_programs, has_code, needs_code, open_code
-from assay.provenance.manifest import ALL_SEAL_NAMES, path_fault
+from assay.provenance.manifest import path_fault
 from assay.run_records import Refusal, Stage
 from assay.settings import Settings
 from assay.storage import layout
 from assay.storage.base import Storage
+from assay.storage.bundle_names import ALL_SEAL_NAMES, SUITE_FILE
 from assay.suite.folders import read_suite_folder
 from assay.suite.loading import load_suite
 from assay.suite.models import Suite
@@ -94,7 +95,7 @@ async def run_of(storage: Storage, suite: str, file: Path, again: str = "") -> s
     """
     path = layout.dropped(suite, unicodedata.normalize("NFC", file.name))
     split_drop(path)
-    known = load_suite(await suite_text(storage, suite), f"{suite}/suite.yaml")
+    known = load_suite(await suite_text(storage, suite), f"{suite}/{SUITE_FILE}")
     return run_id(known, path, await asyncio.to_thread(file_digest, file), again)
 
 

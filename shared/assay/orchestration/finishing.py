@@ -19,6 +19,16 @@ from assay.records import BadRow, Row
 from assay.run_records import Plan, Stage
 from assay.storage import layout
 from assay.storage.base import Storage
+from assay.storage.bundle_names import (
+    BAD_ROWS,
+    REPORT_HTML,
+    REPORT_MD,
+    REPORT_XLSX,
+    RESULTS_PARQUET,
+    SUITE_FILE,
+    SUMMARY,
+    TRIALS_PARQUET,
+)
 from assay.suite.models import Suite
 from assay.telemetry import Telemetry
 
@@ -29,9 +39,8 @@ if TYPE_CHECKING:
     from assay.scoring.early_stop.verdicts import Followed
 
 FETCH_AT_ONCE = 16
-SUMMARY, SUITE_FILE, BAD_ROWS = "summary.json", "suite.yaml", "bad_rows.jsonl"
-REPORT_HTML, REPORT_MD, REPORT_XLSX = "report.html", "report.md", "report.xlsx"
-RESULTS_OF_REPORTS = ("results.parquet", "trials.parquet")
+RESULTS_OF_REPORTS = (RESULTS_PARQUET, TRIALS_PARQUET)
+ROWS = "rows.jsonl"
 
 
 @dataclass(frozen=True)
@@ -58,16 +67,16 @@ class FinishingSteps:
         with scratch_folder() as folder:
             outcomes = await self._fetch_outcomes(plan, folder)
             judging = await self._fetch_judging(plan, folder / "judged")
-            await self.storage.download(layout.rows(run), folder / "rows.jsonl")
+            await self.storage.download(layout.rows(run), folder / ROWS)
             bundle = folder / "bundle"
             bundle.mkdir()
 
             def work() -> None:
-                judges = _judged(suite, outcomes, judging, _rows(folder / "rows.jsonl"))
+                judges = _judged(suite, outcomes, judging, _rows(folder / ROWS))
                 finished = finished_run.FinishedRun(
                     header, suite, outcomes, bad_rows, messages, self.prices, followed, judges
                 )
-                summary = evaluation.evaluate(finished, _rows(folder / "rows.jsonl"), bundle)
+                summary = evaluation.evaluate(finished, _rows(folder / ROWS), bundle)
                 (bundle / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
                 (bundle / SUITE_FILE).write_text(header.suite_source, encoding="utf-8")
 
@@ -90,7 +99,7 @@ class FinishingSteps:
             bundle.mkdir()
             for name in (SUMMARY, SUITE_FILE, *RESULTS_OF_REPORTS):
                 await self.storage.download(layout.bundle(run) + name, folder / name)
-            await self.storage.download(layout.rows(run), folder / "rows.jsonl")
+            await self.storage.download(layout.rows(run), folder / ROWS)
             summary = contents.Contents.model_validate_json((folder / SUMMARY).read_bytes())
             pages = await asyncio.to_thread(_pages, folder, summary)
             for file, content in pages.items():
@@ -153,7 +162,7 @@ def _pages(folder: Path, summary: "Contents") -> dict[str, bytes]:
     from assay.reporting import html, markdown, trial_page, trial_table, workbook
 
     table = trial_table.trial_table(folder, summary)
-    trials = trial_page.pack_trials(table, _rows(folder / "rows.jsonl"), summary)
+    trials = trial_page.pack_trials(table, _rows(folder / ROWS), summary)
     source = (folder / SUITE_FILE).read_text(encoding="utf-8")
     pages = {
         REPORT_HTML: html.render_html(summary, trials, source).encode(),

@@ -25,6 +25,7 @@ from assay.registry import did_you_mean
 from assay.run_records import DatasetReference, Progress, Refusal, RunHeader, Stage
 from assay.storage import layout
 from assay.storage.base import BlobEntry, Storage
+from assay.storage.bundle_names import SUITE_FILE
 from assay.suite.loading import source_map, suite_digest
 from assay.suite.models import Suite
 from assay.telemetry import Redact, Telemetry
@@ -95,11 +96,11 @@ class Ingest:
         if entry.size > self.max_file_bytes:
             raise DatasetError(f"{file}: {entry.size:,} bytes; at most {self.max_file_bytes:,} are accepted")
         text = await suite_text(self.storage, suite_name)
-        suite = checked_suite(text, f"{suite_name}/suite.yaml")
+        suite = checked_suite(text, f"{suite_name}/{SUITE_FILE}")
         if suite.name != suite_name:
-            raise SuiteError(f"{suite_name}/suite.yaml: the suite is named '{suite.name}'; expected '{suite_name}'")
+            raise SuiteError(f"{suite_name}/{SUITE_FILE}: the suite is named '{suite.name}'; expected '{suite_name}'")
         if has_programs(suite):  # their modules may take seconds to import
-            await asyncio.to_thread(check_programs, suite, source_map(text, f"{suite_name}/suite.yaml"))
+            await asyncio.to_thread(check_programs, suite, source_map(text, f"{suite_name}/{SUITE_FILE}"))
         digest = await self._digest(entry, file, suite, text)
         return RunHeader(
             run=run_id(suite, entry.path, digest, again_of(entry.metadata)),
@@ -119,7 +120,7 @@ class Ingest:
         with scratch_folder() as folder:
             local = folder / "dataset"
             await self.storage.download(entry.path, local, etag=entry.etag)
-            check_beginning(local, file, suite, text, f"{suite.name}/suite.yaml")
+            check_beginning(local, file, suite, text, f"{suite.name}/{SUITE_FILE}")
             return await asyncio.to_thread(file_digest, local)
 
     async def _begin(self, header: RunHeader) -> str | None:
@@ -153,7 +154,7 @@ async def suite_text(storage: Storage, suite: str) -> str:
     try:
         return (await storage.read(layout.suite_file(suite))).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SuiteError(f"{suite}/suite.yaml: not valid UTF-8 at byte {error.start + 1}") from None
+        raise SuiteError(f"{suite}/{SUITE_FILE}: not valid UTF-8 at byte {error.start + 1}") from None
     except BlobMissing:
         known = await storage.folders(f"{layout.SUITES}/")
         hint = did_you_mean(suite, known)

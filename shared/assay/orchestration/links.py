@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from assay.errors import BlobMissing, UserError
-from assay.provenance.manifest import MANIFEST_NAME, read_manifest
+from assay.provenance.manifest import read_manifest
 from assay.storage import layout
 from assay.storage.base import Storage
+from assay.storage.bundle_names import MANIFEST_NAME
 from assay.suite.levels import Level, highest, is_above
 
 MOST_HOURS = 168

@@ -22,7 +22,7 @@ from assay.orchestration.views import WholeBundle, keep_views, refuse_other, vie
 from assay.planning.frozen import read_header, read_plan
 from assay.provenance.bundle import seal_folder
 from assay.provenance.files import FolderFiles
-from assay.provenance.manifest import ALL_SEAL_NAMES, canonical_bytes, path_fault, shown
+from assay.provenance.manifest import canonical_bytes, path_fault, shown
 from assay.provenance.signing import HmacSigner, Signer
 from assay.provenance.trust import Trust
 from assay.provenance.verification import verify_files
@@ -32,11 +32,10 @@ from assay.run_records import RunHeader, Stage
 from assay.sinks.base import Bundle, Receipt, Sink
 from assay.storage import layout
 from assay.storage.base import Storage
+from assay.storage.bundle_names import ALL_SEAL_NAMES, MANIFEST_NAME, REPORT_MD
 from assay.suite.levels import highest, is_above
 from assay.suite.models import Suite
 from assay.telemetry import Redact, Telemetry
-
-REPORT_MD = "report.md"
 
 
 class Delivery(Record):
@@ -187,7 +186,7 @@ class PublishingSteps:
             header = await read_header(self.storage, run)
         except BlobMissing:
             raise UserError(f"there is no run '{run}'; 'assay ls' lists them") from None
-        if not any([name async for name in self.storage.list(layout.bundle(run) + "manifest.json")]):
+        if not any([name async for name in self.storage.list(layout.bundle(run) + MANIFEST_NAME)]):
             raise UserError(f"run '{run}' has no sealed bundle yet; 'assay show {run}' says where it stands")
         return header
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from assay.provenance.bundle import Statement
 from assay.run_records import Plan, RunHeader
+from assay.storage.bundle_names import SUITE_FILE, SUMMARY
 from assay.suite.models import Suite
 from assay.suite.redacted_views import Treatment, View
-
-SUMMARY, SUITE_FILE = "summary.json", "suite.yaml"
 
 
 def bundle_statement(

@@ -12,11 +12,11 @@ from assay.errors import BlobExists, BlobMissing, CheckFailed
 from assay.orchestration.scratch import scratch_folder
 from assay.orchestration.statements import view_statement
 from assay.provenance.bundle import Statement, seal_folder
-from assay.provenance.manifest import ALL_SEAL_NAMES, MANIFEST_NAME
 from assay.provenance.signing import HmacSigner, Signer
 from assay.sinks.base import Bundle
 from assay.storage import layout
 from assay.storage.base import Storage
+from assay.storage.bundle_names import ALL_SEAL_NAMES, MANIFEST_NAME
 from assay.suite.models import Suite
 from assay.suite.sink_options import SINKS, sink_name
 

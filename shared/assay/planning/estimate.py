@@ -19,6 +19,7 @@ from assay.planning.programs import AssumedCall
 from assay.planning.prompts import compile_prompts
 from assay.planning.rendered import LargestRequest, Sample, Scale
 from assay.records import NO_COST, BadRow, Record, Row, Usage
+from assay.storage.bundle_names import SUITE_FILE
 from assay.suite.loading import SuiteSource, source_map
 from assay.suite.models import Experiment, ModelSettings, Suite
 
@@ -188,7 +189,7 @@ def unpriced_deployments(suite: Suite, prices: PriceTable) -> list[str]:
     return sorted({name for name, model in asked if prices.price(model) is None})
 
 
-def quota_complaints(estimate: Estimate, suite: Suite, text: SuiteSource, file: str = "suite.yaml") -> list[str]:
+def quota_complaints(estimate: Estimate, suite: Suite, text: SuiteSource, file: str = SUITE_FILE) -> list[str]:
     """A complaint as `file:line: ...` for each experiment with a request that its deployment's quota can never grant.
 
     `text` is the suite's, as `file` holds it; the line is that of the quota.

@@ -23,12 +23,13 @@ from assay.repetition import repeats_in_repeats
 from assay.scoring.base import Aggregator, Comparer, Scorer
 from assay.scoring.results import CLUSTERED_TESTS
 from assay.scoring.rows import SCORERS
+from assay.storage.bundle_names import SUITE_FILE
 from assay.suite.loading import SuiteSource, load_suite, prompt_path, source_map
 from assay.suite.models import Criterion, Suite
 from assay.suite.yaml_text import Path, SourceMap
 
 
-def checked_suite(text: str, file: str = "suite.yaml") -> Suite:
+def checked_suite(text: str, file: str = SUITE_FILE) -> Suite:
     """The suite of a YAML text, with its prompts and plugins checked too. Raises SuiteError with every complaint."""
     suite = load_suite(text, file)
     check_suite(suite, source_map(text, file))
@@ -55,7 +56,7 @@ def check_suite(suite: Suite, source: SourceMap) -> None:
 
 
 def check_columns(
-    suite: Suite, text: SuiteSource, columns: tuple[str, ...], dataset: str, file: str = "suite.yaml"
+    suite: Suite, text: SuiteSource, columns: tuple[str, ...], dataset: str, file: str = SUITE_FILE
 ) -> None:
     """Raises SuiteError when the suite uses columns that the dataset does not have; names the line of each use."""
     source = source_map(text, file)

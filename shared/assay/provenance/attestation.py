@@ -11,7 +11,8 @@ from typing import Any
 
 import rfc8785
 
-from assay.provenance.manifest import MANIFEST_NAME, Manifest
+from assay.provenance.manifest import Manifest
+from assay.storage.bundle_names import MANIFEST_NAME, SUITE_FILE
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -108,7 +109,7 @@ def _dependencies(said: Mapping[str, Any], versions: Mapping[str, str]) -> list[
     """Everything that the results rest on: suite, dataset, code, image, and the models that answered."""
     suite, dataset = _object(said.get("suite")), _object(said.get("dataset"))
     found = [
-        _present(name="suite", uri="suite.yaml", digest=_present(sha256=suite.get("sha256"))),
+        _present(name="suite", uri=SUITE_FILE, digest=_present(sha256=suite.get("sha256"))),
         _present(
             name="dataset",
             uri=dataset.get("file"),

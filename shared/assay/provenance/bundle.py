@@ -9,7 +9,9 @@ from typing import Any
 
 from assay.errors import NameRefused
 from assay.provenance import attestation
-from assay.provenance.manifest import (
+from assay.provenance.manifest import Artifact, Manifest, build_manifest, canonical_bytes, describe, shown
+from assay.provenance.signing import HmacSigner, Signer, fingerprint, load_public_key
+from assay.storage.bundle_names import (
     ALL_SEAL_NAMES,
     HMAC_NAME,
     MANIFEST_NAME,
@@ -17,14 +19,7 @@ from assay.provenance.manifest import (
     PROVENANCE_NAME,
     PUBLIC_KEY_NAME,
     SIGNATURE_NAME,
-    Artifact,
-    Manifest,
-    build_manifest,
-    canonical_bytes,
-    describe,
-    shown,
 )
-from assay.provenance.signing import HmacSigner, Signer, fingerprint, load_public_key
 from assay.suite.levels import Level
 
 

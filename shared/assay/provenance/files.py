@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Protocol, cast
 
 from assay.provenance.findings import Fault, Finding, finding
-from assay.provenance.manifest import ALL_SEAL_NAMES, MANIFEST_NAME, path_fault
+from assay.provenance.manifest import path_fault
+from assay.storage.bundle_names import ALL_SEAL_NAMES, MANIFEST_NAME
 
 MOST_ZIP_ENTRIES = 100_000
 MOST_UNPACKED_BYTES = 64 * 1024**3

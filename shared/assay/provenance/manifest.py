@@ -13,18 +13,9 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 
 from assay.errors import CheckFailed, NameRefused, UserError
 from assay.records import Record
+from assay.storage.bundle_names import ALL_SEAL_NAMES
 from assay.suite.levels import Level
 
-MANIFEST_NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME = "manifest.json", "manifest.json.sig", "signer.pub"
-MESSAGE_BUNDLE_NAME, PROVENANCE_NAME = "manifest.sigstore.json", "provenance.sigstore.json"
-SEAL_NAMES = frozenset({MANIFEST_NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME, MESSAGE_BUNDLE_NAME, PROVENANCE_NAME})
-"""The files of a seal by a key pair."""
-
-HMAC_NAME = "manifest.json.hmac"
-HMAC_SEAL_NAMES = frozenset({MANIFEST_NAME, HMAC_NAME})
-"""The files of a seal by a shared secret; see `signing.HmacSigner` for what it does not prove."""
-
-ALL_SEAL_NAMES = SEAL_NAMES | HMAC_SEAL_NAMES
 MAX_PATH_LENGTH = 1024  # what a blob name may have
 
 _MAX_EXACT_INTEGER = 2**53 - 1

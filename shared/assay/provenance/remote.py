@@ -9,7 +9,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import httpx2
 
 from assay.errors import ServiceError, UserError
-from assay.provenance.manifest import ALL_SEAL_NAMES, MANIFEST_NAME, Artifact, ManifestMalformed, read_manifest
+from assay.provenance.manifest import Artifact, ManifestMalformed, read_manifest
+from assay.storage.bundle_names import ALL_SEAL_NAMES, MANIFEST_NAME
 
 MOST_ZIP_BYTES = 16 * 1024**3
 MOST_SEAL_BYTES = 64 * 1024**2

@@ -17,7 +17,10 @@ from assay.provenance import attestation
 from assay.provenance.bundle import key_hint
 from assay.provenance.files import BundleFiles, bundle_files
 from assay.provenance.findings import Fault, Finding, finding
-from assay.provenance.manifest import (
+from assay.provenance.manifest import Artifact, Manifest, ManifestMalformed, read_manifest
+from assay.provenance.signing import fingerprint, load_public_key, public_pem, signature_is_valid
+from assay.provenance.trust import Trust
+from assay.storage.bundle_names import (
     HMAC_NAME,
     HMAC_SEAL_NAMES,
     MANIFEST_NAME,
@@ -26,13 +29,7 @@ from assay.provenance.manifest import (
     PUBLIC_KEY_NAME,
     SEAL_NAMES,
     SIGNATURE_NAME,
-    Artifact,
-    Manifest,
-    ManifestMalformed,
-    read_manifest,
 )
-from assay.provenance.signing import fingerprint, load_public_key, public_pem, signature_is_valid
-from assay.provenance.trust import Trust
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 MAX_KEY_BYTES = 16 * 1024

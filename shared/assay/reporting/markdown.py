@@ -13,6 +13,7 @@ from assay.reporting.recommendation import recommend
 from assay.reporting.samples import Disagreement, Side, Trouble, cut
 from assay.reporting.trade_offs import cost_per_thousand
 from assay.scoring.results import Metric
+from assay.storage.bundle_names import MANIFEST_NAME, PUBLIC_KEY_NAME, SIGNATURE_NAME
 
 MOST_DISAGREEMENTS = 3
 MOST_BAD_ROWS = 5
@@ -294,7 +295,7 @@ def _provenance(contents: Contents) -> Iterator[str]:
     yield f"- Versions: {versions or 'not recorded'}"
     yield f"- Prices as of {contents.prices.as_of}"
     yield "- Verify: `assay verify .` in the bundle's folder, or"
-    yield "  `openssl dgst -sha256 -verify signer.pub -signature manifest.json.sig manifest.json`"
+    yield f"  `openssl dgst -sha256 -verify {PUBLIC_KEY_NAME} -signature {SIGNATURE_NAME} {MANIFEST_NAME}`"
 
 
 def _prose(sentence: str) -> str:

@@ -8,11 +8,9 @@ from assay.reporting.contents import Contents
 from assay.reporting.redacted_contents import Redactor
 from assay.reporting.redacted_selection import selected
 from assay.reporting.redacted_tables import Redaction, result_columns_of, write_redacted_results
+from assay.storage.bundle_names import REPORT_HTML, REPORT_MD, REPORT_XLSX, SUITE_FILE, SUMMARY
 from assay.suite.levels import Level, is_above
 from assay.suite.redacted_views import View, treatments
-
-SUMMARY, SUITE_FILE = "summary.json", "suite.yaml"
-REPORT_HTML, REPORT_MD, REPORT_XLSX = "report.html", "report.md", "report.xlsx"
 
 NAMING = ("model", "deployment")
 """Columns of which the suite file says too what is in them."""

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from assay.reporting.cells import csv_texts
-from assay.reporting.tables import GROUP_ROWS, RESULTS_CSV, RESULTS_PARQUET, csv_cells, csv_head, parquet_writer
+from assay.reporting.tables import GROUP_ROWS, csv_cells, csv_head, parquet_writer
+from assay.storage.bundle_names import RESULTS_CSV, RESULTS_PARQUET
 from assay.suite.redacted_views import FIXED_COLUMN, Treatment
 
 MASK = "***"

@@ -20,10 +20,8 @@ from assay.llm.pricing import PriceTable, load_prices
 from assay.reporting.cells import Layout, Results
 from assay.reporting.columns import BatchFigures
 from assay.reporting.trials import TrialBatch, picked
+from assay.storage.bundle_names import RESULTS_CSV, RESULTS_JSONL, RESULTS_PARQUET, TRIALS_PARQUET
 from assay.suite.models import Suite
-
-RESULTS_CSV, RESULTS_JSONL = "results.csv", "results.jsonl"
-RESULTS_PARQUET, TRIALS_PARQUET = "results.parquet", "trials.parquet"
 
 GROUP_ROWS = 32_768
 """Trials per row group: part of the bytes of a file, so never a question of how batches were cut."""

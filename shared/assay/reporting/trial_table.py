@@ -17,7 +17,7 @@ import pyarrow.parquet
 from assay.reporting import wording
 from assay.reporting.contents import Contents
 from assay.reporting.samples import cut
-from assay.reporting.tables import RESULTS_PARQUET, TRIALS_PARQUET
+from assay.storage.bundle_names import RESULTS_PARQUET, TRIALS_PARQUET
 
 MOST_TRIALS = 20_000
 MOST_CHARACTERS = 600

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from pydantic import Field
 
-from assay.provenance.manifest import MANIFEST_NAME, Manifest, read_manifest
+from assay.provenance.manifest import Manifest, read_manifest
 from assay.records import Record
+from assay.storage.bundle_names import MANIFEST_NAME
 from assay.suite.levels import Level
 
 

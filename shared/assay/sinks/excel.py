@@ -8,10 +8,9 @@ from pathlib import Path
 from assay.errors import ServiceError, UserError
 from assay.sinks.base import Bundle, Receipt
 from assay.sinks.lock import alone
+from assay.storage.bundle_names import REPORT_XLSX
 from assay.suite.levels import Level
 from assay.suite.sink_options import ExcelOptions
-
-WORKBOOK = "report.xlsx"
 
 
 class ExcelSink:
@@ -52,10 +51,10 @@ class ExcelSink:
 
 
 def _workbook(bundle: Bundle) -> Path:
-    workbook = bundle.folder / WORKBOOK
+    workbook = bundle.folder / REPORT_XLSX
     if not workbook.is_file():
         raise UserError(
-            f"{bundle.title} has no {WORKBOOK}: openpyxl was not installed where the report was made. Install"
+            f"{bundle.title} has no {REPORT_XLSX}: openpyxl was not installed where the report was made. Install"
             " assay-batch[xlsx] there for the next run, or take the sink away"
         )
     return workbook

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from assay.errors import ServiceError
-from assay.provenance.manifest import MANIFEST_NAME
 from assay.sinks.archive import write_archive
 from assay.sinks.base import Bundle, Receipt
 from assay.sinks.lock import alone
+from assay.storage.bundle_names import MANIFEST_NAME
 from assay.suite.levels import Level
 from assay.suite.sink_options import FolderOptions
 

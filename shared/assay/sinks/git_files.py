@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from assay.errors import NameRefused
-from assay.provenance.manifest import MANIFEST_NAME, path_fault
+from assay.provenance.manifest import path_fault
 from assay.sinks.base import Bundle
+from assay.storage.bundle_names import MANIFEST_NAME
 from assay.suite.sink_options import GitSinkOptions
 
 Item = TypeVar("Item")

@@ -19,10 +19,10 @@ from assay.errors import UserError
 from assay.reporting.contents import Contents
 from assay.sinks.base import Bundle, Receipt
 from assay.sinks.http import HttpService
+from assay.storage.bundle_names import SUMMARY
 from assay.suite.levels import Level
 from assay.suite.sink_options import WebhookOptions
 
-SUMMARY = "summary.json"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how secrets of this kind begin
 
 

@@ -2,6 +2,8 @@
 
 from urllib.parse import quote, unquote
 
+from assay.storage.bundle_names import SUITE_FILE
+
 INBOX, SUITES, RUNS, QUARANTINE, BUNDLES, QUOTA = "inbox", "suites", "runs", "quarantine", "bundles", "quota"
 AUDIT = "audit"
 CACHE = "cache"
@@ -31,7 +33,7 @@ def dropped(suite: str, file: str) -> str:
 
 
 def suite_file(suite: str) -> str:
-    return f"{SUITES}/{suite}/suite.yaml"
+    return f"{SUITES}/{suite}/{SUITE_FILE}"
 
 
 def header(run: str) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from assay.errors import SuiteError, UserError
 from assay.registry import did_you_mean
+from assay.storage.bundle_names import SUITE_FILE
 from assay.suite.located import Node, located, read_node
 from assay.suite.resolution import WrittenSuite
 from assay.suite.yaml_text import MAX_CHARACTERS, Place, SourceMap, read_yaml, refuse
 
-SUITE_FILE = "suite.yaml"
 FOLDERS = ("experiments", "packs", "defaults", "templates")
 PROMPTS = ("system", "user")
 PROMPT_ENDING = ".md"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from assay.registry import did_you_mean
+from assay.storage.bundle_names import SUITE_FILE
 from assay.suite.datasets import dataset_complaints
 from assay.suite.located import Node, plain, read_node, source_of
 from assay.suite.matrix import expand
@@ -71,7 +72,7 @@ INHERITED = {
 """What criteria take from their experiment, and it from the defaults: its key, and the field that holds it."""
 
 
-def load_suite(text: str, file: str = "suite.yaml") -> Suite:
+def load_suite(text: str, file: str = SUITE_FILE) -> Suite:
     """The suite of a YAML text. Raises SuiteError that lists every complaint, one a line, as `file:line: ...`."""
     return load_node(expanded(read_node(text, file)))
 
@@ -95,7 +96,7 @@ def valid_as_written(suite: Node) -> None:
     source_of(suite).refuse(_unreachable(written))
 
 
-def source_map(text: SuiteSource, file: str = "suite.yaml") -> SourceMap:
+def source_map(text: SuiteSource, file: str = SUITE_FILE) -> SourceMap:
     """Where everything stands of a suite that has been loaded before; the experiments are the expanded ones."""
     if isinstance(text, SourceMap):
         return text

@@ -31,7 +31,7 @@ from run_bench import (
 from assay.errors import BlobMissing, CheckFailed, StorageError, UserError
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.publishing import Delivery, PublishingSteps
-from assay.provenance.manifest import SEAL_NAMES, read_manifest
+from assay.provenance.manifest import read_manifest
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
 from assay.run_records import Stage
@@ -39,6 +39,7 @@ from assay.sinks.base import Bundle, Receipt
 from assay.sinks.storage import BlobSink
 from assay.storage import layout
 from assay.storage.base import Storage
+from assay.storage.bundle_names import SEAL_NAMES
 from assay.storage.memory import MemoryStorage
 from assay.suite.levels import Level
 from assay.suite.sink_options import BlobOptions

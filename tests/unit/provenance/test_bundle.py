@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from assay.errors import NameRefused
 from assay.provenance.bundle import Statement, seal_folder
-from assay.provenance.manifest import SEAL_NAMES, read_manifest
+from assay.provenance.manifest import read_manifest
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
+from assay.storage.bundle_names import SEAL_NAMES
 
 ARTIFACTS = {"results.csv": b"id,score\n1,0.5\n", "plots/box.svg": b"<svg/>", "empty.txt": b""}
 STATEMENT = Statement("r1", "2026-01-02T03:04:05Z", {"seed": 7, "models": ["m"]})

@@ -13,6 +13,7 @@ from assay.errors import ServiceError, UserError
 from assay.reporting.contents import Contents
 from assay.sinks.base import Bundle, Receipt
 from assay.sources.databases import opened, said
+from assay.storage.bundle_names import RESULTS_JSONL, SUMMARY
 from assay.suite.levels import Level
 from assay.suite.sink_options import SqlOptions
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from assay.sinks.sql.tables import ResultTables
 
-SUMMARY, RESULTS = "summary.json", "results.jsonl"
 _ROWS_AT_ONCE = 1_000
 
 
@@ -111,7 +111,7 @@ def _replace(connection: "Connection", tables: "ResultTables", bundle: Bundle, *
     _insert(connection, tables.metrics, (metric_row(run, *one) for one in metrics))
     _insert(connection, tables.comparisons, (comparison_row(run, one) for one in contents.comparisons))
     if with_outcomes:
-        _insert(connection, tables.outcomes, outcome_rows(bundle, RESULTS))
+        _insert(connection, tables.outcomes, outcome_rows(bundle, RESULTS_JSONL))
 
 
 def _insert(connection: "Connection", table: "Table", rows: Iterable[dict[str, Any]]) -> None:
