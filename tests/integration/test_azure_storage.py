@@ -84,7 +84,7 @@ async def every_call_once(storage: AzureStorage, folder: Path) -> None:
     ("name", "expected"),
     [
         ("a.json", "application/json"),
-        ("a.jsonl", "application/x-ndjson"),
+        ("a.jsonl", "application/jsonl"),
         ("a.HTML", "text/html; charset=utf-8"),
         ("a.sig", "application/octet-stream"),
         ("a", "application/octet-stream"),

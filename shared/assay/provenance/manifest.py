@@ -14,27 +14,13 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 from assay.errors import CheckFailed, NameRefused, UserError
 from assay.records import Record
 from assay.storage.bundle_names import ALL_SEAL_NAMES
+from assay.storage.media_types import media_type
 from assay.suite.levels import Level
 
 MAX_PATH_LENGTH = 1024  # what a blob name may have
 
 _MAX_EXACT_INTEGER = 2**53 - 1
 _LONGEST_SHOWN = 200
-_DEFAULT_MEDIA_TYPE = "application/octet-stream"
-# Our own table: `mimetypes` reads files of the machine, and the manifest must not depend on the machine.
-_MEDIA_TYPES = {
-    ".csv": "text/csv",
-    ".html": "text/html",
-    ".json": "application/json",
-    ".jsonl": "application/jsonl",
-    ".md": "text/markdown",
-    ".parquet": "application/vnd.apache.parquet",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".yaml": "application/yaml",
-}
 
 
 def path_fault(path: str) -> str | None:
@@ -95,17 +81,12 @@ class ManifestMalformed(CheckFailed):
     """Bytes that are not a manifest of this version in canonical form."""
 
 
-def media_type_of(path: str) -> str:
-    """The media type by the path's suffix; the same on every machine."""
-    return _MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), _DEFAULT_MEDIA_TYPE)
-
-
 def describe(path: str, sha256: str, size: int, level: Level = "internal") -> Artifact:
     """The manifest's entry for a file of `size` bytes with this digest. Raises NameRefused for an unsafe path."""
     fault = path_fault(path)
     if fault:
         raise NameRefused(f"artifact {shown(path)} cannot be in a bundle: {fault}. Rename it.")
-    return Artifact(path=path, sha256=sha256, size=size, media_type=media_type_of(path), level=level)
+    return Artifact(path=path, sha256=sha256, size=size, media_type=media_type(path), level=level)
 
 
 def build_manifest(

@@ -29,7 +29,8 @@ from assay.storage.azure_errors import (
     translated,
 )
 from assay.storage.base import BlobEntry, LeaseState, Tier
-from assay.storage.rules import check_lease_seconds, checked_metadata, content_type, split_path, split_prefix
+from assay.storage.media_types import content_type
+from assay.storage.rules import check_lease_seconds, checked_metadata, split_path, split_prefix
 
 _CONCURRENT_BLOCKS = 4
 

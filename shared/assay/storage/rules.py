@@ -1,30 +1,13 @@
-"""Rules of blob storage that every adapter keeps: how paths divide, content types, what metadata may hold."""
+"""Rules of blob storage that every adapter keeps: how paths divide, what metadata may hold."""
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
 from assay.errors import StorageError
 
 LEASE_SECONDS = range(15, 61)
 MESSAGE_BYTES = 64 * 1024
 
-_CONTENT_TYPES = {
-    ".json": "application/json",
-    ".jsonl": "application/x-ndjson",
-    ".html": "text/html; charset=utf-8",
-    ".md": "text/markdown; charset=utf-8",
-    ".csv": "text/csv; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
-    ".yaml": "application/yaml",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".parquet": "application/vnd.apache.parquet",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".zip": "application/zip",
-    ".pem": "application/x-pem-file",
-    ".pub": "application/x-pem-file",
-}
 # Storage wants metadata names that are C# identifiers and keeps no promise about their case. Values travel as headers.
 _METADATA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _METADATA_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
@@ -44,11 +27,6 @@ def split_prefix(prefix: str) -> tuple[str, str]:
     if not container:
         raise ValueError(f"'{prefix}' is not a prefix: expected container/ and the beginning of names")
     return container, name
-
-
-def content_type(path: str) -> str:
-    """The media type for the name's ending; `application/octet-stream` for all others."""
-    return _CONTENT_TYPES.get(PurePosixPath(path).suffix.lower(), "application/octet-stream")
 
 
 def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:

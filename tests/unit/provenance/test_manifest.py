@@ -15,7 +15,6 @@ from assay.provenance.manifest import (
     build_manifest,
     canonical_bytes,
     describe,
-    media_type_of,
     path_fault,
     read_manifest,
 )
@@ -168,8 +167,3 @@ class TestPaths:
         """Two that differ only in case, or a file where a folder is needed."""
         with pytest.raises(NameRefused, match=r"Rename one"):
             manifest_of({}, **dict.fromkeys(paths, b""))
-
-    def test_media_type_comes_from_the_suffix(self):
-        """The table is Assay's own, so that every machine writes the same manifest."""
-        assert media_type_of("a/REPORT.HTML") == "text/html"
-        assert media_type_of("a/unknown.zzz") == "application/octet-stream"
