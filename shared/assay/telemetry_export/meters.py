@@ -1,57 +1,171 @@
-"""Instruments for every metric of `telemetry_names.py`, at little cost per value. `pipeline.py` measures with them.
+"""Values of metrics, summed up here and given to OpenTelemetry when they are sent. `pipeline.py` measures with them.
 
-The SDK sorts and hashes the attributes at every call, so counters are summed up here and read when they are sent.
+The SDK's instruments copy, check, sort and hash the attributes at every value, which cost more than all the rest here.
 """
 
+import math
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+import time
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.sdk.metrics import Counter as CounterClass
+from opentelemetry.sdk.metrics import Histogram as HistogramClass
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from assay.telemetry import Attributes
 from assay.telemetry_export.plain import plain
-from assay.telemetry_names import METRICS, MetricName
+from assay.telemetry_names import METRICS, MetricKind, MetricName
 
-Measure = Callable[[float, Attributes], None]
+MOST_SERIES = 4096
+"""More sets of attributes of one metric than that are a mistake, and are not kept."""
 
-_MOST_SERIES = 4096
+Temporality = Mapping[type, AggregationTemporality]
+"""By the SDK's class of instrument, whether values since the last sending are wanted, or since the beginning."""
 
 
-class Sums:
-    """What was counted so far, by attributes; more series than that are a mistake, and are not made."""
+class Series(Protocol):
+    """The values of one metric with the same attributes."""
 
-    def __init__(self) -> None:
-        self._sums: dict[tuple[Any, ...], float] = {}
+    def add(self, value: float) -> None:
+        """One more value."""
+        ...
+
+    def point(self, attributes: Attributes, since_ns: int, now_ns: int) -> NumberDataPoint | HistogramDataPoint:
+        """What they come to."""
+        ...
+
+
+@dataclass(slots=True)
+class _Total:
+    value: float = 0
+
+    def add(self, value: float) -> None:
+        self.value += value
+
+    def point(self, attributes: Attributes, since_ns: int, now_ns: int) -> NumberDataPoint:
+        return NumberDataPoint(attributes, since_ns, now_ns, self.value)
+
+
+@dataclass(slots=True)
+class _Latest:
+    value: float = 0
+
+    def add(self, value: float) -> None:
+        self.value = value
+
+    def point(self, attributes: Attributes, since_ns: int, now_ns: int) -> NumberDataPoint:
+        return NumberDataPoint(attributes, since_ns, now_ns, self.value)
+
+
+@dataclass(slots=True)
+class _Distribution:
+    bounds: tuple[float, ...]
+    counts: list[int] = field(init=False)
+    total: float = 0
+    lowest: float = math.inf
+    highest: float = -math.inf
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+        self.lowest = min(self.lowest, value)
+        self.highest = max(self.highest, value)
+
+    def point(self, attributes: Attributes, since_ns: int, now_ns: int) -> HistogramDataPoint:
+        counts = tuple(self.counts)
+        return HistogramDataPoint(
+            attributes,
+            since_ns,
+            now_ns,
+            sum(counts),
+            self.total,
+            counts,
+            self.bounds,
+            self.lowest,
+            self.highest,
+        )
+
+
+class Meters:
+    """The values of every metric of `telemetry_names.py` for one place that they are sent to."""
+
+    def __init__(self, temporality: Temporality, resource: Resource, scope: InstrumentationScope) -> None:
+        self._resource, self._scope = resource, scope
+        self._temporality: dict[MetricKind, AggregationTemporality] = {
+            "counter": temporality.get(CounterClass, AggregationTemporality.CUMULATIVE),
+            "histogram": temporality.get(HistogramClass, AggregationTemporality.CUMULATIVE),
+            "gauge": AggregationTemporality.CUMULATIVE,
+        }
+        self._series: dict[str, dict[tuple[Any, ...], Series]] = {one.name: {} for one in METRICS}
         self._lock = threading.Lock()
+        self._began_ns = self._collected_ns = time.time_ns()
 
-    def add(self, amount: float, attributes: Attributes) -> None:
+    def measure(self, metric: MetricName, value: float, attributes: Attributes) -> None:
+        """Adds to a counter, records a value of a histogram, or sets a gauge."""
         key = tuple(attributes.items())
         with self._lock:
-            if key in self._sums or len(self._sums) < _MOST_SERIES:
-                self._sums[key] = self._sums.get(key, 0) + amount
+            series = self._series[metric.name]
+            if key not in series:
+                if len(series) >= MOST_SERIES:
+                    return
+                series[key] = _series(metric)
+            series[key].add(value)
 
-    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+    def collect(self, *_: Any, **__: Any) -> MetricsData | None:
+        """What there is to send; None for nothing. Values that are wanted since the last sending begin anew."""
         with self._lock:
-            found = list(self._sums.items())
-        return [Observation(amount, plain(dict(key))) for key, amount in found]
+            now_ns = time.time_ns()
+            found = [self._take(one, series, now_ns) for one in METRICS if (series := self._series[one.name])]
+            self._collected_ns = now_ns
+        if not found:
+            return None
+        scoped = ScopeMetrics(self._scope, found, self._scope.schema_url or "")
+        return MetricsData([ResourceMetrics(self._resource, [scoped], self._resource.schema_url)])
+
+    def _take(self, metric: MetricName, series: dict[tuple[Any, ...], Series], now_ns: int) -> Metric:
+        temporality = self._temporality[metric.kind]
+        is_delta = temporality is AggregationTemporality.DELTA
+        since_ns = self._collected_ns if is_delta else self._began_ns
+        points: list[Any] = [one.point(plain(dict(key)), since_ns, now_ns) for key, one in series.items()]
+        if is_delta:
+            series.clear()
+        return Metric(metric.name, metric.meaning, metric.unit, _shaped(metric.kind, points, temporality))
 
 
-def make_instruments(meter: Meter) -> dict[str, Measure]:
-    """By the metric's name, what takes its values."""
-    return {one.name: _instrument(meter, one) for one in METRICS}
+def _series(metric: MetricName) -> Series:
+    match metric.kind:
+        case "counter":
+            return _Total()
+        case "histogram":
+            return _Distribution(metric.bounds)
+        case "gauge":
+            return _Latest()
 
 
-def _instrument(meter: Meter, metric: MetricName) -> Measure:
-    described = (metric.unit, metric.meaning)
-    if metric.kind == "counter":
-        sums = Sums()
-        meter.create_observable_counter(metric.name, [sums.observe], *described)
-        return sums.add
-    if metric.kind == "histogram":
-        histogram = meter.create_histogram(
-            metric.name, *described, explicit_bucket_boundaries_advisory=list(metric.bounds)
-        )
-        return lambda value, attributes: histogram.record(value, plain(attributes))
-    gauge = meter.create_gauge(metric.name, *described)
-    return lambda value, attributes: gauge.set(value, plain(attributes))
+def _shaped(kind: MetricKind, points: list[Any], temporality: AggregationTemporality) -> Sum | Histogram | Gauge:
+    match kind:
+        case "counter":
+            return Sum(points, temporality, is_monotonic=True)
+        case "histogram":
+            return Histogram(points, temporality)
+        case "gauge":
+            return Gauge(points)

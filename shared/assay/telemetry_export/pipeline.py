@@ -13,19 +13,19 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
-from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 
 from assay import __version__
 from assay.telemetry import Attributes
-from assay.telemetry_export.meters import make_instruments
+from assay.telemetry_export.meters import Meters
 from assay.telemetry_export.plain import plain
 from assay.telemetry_export.tree import FinishedSpan, Place
 from assay.telemetry_names import ERROR_TYPE, LOST, SIGNAL, MetricName
@@ -125,11 +125,11 @@ class Pipeline:
         self._logs = LoggerProvider(resource, shutdown_on_exit=False)
         self._spans_waiting = [self._add_spans(one) for one in self.exporters.spans]
         self._logs_waiting = [self._add_logs(one) for one in self.exporters.logs]
-        readers = [PeriodicExportingMetricReader(one) for one in self.exporters.metrics]
-        self._metrics = MeterProvider(readers, resource, AlwaysOffExemplarFilter(), shutdown_on_exit=False)
+        self._meters: list[Meters] = []
+        readers = [self._add_metrics(one, resource) for one in self.exporters.metrics]
+        self._senders: list[Any] = [self._traces, self._logs, *readers]
         self._tracer = self._traces.get_tracer(_SCOPE, __version__)
         self._logger = self._logs.get_logger(_SCOPE, __version__)
-        self._instruments = make_instruments(self._metrics.get_meter(_SCOPE, __version__))
 
     def span(self, span: FinishedSpan) -> None:
         """Sends a span soon."""
@@ -165,7 +165,8 @@ class Pipeline:
 
     def measure(self, metric: MetricName, value: float, attributes: Attributes) -> None:
         """Adds to a counter, records a value of a histogram, or sets a gauge."""
-        self._instruments[metric.name](value, attributes)
+        for one in self._meters:
+            one.measure(metric, value, attributes)
 
     @property
     def lost(self) -> Counter[str]:
@@ -174,12 +175,12 @@ class Pipeline:
 
     def flush(self) -> None:
         """Sends all there is, and returns when it is sent or lost."""
-        for one in (self._traces, self._logs, self._metrics):
+        for one in self._senders:
             one.force_flush()
 
     def close(self) -> None:
         """Sends what is left, for `CLOSING_SECONDS` at most; a second call does nothing."""
-        ends = [threading.Thread(target=one.shutdown, daemon=True) for one in (self._traces, self._logs, self._metrics)]
+        ends = [threading.Thread(target=one.shutdown, daemon=True) for one in self._senders]
         for end in ends:
             end.start()
         for end in ends:
@@ -194,6 +195,15 @@ class Pipeline:
         counted: Any = _Counted(exporter, waiting)
         self._traces.add_span_processor(BatchSpanProcessor(counted, max_queue_size=2 * MOST_WAITING))
         return waiting
+
+    def _add_metrics(self, exporter: MetricExporter, resource: Resource) -> PeriodicExportingMetricReader:
+        """The SDK's reader, which sends every so often, with our meters in the place of a `MeterProvider`."""
+        meters = Meters(exporter._preferred_temporality or {}, resource, InstrumentationScope(_SCOPE, __version__))
+        self._meters.append(meters)
+        reader = PeriodicExportingMetricReader(exporter)
+        collect: Any = meters.collect
+        reader._set_collect_callback(collect)
+        return reader
 
     def _add_logs(self, exporter: LogRecordExporter) -> Waiting:
         waiting = Waiting("logs", self._lose)
