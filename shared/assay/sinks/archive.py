@@ -12,14 +12,11 @@ _PLAIN_FILE = 0o100644 << 16
 _PACKED_ALREADY = (".parquet", ".xlsx", ".png", ".zip", ".gz")
 
 
-def write_archive(bundle: Bundle, target: Path) -> int:
-    """Writes the zip and gives the number of files in it. Everything lies in one folder with the run's name."""
-    count = 0
+def write_archive(bundle: Bundle, target: Path) -> None:
+    """Writes the zip. Everything lies in one folder with the run's name."""
     with zipfile.ZipFile(target, "w") as archive:
         for name, file in bundle.files:
             _add(archive, f"{bundle.run}/{name}", file)
-            count += 1
-    return count
 
 
 def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:

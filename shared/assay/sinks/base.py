@@ -43,6 +43,11 @@ class Bundle:
         """What messages call it."""
         return f"view '{self.view}' of the bundle of {self.run}" if self.view else f"bundle of {self.run}"
 
+    @property
+    def file_name(self) -> str:
+        """What a file or folder of it is called: views lie beside the whole one."""
+        return f"{self.run}.{self.view}" if self.view else self.run
+
     @cached_property
     def manifest_bytes(self) -> bytes:
         return (self.folder / MANIFEST_NAME).read_bytes()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.errors import ServiceError, UserError
 from assay.sinks.base import Bundle, Receipt
-from assay.sinks.lock import alone
+from assay.sinks.placing import put_in_place
 from assay.storage.bundle_names import REPORT_XLSX
 from assay.suite.levels import Level
 from assay.suite.sink_options import ExcelOptions
@@ -37,7 +37,7 @@ class ExcelSink:
     async def publish(self, bundle: Bundle) -> Receipt:
         workbook, target = _workbook(bundle), self._target(bundle)
         try:
-            await asyncio.to_thread(_write, workbook, target)
+            await asyncio.to_thread(_put, workbook, target)
         except OSError as error:
             raise ServiceError(f"{target} cannot be written: {error.strerror}") from error
         return Receipt(sink=self.name, location=str(target), manifest_sha256=bundle.manifest_sha256, files=1)
@@ -46,8 +46,7 @@ class ExcelSink:
         """There is nothing to close."""
 
     def _target(self, bundle: Bundle) -> Path:
-        name = f"{bundle.run}.{bundle.view}" if bundle.view else bundle.run
-        return self._root / bundle.suite / f"{name}.xlsx"
+        return self._root / bundle.suite / f"{bundle.file_name}.xlsx"
 
 
 def _workbook(bundle: Bundle) -> Path:
@@ -60,17 +59,11 @@ def _workbook(bundle: Bundle) -> Path:
     return workbook
 
 
-def _write(workbook: Path, target: Path) -> None:
-    """Copies it beside its place and renames it, so that nobody opens half of it. The same one is left alone."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.draft")
-    with alone(target.with_name(f".{target.name}.lock")):
-        draft.unlink(missing_ok=True)  # an earlier death left it
-        if target.is_file() and filecmp.cmp(workbook, target, shallow=False):
-            return
-        try:
-            shutil.copyfile(workbook, draft)
-        except OSError:  # a full disk must not be filled with half a workbook
-            draft.unlink(missing_ok=True)
-            raise
-        draft.replace(target)
+def _put(workbook: Path, target: Path) -> None:
+    def is_there() -> bool:
+        return target.is_file() and filecmp.cmp(workbook, target, shallow=False)
+
+    def copy(draft: Path) -> None:
+        shutil.copyfile(workbook, draft)
+
+    put_in_place(target, copy, unless=is_there)

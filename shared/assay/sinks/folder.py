@@ -8,7 +8,7 @@ from pathlib import Path
 from assay.errors import ServiceError
 from assay.sinks.archive import write_archive
 from assay.sinks.base import Bundle, Receipt
-from assay.sinks.lock import alone
+from assay.sinks.placing import put_in_place
 from assay.storage.bundle_names import MANIFEST_NAME
 from assay.suite.levels import Level
 from assay.suite.sink_options import FolderOptions
@@ -35,47 +35,33 @@ class FolderSink:
     async def publish(self, bundle: Bundle) -> Receipt:
         target = self._target(bundle)
         try:
-            files = await asyncio.to_thread(self._write, bundle, target)
+            await asyncio.to_thread(self._write, bundle, target)
         except OSError as error:
             raise ServiceError(f"{target} cannot be written: {error.strerror}") from error
-        digest = bundle.manifest_sha256
-        return Receipt(sink=self.name, location=str(target), manifest_sha256=digest, files=files)
+        return Receipt(
+            sink=self.name,
+            location=str(target),
+            manifest_sha256=bundle.manifest_sha256,
+            files=len(list(bundle.files)),
+        )
 
     async def close(self) -> None:
         """There is nothing to close."""
 
     def _target(self, bundle: Bundle) -> Path:
-        name = f"{bundle.run}.{bundle.view}" if bundle.view else bundle.run
-        return self._root / bundle.suite / (f"{name}.zip" if self._options.zip else name)
+        return self._root / bundle.suite / (f"{bundle.file_name}.zip" if self._options.zip else bundle.file_name)
 
-    def _write(self, bundle: Bundle, target: Path) -> int:
-        """How many files there are. Everything is made beside its place; what an earlier death left there goes."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft, old = (target.with_name(f".{target.name}.{kind}") for kind in ("draft", "old"))
-        with alone(target.with_name(f".{target.name}.lock")):
-            _remove(draft)
-            _remove(old)
-            if not self._options.zip and _holds(target, bundle):
-                return len(list(bundle.files))
-            try:
-                files = write_archive(bundle, draft) if self._options.zip else _copy(bundle, draft)
-            except OSError:  # a full disk must not be filled with half a bundle
-                _remove(draft)
-                raise
-            if target.is_dir():  # no folder can be renamed onto it, and half of it must never be seen
-                target.replace(old)
-            draft.replace(target)
-            _remove(old)
-        return files
+    def _write(self, bundle: Bundle, target: Path) -> None:
+        make = write_archive if self._options.zip else _copy
+        put_in_place(
+            target, lambda draft: make(bundle, draft), unless=lambda: not self._options.zip and _holds(target, bundle)
+        )
 
 
-def _copy(bundle: Bundle, target: Path) -> int:
-    count = 0
+def _copy(bundle: Bundle, target: Path) -> None:
     for name, file in bundle.files:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target / name)
-        count += 1
-    return count
 
 
 def _holds(target: Path, bundle: Bundle) -> bool:
@@ -90,10 +76,3 @@ def _holds(target: Path, bundle: Bundle) -> bool:
 def _digest(file: Path) -> bytes:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").digest()
-
-
-def _remove(place: Path) -> None:
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    else:
-        place.unlink(missing_ok=True)

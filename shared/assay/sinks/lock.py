@@ -1,4 +1,4 @@
-"""Locks of files that several publishers may write at once. The sinks that write below a folder take them."""
+"""Locks of files that several publishers may write at once. `placing.py` takes them."""
 
 import fcntl
 import os

@@ -11,6 +11,7 @@ from assay.errors import ServiceError
 from assay.provenance.bundle import seal_folder
 from assay.provenance.verification import verify_bundle
 from assay.sinks import folder as folder_sink
+from assay.sinks import placing
 from assay.sinks.base import Bundle
 from assay.sinks.folder import FolderSink
 from assay.suite.sink_options import FolderOptions
@@ -85,7 +86,7 @@ async def test_two_publishers_at_once_make_one_whole_bundle(tmp_path, bundle, mo
         threading.Event().wait(0.02)
         under_way[0] -= 1
 
-    monkeypatch.setattr(folder_sink, "_remove", lambda place, remove=folder_sink._remove: (slowly(), remove(place)))
+    monkeypatch.setattr(placing, "_remove", lambda place, remove=placing._remove: (slowly(), remove(place)))
     sinks = [sink_at(tmp_path / "out", zip=as_zip) for _ in range(3)]
     receipts = await asyncio.gather(*(one.publish(bundle) for one in sinks))
     assert most == [1] and len({one.files for one in receipts}) == 1
