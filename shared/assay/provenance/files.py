@@ -15,6 +15,7 @@ from typing import IO, Protocol, cast
 
 from assay.provenance.findings import Fault, Finding, finding
 from assay.provenance.manifest import path_fault
+from assay.provenance.zip_bytes import foreign_bytes
 from assay.storage.bundle_names import ALL_SEAL_NAMES, MANIFEST_NAME
 
 MOST_ZIP_ENTRIES = 100_000
@@ -80,7 +81,7 @@ class ZipFiles:
             self._zip = None
             self.findings = (finding(file.name, Fault.UNREADABLE, f"not a whole zip file: {error}"),)
         else:
-            self.findings = tuple(self._listed(file.name, self._zip.infolist()))
+            self.findings = (*_foreign(file, self._zip), *self._listed(file.name, self._zip.infolist()))
         self.names = frozenset(self._infos)
 
     def open(self, name: str) -> AbstractContextManager[IO[bytes]]:
@@ -110,6 +111,16 @@ class ZipFiles:
                 yield finding(info.filename, *problem)
             elif not info.is_dir():
                 self._infos[name] = info
+
+
+def _foreign(file: Path, archive: zipfile.ZipFile) -> Iterator[Finding]:
+    try:
+        where = foreign_bytes(file, archive)
+    except OSError as error:
+        yield finding(file.name, Fault.UNREADABLE, f"it cannot be read: {error.strerror}")
+        return
+    if where:
+        yield finding(file.name, Fault.UNEXPECTED, f"the zip holds bytes that belong to none of its files, {where}")
 
 
 class _Unpacked(AbstractContextManager[IO[bytes]]):

@@ -1,6 +1,7 @@
 """Bundles in a zip: verified as they lie there, whatever a hostile zip says; nothing is ever unpacked to disk."""
 
 import asyncio
+import io
 import os
 import stat
 import zipfile
@@ -43,6 +44,19 @@ def added(file: Path, name: str | zipfile.ZipInfo, content: bytes) -> Path:
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, content)
     return file
+
+
+class Pipe(io.RawIOBase):
+    """Takes bytes and cannot go back."""
+
+    written = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece) -> int:
+        self.written += bytes(piece)
+        return len(piece)
 
 
 def faults(verification: Verification) -> set[tuple[str, Fault]]:
@@ -122,6 +136,42 @@ def test_an_encrypted_file_is_found(tmp_path, sealed):
     content[entry + 8] |= 1
     file.write_bytes(content)
     assert ("results.csv", Fault.UNREADABLE) in faults(verify_bundle(file))
+
+
+@pytest.mark.parametrize("at", [0, 1, len(ARTIFACTS), -1])
+def test_bytes_that_belong_to_no_file_are_found(tmp_path, sealed, at):
+    """Before, between or behind the files: the directory passes over them, another tool may not."""
+    file = tmp_path / "bundle.zip"
+    with file.open("wb") as raw, zipfile.ZipFile(raw, "w") as archive:
+        for number, (name, content) in enumerate([*sealed.items(), ("", b"")]):
+            if number == at % (len(sealed) + 1):
+                raw.write(b"<script>")
+                archive.start_dir = raw.tell()
+            if name:
+                archive.writestr(name, content)
+    assert faults(verify_bundle(file, SIGNER.public_key_pem)) == {("bundle.zip", Fault.UNEXPECTED)}
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_bytes_around_a_zip_are_found(tmp_path, sealed, place):
+    """As in a program that unpacks itself: its directory then counts from elsewhere."""
+    file = zipped(tmp_path, sealed)
+    whole = file.read_bytes()
+    file.write_bytes(b"#!/bin/sh\n" + whole if place == "before" else whole + b"more")
+    assert faults(verify_bundle(file, SIGNER.public_key_pem)) == {("bundle.zip", Fault.UNEXPECTED)}
+
+
+def test_a_zip_written_to_a_pipe_and_one_with_a_comment_verify(tmp_path, sealed):
+    """As Git hosts make them: sizes stand behind each file, and the commit stands in the comment."""
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = b"0123456789abcdef"
+        for name, content in sealed.items():
+            archive.writestr(name, content)
+    file = tmp_path / "bundle.zip"
+    file.write_bytes(pipe.written)
+    assert archive.infolist()[0].flag_bits & 0x8
+    assert verify_bundle(file, SIGNER.public_key_pem).ok
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.6, 0.99])
