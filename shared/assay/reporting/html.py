@@ -25,6 +25,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 _CODE = re.compile(r"`([^`]+)`")
 _P_VALUE = re.compile(r"\bp (=|&lt;) (?=\d)")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 _UNIT_SPACE = re.compile(r"(?<=\d) (?=%|s\b|USD|points)")
 
 
@@ -32,10 +33,10 @@ def render_html(contents: Contents, trials: PackedTrials | None = None, suite_so
     """The whole report as the text of one HTML file; the same arguments give the same text.
 
     `trials` are for the table of trials, `suite_source` is the suite as it was written; without them the page has
-    neither.
+    neither. Control characters, which no HTML may hold, become U+FFFD.
     """
     style, script = _text("report.css"), f"{_text('report.js')}\n{_text('trials.js')}"
-    return (
+    page = (
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -58,6 +59,7 @@ def render_html(contents: Contents, trials: PackedTrials | None = None, suite_so
             judge_sentences=judge_sentences,
         )
     )
+    return _CONTROLS.sub("\ufffd", page)
 
 
 def _policy(style: str, script: str) -> str:

@@ -176,6 +176,22 @@ def test_every_kind_of_run_gives_a_well_formed_page(case: str) -> None:
     assert "Provenance" in page.text
 
 
+def test_control_characters_of_answers_do_not_reach_the_page() -> None:
+    """Rule: no HTML may hold them; a NUL ends the text for some readers. Where they stood is seen."""
+    answers = {"plain": response("no\x00 \x1b[31m"), "short": response("yes\x9b")}
+    scores = {"plain": 0.0, "short": 1.0}
+    trials = [
+        outcome(number, name, {"right": scores[name]}, answers[name], row_id=f"\x00{number}")
+        for number in (1, 2)
+        for name in answers
+    ]
+    of = suite(("plain", "short"), scorers=(LABEL_SCORER | {"name": "right"},))
+    text = render_html(evaluate(run_header(of), of, plan(of, 2), trials, (), 0), None, "name: \x7f")
+
+    assert re.findall(r"[^\n\x20-\x7e\xa0-\U0010ffff]", text) == []
+    assert "no\ufffd \ufffd[31m" in text and "yes\ufffd" in text
+
+
 def test_nothing_is_fetched_from_anywhere() -> None:
     """Rule: the page works offline and tells nobody that it is read."""
     text = render_html(triage())
