@@ -5,7 +5,7 @@ written together with all others as the chunk's outcome blob, which is created o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,6 +20,8 @@ from assay.storage.base import Storage
 CLAIM_SECONDS = 15
 RENEW_SECONDS = 5
 FLUSH_SECONDS = 5
+BLOCK_BYTES = 4 * 1024**2
+"""What storage of every age takes in one append; today's takes 100 MiB, which no single outcome needs."""
 
 
 class ChunkDone(Exception):
@@ -112,7 +114,8 @@ class Ledger:
     async def _make_safe(self, outcomes: list[Outcome]) -> None:
         known = self._safe | {outcome.row_number: outcome for outcome in outcomes}
         if len(known) < self._message.rows:
-            await self._append(_lines(outcomes))
+            for block in _blocks(outcomes):
+                await self._append(block)
         else:
             await self._write_outcomes(known)
         self._safe = known
@@ -230,6 +233,20 @@ async def _keep(storage: Storage, checkpoint: str, claim: Claim) -> None:
 
 def _lines(outcomes: Iterable[Outcome]) -> bytes:
     return b"".join(outcome.model_dump_json().encode() + b"\n" for outcome in outcomes)
+
+
+def _blocks(outcomes: Iterable[Outcome]) -> Iterator[bytes]:
+    """The same in pieces for one append each; an outcome that is larger makes a piece of its own."""
+    block: list[bytes] = []
+    size = 0
+    for outcome in outcomes:
+        line = _lines([outcome])
+        if block and size + len(line) > BLOCK_BYTES:
+            yield b"".join(block)
+            block, size = [], 0
+        block.append(line)
+        size += len(line)
+    yield b"".join(block)
 
 
 def _settle(group: list[tuple[Outcome, asyncio.Future[None]]], error: Exception | None) -> None:

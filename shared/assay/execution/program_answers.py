@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 DEEPEST = 100
+MOST_CHARACTERS = 1_000_000
+"""As many as a cell of a dataset may have; an outcome goes to storage in one piece."""
 _SHOWN_CHARACTERS = 200
 
 
@@ -13,7 +15,16 @@ class ProgramFailed(Exception):
 
 
 def answer_text(value: Any) -> str:
-    """A text as it is, a mapping as canonical JSON: sorted keys, no spaces. Raises ProgramFailed for all else."""
+    """A text as it is, a mapping as canonical JSON: sorted keys, no spaces. Raises ProgramFailed for all else, and for
+    what is too long to keep.
+    """
+    text = _text(value)
+    if len(text) > MOST_CHARACTERS:
+        raise ProgramFailed(f"the program returned {len(text):,} characters; at most {MOST_CHARACTERS:,} are kept")
+    return text
+
+
+def _text(value: Any) -> str:
     if isinstance(value, str):
         return str(value)
     as_mapping = getattr(value, "toDict", None)  # as DSPy's predictions have it

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import isqrt
 from pathlib import Path
 from typing import IO
@@ -14,10 +15,17 @@ from assay.planning.shuffling import shuffle_lines
 from assay.records import BadRow, Row
 from assay.run_records import Plan, RowRange
 from assay.sources.base import Source
-from assay.suite.loading import SuiteSource
+from assay.storage.bundle_names import SUITE_FILE
+from assay.suite.loading import SuiteSource, source_map
 from assay.suite.models import Suite
 
 MAX_ROWS_PER_MESSAGE = 500
+MAX_RANGE_BYTES = 16 * 1024**2
+"""What a worker has in memory of a chunk's rows; one row may be more than that."""
+
+MAX_RANGES = 100_000
+MAX_CHUNKS = 1_000_000
+"""The plan is read whole, and all chunks are listed, whenever somebody looks where a run stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +60,18 @@ def build_plan(
         bad_rows=bad_count,
         experiments=tuple(experiment.name for experiment in suite.ordered),
         repeats=tuple(experiment.repeats for experiment in suite.ordered) if suite.is_repeated else (),
-        ranges=tuple(_ranges(lengths, size)),
+        ranges=tuple(islice(_ranges(lengths, size), MAX_RANGES + 1)),
         early_stop=bool(suite.early_stop),
         judgements=judgements_of(suite),
     )
+    _refuse_too_many_chunks(plan, suite_source)
     return Planned(plan, planned_rows, bad_rows)
 
 
 def rows_per_message(suite: Suite, rows: int) -> int:
-    """Rows that travel as one message: as the suite says, or about as many as there are messages per experiment."""
+    """Rows that travel as one message at most: as the suite says, or about as many as there are messages per
+    experiment. Long rows make shorter messages.
+    """
     if suite.limits.rows_per_message != "auto":
         return suite.limits.rows_per_message
     return max(1, min(isqrt(rows), MAX_ROWS_PER_MESSAGE))
@@ -110,9 +121,31 @@ def _refuse_too_bad(suite: Suite, dataset: str, place: str, good: int, bad: int,
     )
 
 
+def _refuse_too_many_chunks(plan: Plan, suite_source: SuiteSource) -> None:
+    if len(plan.ranges) <= MAX_RANGES and plan.chunks <= MAX_CHUNKS:
+        return
+    if len(plan.ranges) > MAX_RANGES:
+        found = f"{plan.rows:,} rows would be more than {MAX_RANGES:,} messages for each experiment"
+    else:
+        found = f"{plan.rows:,} rows for all experiments and repeats would be {plan.chunks:,} messages"
+    source_map(suite_source, SUITE_FILE).refuse(
+        [
+            (
+                ("limits", "rows_per_message"),
+                f"{found}; at most {MAX_RANGES:,} and in all {MAX_CHUNKS:,} are made. "
+                "Raise limits.rows_per_message, leave it out, or split the dataset",
+            )
+        ]
+    )
+
+
 def _ranges(lengths: "array[int]", size: int) -> Iterator[RowRange]:
-    offset = 0
-    for first in range(0, len(lengths), size):
-        length = sum(lengths[first : first + size])
-        yield RowRange(first_row=first + 1, rows=len(lengths[first : first + size]), offset=offset, length=length)
-        offset += length
+    """Ranges of so many rows, of fewer where they are long."""
+    offset = rows = length = 0
+    for before, row_bytes in enumerate(lengths):
+        if rows == size or (rows and length + row_bytes > MAX_RANGE_BYTES):
+            yield RowRange(first_row=before - rows + 1, rows=rows, offset=offset, length=length)
+            offset, rows, length = offset + length, 0, 0
+        rows, length = rows + 1, length + row_bytes
+    if rows:
+        yield RowRange(first_row=len(lengths) - rows + 1, rows=rows, offset=offset, length=length)

@@ -7,7 +7,15 @@ from typing import Any
 
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
-from assay.sources.base import MAX_BAD_ROWS, MAX_CELL_CHARACTERS, MAX_DEPTH, MAX_ID_CHARACTERS, MAX_ROWS, Reading
+from assay.sources.base import (
+    MAX_BAD_ROWS,
+    MAX_CELL_CHARACTERS,
+    MAX_COLUMNS,
+    MAX_DEPTH,
+    MAX_ID_CHARACTERS,
+    MAX_ROWS,
+    Reading,
+)
 from assay.sources.first_lines import FirstLines
 from assay.sources.shaping import Misshapen, Shape
 
@@ -75,6 +83,9 @@ def _shaped(line: int, fields: dict[str, Any], shape: Shape) -> dict[str, Any] |
 
 
 def _checked(line: int, number: int, fields: dict[str, Any], ids: "_Ids") -> Row | BadRow:
+    if len(fields) > MAX_COLUMNS:
+        reason = f"{len(fields):,} columns; at most {MAX_COLUMNS:,} are accepted"
+        return BadRow(line=line, reason=reason, found=shown(", ".join(fields)))
     for column, value in fields.items():
         if problem := unusable(column) or _unusable_value(value, 0):
             return BadRow(line=line, reason=f"column '{shown(column)}' holds {problem}", found=shown(str(value)))

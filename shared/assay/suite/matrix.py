@@ -14,7 +14,7 @@ from typing import Any
 
 from assay.registry import did_you_mean
 from assay.suite.located import Node, merged, plain
-from assay.suite.models import Limits
+from assay.suite.models import MOST_EXPERIMENTS, Limits
 from assay.suite.yaml_text import Place, refuse
 
 PARAMETERS = {"temperature": "t", "max_tokens": "max", "seed": "seed", "json": "json"}
@@ -157,7 +157,12 @@ def _too_many(suite: Node, expansions: list[_Expansion]) -> Iterator[tuple[Place
     most = said.value if said else Limits().experiments
     total = sum(one.size for one in expansions)
     largest = max(expansions, key=lambda one: one.size)
-    if total <= most or largest.matrix is None:
+    if largest.matrix is None:
+        if total > MOST_EXPERIMENTS:
+            place = suite.value["experiments"].place
+            yield place, f"the suite has {total:,} experiments; at most {MOST_EXPERIMENTS:,} are allowed"
+        return
+    if total <= most:
         return
     sizes = " x ".join(str(len(axis)) for axis in largest.axes)
     yield (

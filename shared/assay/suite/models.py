@@ -47,6 +47,9 @@ Whole = Annotated[int, Field(strict=True)]
 LEAST_BUDGET_USD, MOST_BUDGET_USD = Decimal("0.000001"), Decimal(1_000_000_000)
 """What lies beyond is a slip, and further beyond no amount that can be counted with or shown."""
 
+MOST_EXPERIMENTS = 1_000
+"""Written out or made by matrices."""
+
 PROGRAM_CRITERION = "answer"
 """The criterion that a program's answer stands under."""
 
@@ -259,7 +262,7 @@ _CHOICES = {"interval": ("t", "bootstrap"), "correction": ("holm", "bh"), "zeros
 class Limits(Strict):
     """Bounds on messages, requests and attempts."""
 
-    experiments: Whole = Field(50, ge=1, le=1_000, description="Most experiments that matrices may make")
+    experiments: Whole = Field(50, ge=1, le=MOST_EXPERIMENTS, description="Most experiments that matrices may make")
     rows_per_message: int | Literal["auto"] = Field("auto", description="Rows per queue message; 1: one message a row")
     request_timeout_seconds: float = Field(60, gt=0, le=600, description="Longest wait for a whole answer")
     connect_timeout_seconds: float = Field(10, gt=0, le=60, description="Longest wait for a connection")

@@ -31,7 +31,7 @@ from assay.records import ChunkMessage, Outcome, TrialStatus
 from assay.run_records import Tally
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
-from builders import RUN, blocked, failed, outcome, row_id
+from builders import RUN, blocked, failed, outcome, response, row_id
 from faults import Strike, as_storage, struck
 
 LONG = 3600.0
@@ -85,6 +85,19 @@ async def test_outcomes_of_one_moment_share_an_append() -> None:
         await asyncio.gather(*(ledger.add(outcome(number)) for number in range(1, 7)))
         assert storage.operations["append"] == 1
         await ledger.add(outcome(7))
+
+
+async def test_a_group_too_large_for_one_append_goes_out_in_several() -> None:
+    """Storage refuses a block that is too large, and a chunk that cannot be kept would be paid for again and again."""
+    storage, message = MemoryStorage(), one_chunk(rows=4)
+    long_answer = "x" * (ledger_module.BLOCK_BYTES // 2)
+    large = [outcome(number, "plain", None, response(text=long_answer)) for number in (1, 2, 3)]
+
+    async with claimed(storage, message, 0) as ledger:
+        await asyncio.gather(*map(ledger.add, large))
+        assert storage.operations["append"] == 3
+        assert await in_checkpoint(storage, message) == [1, 2, 3]
+        await ledger.add(outcome(4))
 
 
 async def test_lingering_gathers_outcomes_of_several_moments() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import DatasetError, SuiteError
-from assay.planning.plan import MAX_ROWS_PER_MESSAGE, Planned, build_plan, rows_per_message
+from assay.planning.plan import MAX_RANGE_BYTES, MAX_ROWS_PER_MESSAGE, Planned, build_plan, rows_per_message
 from assay.planning.preflight import checked_suite
 from assay.records import BadRow, Row
 from assay.run_records import Plan
@@ -118,6 +118,32 @@ class TestRanges:
     ):
         """About as many rows in a message as there are messages, up to a bound that keeps a message short."""
         assert rows_per_message(checked_suite(suite_with(setting)), rows) == expected
+
+    def test_long_rows_make_short_messages(self, planned):
+        """What a worker has in memory of a chunk does not grow with its rows; a row is never cut."""
+        text = "x" * 900_000
+        long_rows = "".join(f'{{"id": {at}, "text": "{text}"}}\n' for at in range(40))
+        made = planned(long_rows, suite_with(40), file="data.jsonl").plan
+        assert [one.rows for one in made.ranges] == [18, 18, 4]
+        assert max(one.length for one in made.ranges) <= MAX_RANGE_BYTES
+        assert [one.first_row for one in made.ranges] == [1, 19, 37]
+
+    def test_more_messages_for_an_experiment_than_a_plan_can_list_are_refused(self, planned, monkeypatch):
+        """Everybody who works on a run has its whole plan in memory."""
+        monkeypatch.setattr("assay.planning.plan.MAX_RANGES", 10)
+        assert len(planned(csv_of(20), suite_with(2), folder="fits").plan.ranges) == 10
+        with pytest.raises(SuiteError) as refused:
+            planned(csv_of(21), suite_with(2), folder="too many")
+        assert str(refused.value) == (
+            "suite.yaml:4: 21 rows would be more than 10 messages for each experiment; at most 10 and in all 1,000,000 "
+            "are made. Raise limits.rows_per_message, leave it out, or split the dataset"
+        )
+
+    def test_more_messages_than_can_be_watched_are_refused(self, planned):
+        """Repeats and experiments count."""
+        repeated = suite_with(1).replace("experiments:", "repeats: 100\nexperiments:")
+        with pytest.raises(SuiteError, match=r"^suite.yaml:4: 3,334 rows .* would be 1,000,200 messages; at most "):
+            planned(csv_of(3_334), repeated)
 
 
 class TestMessages:

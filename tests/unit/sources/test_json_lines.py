@@ -1,5 +1,6 @@
 """JSON Lines: one bad line costs one row, and values keep their types."""
 
+import json
 import tracemalloc
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
 from assay.sources import lines
+from assay.sources.base import MAX_COLUMNS
 from assay.sources.tabular import open_source
 
 
@@ -130,6 +132,12 @@ class TestBadLines:
         """As deep as the bound says is accepted, and can be stored and read again."""
         (row,) = read(nested(50), "d.jsonl")
         assert Row.model_validate_json(row.model_dump_json()) == row
+
+    def test_a_row_with_more_columns_than_a_table_may_have_costs_one_row(self, read: Read):
+        """Here every row brings its own columns, so that no header can be refused."""
+        wide = json.dumps({f"c{number}": 0 for number in range(MAX_COLUMNS + 1)})
+        rows = read(f'{{"id": 1}}\n{wide}\n', "d.jsonl")
+        assert bad(rows) == [(2, "5,001 columns; at most 5,000 are accepted")]
 
     def test_broken_utf_8_costs_one_row(self, read: Read):
         """The place in the line is told."""

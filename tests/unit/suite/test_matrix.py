@@ -164,6 +164,13 @@ class TestRefusals:
             "at most 50 are allowed. Take values away, or raise limits.experiments"
         )
 
+    def test_experiments_that_are_written_out_are_bounded_too(self):
+        """By the highest number that the limit may have: without a matrix nobody multiplies by mistake."""
+        written = ["{name: a, baseline: true}", *(f"{{name: e{number}}}" for number in range(1_000))]
+        assert complaints(suite_of(*written)) == [
+            "s.yaml:4: the suite has 1,001 experiments; at most 1,000 are allowed"
+        ]
+
     def test_the_limit_can_be_raised(self):
         """Up to what the suite says, and no further."""
         seeds = ", ".join(str(number) for number in range(60))
