@@ -10,12 +10,12 @@ import typer
 
 from assay.cli.datasets import only_dataset, planned_locally
 from assay.cli.infrastructure import SIZES, print_infrastructure
+from assay.cli.opened import opened
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console
 from assay.cli.suites import ProfileOption, SuiteArgument, folder_of
 from assay.errors import EXIT_USER, SuiteError, UserError
 from assay.llm.pricing import PriceTable, load_prices
 from assay.orchestration.budgets import Terms, budget_fault, price_fault, terms_of
-from assay.orchestration.drops import open_suite
 from assay.planning.azure_prices import Redundancy, load_azure_prices
 from assay.planning.estimate import (
     MAX_RENDERED_ROWS,
@@ -117,7 +117,7 @@ def estimate(
     if detect is not None and not 0 < detect < inf:
         raise UserError(f"--detect {detect:g}: expected a number above 0, such as 0.05")
     folder = folder_of(suite)
-    resolved = open_suite(folder, profile)
+    resolved = opened(folder, profile)
     written, text = resolved.suite, resolved.source
     settings = Settings.load()
     checked = written.model_copy(update={"quota": {**settings.quota, **written.quota}})

@@ -13,6 +13,7 @@ import typer
 
 from assay.cli.datasets import only_dataset
 from assay.cli.live import watch
+from assay.cli.opened import opened, uploaded
 from assay.cli.runs import appeared
 from assay.cli.shown import JsonFlag, print_json, print_table, progress_console, wants_json
 from assay.cli.suites import ProfileOption
@@ -20,7 +21,7 @@ from assay.errors import CheckFailed, UserError
 from assay.llm.failing import EXAMPLE, read_failures
 from assay.local.processes import is_running, terminated_as_interrupted
 from assay.local.stack import HOME, PUBLIC_KEY_FILE, Stack, StackOptions, project_root, running_stack, started_stack
-from assay.orchestration.drops import drop_file, fetch_bundle, open_suite, run_of, upload_suite
+from assay.orchestration.drops import drop_file, fetch_bundle, run_of
 from assay.planning.programs import has_code
 from assay.provenance.verification import verify_bundle
 from assay.registry import did_you_mean
@@ -69,7 +70,7 @@ def demo(
     A demo that was interrupted is resumed; after one that has ended, a new run is started.
     """
     folder = _suite_folder(suite) if suite else project_root() / "config" / "support-triage"
-    open_suite(folder, profile)  # what is wrong with it is said before anything is started
+    opened(folder, profile)  # what is wrong with it is said before anything is started
     dataset = only_dataset(folder)
     with terminated_as_interrupted(), _stack(home, workers, [folder], inject_failures) as stack:
         try:
@@ -93,7 +94,7 @@ def up(
     if running_stack(home):
         raise UserError(f"a local stack runs on {home} already")
     for folder in folders:
-        open_suite(folder, profile)  # what is wrong with it is said before anything is started
+        opened(folder, profile)  # what is wrong with it is said before anything is started
     with terminated_as_interrupted(), _stack(home, workers, folders, inject_failures) as stack:
         names = asyncio.run(_deploy(home, stack, folders, profile))
         typer.echo(f"host      {stack.host}/api/health\nmodel     {stack.openai}\nlogs      {home / 'logs'}")
@@ -185,7 +186,7 @@ def _refuse_drill(failures: str | None, home: Path) -> None:
 async def _demo(home: Path, stack: Stack, folder: Path, dataset: Path, profile: str) -> dict[str, Any]:
     runtime = _runtime(home, stack)
     try:
-        name = await upload_suite(runtime.storage, folder, profile)
+        name = await uploaded(runtime.storage, folder, profile)
         again = await _which_run(runtime, home, name, dataset)
         drop = await drop_file(runtime.storage, name, dataset, again=again)
         _remember(home, name, again)
@@ -247,7 +248,7 @@ def _show(summary: str, bundle: Path, public_key: Path) -> None:
 async def _deploy(home: Path, stack: Stack, folders: list[Path], profile: str) -> list[str]:
     runtime = _runtime(home, stack)
     try:
-        return [await upload_suite(runtime.storage, folder, profile) for folder in folders]
+        return [await uploaded(runtime.storage, folder, profile) for folder in folders]
     finally:
         await runtime.close()
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.cli.opened import opened
 from assay.cli.shown import JsonFlag, print_json, print_table
 from assay.cli.suites import ProfileOption, SuiteArgument, folder_of
 from assay.errors import UserError
-from assay.orchestration.drops import open_suite
 from assay.registry import did_you_mean
 from assay.suite.folders import read_suite_folder
 from assay.suite.origins import DEFAULT, SHARED, Difference, Setting, differences, settings_of
@@ -42,7 +42,7 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Print the one file that would be deployed for a suite, or with --resolved every value with its origin."""
-    found = open_suite(folder_of(suite), profile)
+    found = opened(folder_of(suite), profile)
     if not (resolved or experiment):
         _print_text(found, as_json)
         return

@@ -7,9 +7,9 @@ import typer
 
 from assay.cli.connection import chosen_settings, with_runtime
 from assay.cli.datasets import datasets_beside, planned_locally, print_report
+from assay.cli.opened import opened, uploaded
 from assay.cli.shown import JsonFlag, print_facts, print_json
 from assay.errors import UserError
-from assay.orchestration.drops import open_suite, upload_suite
 from assay.planning.preflight import columns_used, primary_score
 from assay.planning.row_report import RowReport, report_rows
 from assay.planning.suite_schema import suite_schema
@@ -40,7 +40,7 @@ def folder_of(suite: Path) -> Path:
 def validate(suite: SuiteArgument, profile: ProfileOption = "", as_json: JsonFlag = False) -> None:
     """Check a suite and the datasets beside it, without asking a model. Exit code 2 when something is wrong."""
     folder = folder_of(suite)
-    resolved = open_suite(folder, profile)
+    resolved = opened(folder, profile)
     checked, text = resolved.suite, resolved.source
     datasets = [_examined(checked, text, path) for path in datasets_beside(folder)]
     facts = _facts(checked, [f"{one.file} ({one.rows:,} rows, {one.bad_rows:,} bad)" for one in datasets])
@@ -60,7 +60,7 @@ def validate(suite: SuiteArgument, profile: ProfileOption = "", as_json: JsonFla
 def deploy(suite: SuiteArgument, profile: ProfileOption = "", as_json: JsonFlag = False) -> None:
     """Check a suite and put it where runs find it; files dropped from then on use it."""
     folder = folder_of(suite)
-    name = with_runtime(lambda runtime: upload_suite(runtime.storage, folder, profile))
+    name = with_runtime(lambda runtime: uploaded(runtime.storage, folder, profile))
     if as_json:
         print_json({"suite": name})
     else:

@@ -1,8 +1,8 @@
 """Dropping a file from here, and finding out what became of it. The command line calls this; no trigger does."""
 
 import asyncio
-import os
 import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,11 @@ from assay.planning.preflight import check_suite
 from assay.planning.programs import check_programs, has_code, needs_code, open_code
 from assay.provenance.manifest import path_fault
 from assay.run_records import Refusal, Stage
-from assay.settings import Settings
 from assay.storage import layout
 from assay.storage.base import Storage
 from assay.storage.bundle_names import ALL_SEAL_NAMES, SUITE_FILE
 from assay.suite.folders import read_suite_folder
 from assay.suite.loading import load_suite
-from assay.suite.models import Suite
 from assay.suite.resolution import ResolvedSuite
 
 
@@ -42,28 +40,33 @@ class Drop:
     is_known: bool = False
 
 
-def open_suite(folder: Path, profile: str = "") -> ResolvedSuite:
-    """The suite of a local folder with a profile and this environment, checked. Raises UserError.
+def open_suite(
+    folder: Path,
+    profile: str = "",
+    environment: Mapping[str, str] | None = None,
+    code_folders: Callable[[], Iterable[Path]] = tuple,
+) -> ResolvedSuite:
+    """The suite of a local folder with a profile and an environment, checked. Raises UserError.
 
-    Its programs and functions are imported, from ASSAY_CODE and from the folder itself too.
+    Its programs and functions are imported, from the folder itself too; only then it is asked where else code lies.
     """
-    resolved = read_suite_folder(folder).resolve(profile, os.environ)
+    resolved = read_suite_folder(folder).resolve(profile, environment)
     if needs_code(resolved.suite):
-        open_code((*Settings.load().code_folders, *([folder] if has_code(folder) else [])))
+        open_code((*code_folders(), *([folder] if has_code(folder) else [])))
     check_suite(resolved.suite, resolved.source)
     check_programs(resolved.suite, resolved.source)
     return resolved
 
 
-def read_suite(folder: Path) -> tuple[Suite, str]:
-    """The suite of a local folder, checked, and the text that is deployed for it. Raises UserError."""
-    resolved = open_suite(folder)
-    return resolved.suite, resolved.text
-
-
-async def upload_suite(storage: Storage, folder: Path, profile: str = "") -> str:
-    """Checks a suite folder and puts one file of all of it where runs find it; gives its name. Raises UserError."""
-    resolved = open_suite(folder, profile)
+async def upload_suite(
+    storage: Storage,
+    folder: Path,
+    profile: str = "",
+    environment: Mapping[str, str] | None = None,
+    code_folders: Callable[[], Iterable[Path]] = tuple,
+) -> str:
+    """Checks a suite as `open_suite` does and puts one file of all of it where runs find it; gives its name."""
+    resolved = open_suite(folder, profile, environment, code_folders)
     await storage.write(layout.suite_file(resolved.suite.name), resolved.text.encode(), overwrite=True)
     return resolved.suite.name
 

@@ -10,7 +10,7 @@ import pytest
 from run_bench import CSV, SUITE, admitted, ingest, progress_of, with_suite
 
 from assay.errors import NameRefused, SuiteError, UserError
-from assay.orchestration.drops import drop_file, fetch_bundle, find_refusal, read_suite, run_of, upload_suite
+from assay.orchestration.drops import drop_file, fetch_bundle, find_refusal, open_suite, run_of, upload_suite
 from assay.orchestration.progress import write_progress
 from assay.planning.preflight import checked_suite
 from assay.run_records import Stage
@@ -135,7 +135,7 @@ def test_a_suite_that_cannot_be_read_says_where_it_was_looked_for(tmp_path: Path
     folder = suite_folder(tmp_path, content) if content else tmp_path
 
     with pytest.raises(UserError, match=r"suite\.yaml"):
-        read_suite(folder)
+        open_suite(folder)
 
 
 async def test_a_published_bundle_is_fetched_whole(tmp_path: Path) -> None:
@@ -174,6 +174,6 @@ def test_functions_beside_a_suite_are_found(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "scorers_beside_a_suite.py").write_text("def polite(fields, answers):\n    return True\n")
     text = SUITE.replace("scorers: [", "scorers: [{plugin: callable, call: 'scorers_beside_a_suite:polite'}, ")
-    assert read_suite(suite_folder(tmp_path, text.encode()))[0].scorers[0].plugin == "callable"
+    assert open_suite(suite_folder(tmp_path, text.encode())).suite.scorers[0].plugin == "callable"
     with pytest.raises(SuiteError, match="scorers_beside_a_suite has no 'polit'"):
-        read_suite(suite_folder(tmp_path, text.replace(":polite", ":polit").encode()))
+        open_suite(suite_folder(tmp_path, text.replace(":polite", ":polit").encode()))
