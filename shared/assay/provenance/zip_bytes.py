@@ -19,7 +19,7 @@ _DESCRIPTOR_BYTES = (12, 16, 20, 24)
 def foreign_bytes(file: Path, archive: zipfile.ZipFile) -> str | None:
     """Where there are bytes that belong to nothing, for a person; None where there are none. Raises OSError."""
     with file.open("rb") as content:
-        ends = (0,)
+        ends: tuple[int, ...] = (0,)
         for info in sorted(archive.infolist(), key=lambda one: one.header_offset):
             if info.header_offset not in ends:
                 return f"before byte {info.header_offset}, where a file of it begins"
