@@ -20,8 +20,8 @@ def main() -> int:
 def build_and_provision() -> None:
     """For the same code nothing is changed, so that the inner `azd provision` ends here. Raises StepFailed."""
     azure = Azure(_from_azd("AZURE_SUBSCRIPTION_ID"))
-    server = _from_azd("AZURE_CONTAINER_REGISTRY_ENDPOINT")
-    built = image.build_image(azure, server, image.current_revision(), base_digest="")
+    registry = image.Registry(_from_azd("AZURE_CONTAINER_REGISTRY_ENDPOINT"), azure)
+    built = image.build_image(registry, image.current_revision(), base_digest="")
     if built == os.environ.get("ASSAY_IMAGE"):
         say("The app has this image already")
         return

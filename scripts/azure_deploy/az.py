@@ -14,57 +14,9 @@ from typing import Any
 
 from toolchain import StepFailed, say
 
-_LONGEST_SHOWN = 1500
-_SECRETS = (
-    (
-        re.compile(
-            r"(?i)(AccountKey|SharedAccessKey|InstrumentationKey|password|secret|api[-_]?key)(\"?\s*[=:]\s*\"?)[^\s;\",&]+"
-        ),
-        r"\1\2***",
-    ),
-    (re.compile(r"(?i)([?&](?:sig|se|st|code)=)[^\s&\"]+"), r"\1***"),
-    (re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+"), r"\1***"),
-    (re.compile(r"eyJ[\w-]{10,}\.[\w-]+\.[\w-]*"), "***"),
-)
-_REMEDIES = (
-    (r"az login|AADSTS|not logged in|refresh token", "Log in with `az login`, then run the same command again."),
-    (
-        r"roleAssignments/write|RoleAssignment.*(denied|forbidden)",
-        "You need the role Owner on the subscription, or Contributor together with Role Based Access Control "
-        "Administrator.",
-    ),
-    (r"AuthorizationFailed|does not have authorization|Forbidden", "Ask an owner of the subscription for Contributor."),
-    (
-        r"FlagMustBeSetForRestore|soft.?deleted|ConflictError.*deleted state",
-        "A resource of this name was deleted and can still be restored, so its name is taken: restore it, or run "
-        "`scripts/teardown` for that environment with --purge.",
-    ),
-    (
-        r"InsufficientQuota|QuotaExceeded|exceeds.*quota",
-        "Lower the capacity of the deployments in the parameters file, choose another region, or ask for more quota: "
-        "https://aka.ms/oai/quotaincrease",
-    ),
-    (
-        r"ServiceModelDeprecated|DeploymentModelNotSupported|InvalidDeployment|model.*not (available|supported)",
-        "Choose a model and version that this region has: `az cognitiveservices model list --location REGION`.",
-    ),
-    (r"LocationNotAvailable|not available in location", "Choose another region with --location."),
-    (r"RequestDisallowedByPolicy", "A policy of your organisation forbids this; its name is in the message."),
-    (
-        r"MissingSubscriptionRegistration|not registered to use namespace",
-        "Run the same command again in a few minutes.",
-    ),
-    (
-        r"InvalidDeploymentLocation",
-        "This environment was deployed with another --location: use that one, or another --name.",
-    ),
-    (r"DeploymentActive", "Another deployment of this environment is running: wait for it, then run this again."),
-    (r"RoleAssignmentExists|PrincipalNotFound", "Azure's directory lags behind: run the same command again."),
-    (r"Bicep CLI|bicep.*(download|install)|Error while attempting to retrieve", "Install Bicep: `az bicep install`."),
-    (r"BCP\d{3}|InvalidTemplate", "The template or the parameters file is wrong; the message names the line."),
-    (r"timed out|ConnectionError|Max retries|Temporary failure", "Check the network, then run the same command again."),
-)
-_ANYWAY = "Run the same command again: what is already done is not done twice."
+from azure_deploy.failures import explained
+
+INSTALL_AZ = "Install the Azure CLI: https://aka.ms/install-azure-cli"
 
 
 @dataclass(frozen=True)
@@ -117,7 +69,11 @@ class Azure:
     def _run(self, words: list[str], doing: str, stdout: int | None) -> str:
         command = ["az", *words, "--only-show-errors", *self._subscription_words()]
         try:
-            done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+            # No input: what it asks would not be seen, and it would read the answer that the person gives to us.
+            nobody, pipe = subprocess.DEVNULL, subprocess.PIPE
+            done = subprocess.run(
+                command, stdin=nobody, stdout=stdout, stderr=pipe, encoding="utf-8", errors="replace", check=False
+            )
         except OSError as problem:
             raise StepFailed(f"{doing}: `az` could not be started ({problem}). {INSTALL_AZ}") from problem
         if done.returncode != 0:
@@ -131,13 +87,6 @@ class Azure:
 class Rehearsal(Azure):
     """The same for --dry-run: asks what is there, and prints what it would change."""
 
-    def finds(self, *words: str) -> Any:
-        """None also where nothing can be asked yet, as of a registry that only a deployment would make."""
-        try:
-            return super().finds(*words)
-        except StepFailed:
-            return None
-
     def change(self, *words: str, doing: str) -> Any:
         """Prints the command; there is no answer."""
         say(f"Would run: {shlex.join(['az', *words, *self._subscription_words()])}")
@@ -149,24 +98,3 @@ class Rehearsal(Azure):
     def unbuilt_digest(self) -> str:
         """Stands for the digest of an image that only a deployment builds."""
         return f"sha256:{'0' * 64}"
-
-
-INSTALL_AZ = "Install the Azure CLI: https://aka.ms/install-azure-cli"
-
-
-def explained(stderr: str) -> str:
-    """What the CLI complained of, without secrets, and what to do about it."""
-    message = without_secrets(stderr.strip())[:_LONGEST_SHOWN] or "It said nothing."
-    return f"{message}\n{remedy_for(message)}"
-
-
-def remedy_for(message: str) -> str:
-    """What to do about a failure, by the words that Azure uses for it."""
-    return next((remedy for words, remedy in _REMEDIES if re.search(words, message, re.IGNORECASE)), _ANYWAY)
-
-
-def without_secrets(text: str) -> str:
-    """The text, with what looks like a key, a signature or a token left out."""
-    for pattern, shown in _SECRETS:
-        text = pattern.sub(shown, text)
-    return text

@@ -12,6 +12,7 @@ from toolchain import ROOT, StepFailed, say
 from azure_deploy.az import Azure
 
 REPOSITORY = "assay"
+_DIGEST = "sha256:[0-9a-f]{64}"
 
 
 @dataclass(frozen=True)
@@ -57,30 +58,48 @@ def _git(*words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def build_image(azure: Azure, server: str, revision: Revision, base_digest: str) -> str:
+@dataclass(frozen=True)
+class Registry:
+    """Where images are: its login server (none before a first deployment), and the CLI for its subscription."""
+
+    server: str
+    azure: Azure
+
+    @property
+    def name(self) -> str:
+        """Its name in commands; before a first deployment, what a rehearsal shows for it."""
+        return self.server.split(".")[0] or "REGISTRY"
+
+    def exists(self) -> bool:
+        """Whether it is there. Raises StepFailed."""
+        return bool(self.server and self.azure.finds("acr", "show", "--name", self.name, "--query", "loginServer"))
+
+    def digest_of(self, named: str) -> str:
+        """The digest of an image; nothing when there is none. Raises StepFailed."""
+        words = ["acr", "repository", "show", "--name", self.name, "--image", named, "--query", "digest"]
+        return str((self.server and self.azure.finds(*words)) or "")
+
+
+def build_image(registry: Registry, revision: Revision, base_digest: str) -> str:
     """The image of this code by digest, built unless the registry has it. Raises StepFailed."""
-    registry = server.split(".")[0]
     named = f"{REPOSITORY}:{revision.tag}"
-    digest = _digest_of(azure, registry, named)
+    home = f"{registry.server or 'REGISTRY.azurecr.io'}/{REPOSITORY}"
+    digest = registry.digest_of(named)
     if digest:
         say(f"The registry has {named} already")
-        return f"{server}/{REPOSITORY}@{digest}"
-    say(f"Building {named} in {server}, about five minutes")
+        return f"{home}@{digest}"
+    say(f"Building {named} in {registry.name}, about five minutes")
     arguments = [f"REVISION={revision.commit}", f"VERSION={revision.version}"]
     arguments += [f"BASE_DIGEST={base_digest}"] if base_digest else []
-    words = ["acr", "build", "--registry", registry, "--image", named, "--platform", "linux/amd64"]
+    words = ["acr", "build", "--registry", registry.name, "--image", named, "--platform", "linux/amd64"]
     words += [word for argument in arguments for word in ("--build-arg", argument)]
-    azure.change_aloud(*words, str(ROOT), doing="Building the image")
-    return f"{server}/{REPOSITORY}@{_digest_of(azure, registry, named) or azure.unbuilt_digest()}"
+    registry.azure.change_aloud(*words, str(ROOT), doing="Building the image")
+    return f"{home}@{registry.digest_of(named) or registry.azure.unbuilt_digest()}"
 
 
-def _digest_of(azure: Azure, registry: str, named: str) -> str:
-    words = ["acr", "repository", "show", "--name", registry, "--image", named, "--query", "digest"]
-    return str(azure.finds(*words) or "")
-
-
-def pinned(image: str) -> str:
-    """An image that was built elsewhere, which has to be named by digest. Raises StepFailed."""
-    if not re.fullmatch(r"[^@\s]+@sha256:[0-9a-f]{64}", image):
+def check_digests(image: str, base_digest: str) -> None:
+    """Raises StepFailed for an image, or a base image, that is not named so that it cannot change."""
+    if image and not re.fullmatch(rf"[^@\s]+@{_DIGEST}", image):
         raise StepFailed(f"--image {image}: name it by digest, REGISTRY/assay@sha256:..., so that it cannot change.")
-    return image
+    if base_digest and not re.fullmatch(_DIGEST, base_digest):
+        raise StepFailed(f"--base-digest {base_digest}: expected sha256: and 64 hexadecimal digits.")

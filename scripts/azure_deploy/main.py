@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from toolchain import ROOT, StepFailed, say
 
-from azure_deploy import image, preflight, quota, suites, template
+from azure_deploy import image, models, preflight, quota, suites, template
 from azure_deploy.az import Azure, Rehearsal
 from azure_deploy.preflight import Account
 from azure_deploy.template import Environment
@@ -30,13 +32,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def guarded(work: Callable[[], None], name: str) -> int:
     """Run a command; what stops it is told in sentences. Returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal cannot show must not end a deployment.
+        sys.stdout.reconfigure(errors="replace")
     try:
         work()
     except StepFailed as problem:
         print(f"{name} stopped. {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\n{name} interrupted; the same command goes on.", file=sys.stderr)
+        print(f"\n{name} interrupted. What Azure has begun goes on there; the same command goes on.", file=sys.stderr)
         return 130
     return 0
 
@@ -70,13 +75,17 @@ def add_common(made: argparse.ArgumentParser) -> None:
 
 def deploy(azure: Azure, options: argparse.Namespace) -> None:
     """Take every step. Raises StepFailed at the first that cannot be done."""
+    preflight.check_assay()
+    suites.check_suites(options.suite or [])
+    image.check_digests(options.image, options.base_digest)
     preflight.check_tools(azure)
     account = preflight.check_account(azure, options.subscription)
     azure = azure.of(account.subscription)
     principal = preflight.find_principal(azure)
     environment = template.read_environment(azure, options.parameters, options.name, options.location)
-    preflight.register_providers(azure)
-    accounts = environment.values.get("openAiAccounts") or []
+    preflight.register_providers(azure, environment.values)
+    accounts = environment.values["openAiAccounts"]
+    models.check_models(azure, accounts, environment.location)
     demands = quota.demands_of(accounts, environment.location)
     quota.check_quota(azure, demands, quota.held_capacity(azure, environment.group))
     outputs = roll_out(azure, environment, operators_of(account, principal, environment), options)
@@ -101,18 +110,35 @@ def roll_out(
 
     The first time there is no registry to build in, so everything but the app is deployed before it.
     """
-    chosen = image.pinned(options.image) if options.image else ""
     outputs = template.earlier_outputs(azure, environment)
+    if outputs and not registry_of(azure, environment, outputs).exists():
+        say("The registry of the last deployment is gone, so it counts for nothing")
+        outputs = {}
     ask = Question(azure, environment, skip=options.yes or options.dry_run)
-    if not outputs and not chosen:
-        say("First deployment: everything but the app, then the image, then the app")
+    if not outputs:
+        warn_of_group(azure, environment.group)
+    if not outputs and not options.image:
+        say("No finished deployment yet: everything but the app, then the image, then the app")
         ask.once(operators)
         outputs = template.create(azure, environment, operators)
-    server = outputs.get("AZURE_CONTAINER_REGISTRY_ENDPOINT", "REGISTRY.azurecr.io")
-    chosen = chosen or image.build_image(azure, server, image.current_revision(), options.base_digest)
+    registry = registry_of(azure, environment, outputs)
+    chosen = options.image or image.build_image(registry, image.current_revision(), options.base_digest)
     parameters = {**operators, "image": chosen}
     ask.once(parameters)
     return template.create(azure, environment, parameters)
+
+
+def registry_of(azure: Azure, environment: Environment, outputs: Mapping[str, str]) -> image.Registry:
+    """The registry that the template put out; one of yours may be in another subscription."""
+    parts = str(environment.values.get("existingRegistryId") or "").split("/")
+    home = azure.of(parts[2]) if len(parts) > 2 else azure
+    return image.Registry(outputs.get("AZURE_CONTAINER_REGISTRY_ENDPOINT", ""), home)
+
+
+def warn_of_group(azure: Azure, group: str) -> None:
+    """Says that the group of a first deployment is there already, perhaps somebody else's."""
+    if azure.finds("group", "show", "--name", group):
+        say(f"{group} is there already. What is in it stays; but `scripts/teardown` would delete all of it")
 
 
 class Question:
@@ -159,18 +185,26 @@ class Site:
 def use(site: Site, options: argparse.Namespace) -> None:
     """Upload suites, make the smoke run, say what to do next."""
     place = suites.Place(site.outputs)
-    if site.reason_not_to_upload:
-        say(site.reason_not_to_upload)
-    else:
+    try:
+        if site.reason_not_to_upload:
+            say(site.reason_not_to_upload)
+            return
         suites.upload_suites(place, options.suite or [SAMPLE])
-        if options.smoke:
-            suites.smoke_run(place, first_deployment(site.environment), secrets.token_hex(4))
-    print(farewell(site))
+        deployment = first_deployment(site.environment.values["openAiAccounts"])
+        if options.smoke and deployment:
+            suites.smoke_run(place, deployment, secrets.token_hex(4))
+    finally:
+        print(farewell(site), flush=True)
 
 
-def first_deployment(environment: Environment) -> str:
-    """A model deployment that suites can name."""
-    return str(environment.values["openAiAccounts"][0]["deployments"][0]["name"])
+def first_deployment(accounts: Sequence[Mapping[str, Any]]) -> str:
+    """A model deployment as suites name it; nothing when there is none."""
+    names = [
+        one["name"] if account is accounts[0] else f"{one['name']}@{account['name']}"
+        for account in accounts
+        for one in account["deployments"]
+    ]
+    return names[0] if names else ""
 
 
 def farewell(site: Site) -> str:
@@ -179,7 +213,7 @@ def farewell(site: Site) -> str:
     exports = "\n".join(f"  export {name}={json.dumps(site.outputs[name.upper()])}" for name in names)
     app = site.link(f"/providers/Microsoft.App/containerApps/{site.outputs['ASSAY_APP_NAME']}")
     return (
-        f"\nAssay runs in {site.environment.group}. From this machine:\n{exports}\n"
+        f"\nAssay is deployed in {site.environment.group}. From this machine:\n{exports}\n"
         "  .venv/bin/assay submit FILE --suite NAME --watch\n\n"
         f"Portal\n  resources  {site.link('')}\n  app        {app}\n"
         f"  workbook   {site.link(site.outputs['ASSAY_WORKBOOK_ID'])}\n"

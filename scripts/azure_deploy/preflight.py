@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from toolchain import ROOT, StepFailed, say
 
@@ -24,6 +26,8 @@ PROVIDERS = (
     "Microsoft.OperationalInsights",
     "Microsoft.Storage",
 )
+PROVIDERS_FOR = {"privateNetwork": "Microsoft.Network", "durableTaskScheduler": "Microsoft.DurableTask"}
+"""Those that a parameter of the template asks for."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,16 @@ class Account:
 
 
 def check_tools(azure: Azure) -> None:
-    """Raises StepFailed unless the Azure CLI is new enough, has Bicep, and `make setup` was run."""
-    version = str(azure.ask("version", doing="Looking for the Azure CLI").get("azure-cli", "0"))
+    """Raises StepFailed unless the Azure CLI is new enough and has Bicep."""
+    version = str((azure.ask("version", doing="Looking for the Azure CLI") or {}).get("azure-cli", "0"))
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST_AZ:
         wanted = ".".join(map(str, OLDEST_AZ))
         raise StepFailed(f"The Azure CLI is {version}; {wanted} or newer is needed. `az upgrade`, or {INSTALL_AZ}")
     azure.show("bicep", "version", doing="Looking for Bicep")
+
+
+def check_assay() -> None:
+    """Raises StepFailed unless `make setup` was run."""
     if not ASSAY.exists():
         raise StepFailed("`assay` is not installed, and uploads the suites. Run `make setup`.")
 
@@ -83,11 +91,12 @@ def find_principal(azure: Azure) -> str:
         raise StepFailed("The token for storage does not say whose it is. Run `az login` again.") from None
 
 
-def register_providers(azure: Azure) -> None:
-    """Registers the resource providers that the template needs and the subscription does not have yet."""
+def register_providers(azure: Azure, values: Mapping[str, Any]) -> None:
+    """Registers the resource providers that the template needs, with these parameters, and the subscription lacks."""
     query = "[?registrationState=='Registered'].namespace"
     present = azure.ask("provider", "list", "--query", query, doing="Looking for resource providers")
     known = {str(one).lower() for one in present}
-    for provider in (one for one in PROVIDERS if one.lower() not in known):
+    needed = [*PROVIDERS, *(provider for parameter, provider in PROVIDERS_FOR.items() if values.get(parameter))]
+    for provider in (one for one in needed if one.lower() not in known):
         say(f"Registering {provider}, which takes a minute or two")
         azure.change("provider", "register", "--namespace", provider, "--wait", doing=f"Registering {provider}")

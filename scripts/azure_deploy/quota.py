@@ -10,6 +10,7 @@ from typing import Any
 from toolchain import StepFailed, say
 
 from azure_deploy.az import Azure
+from azure_deploy.template import region_name
 
 _MORE = "https://aka.ms/oai/quotaincrease"
 
@@ -38,7 +39,7 @@ def demands_of(accounts: Iterable[dict[str, Any]], location: str) -> list[Demand
         for deployment in account.get("deployments", []):
             model = deployment.get("model") or deployment["name"]
             usage = usage_name(deployment.get("sku") or "GlobalStandard", model)
-            asked[account.get("location") or location, usage] += deployment["capacity"]
+            asked[region_name(account.get("location") or location), usage] += deployment["capacity"]
     return [Demand(place, usage, capacity) for (place, usage), capacity in sorted(asked.items())]
 
 
@@ -50,7 +51,7 @@ def held_capacity(azure: Azure, group: str) -> Held:
         words = ["cognitiveservices", "account", "deployment", "list", *named]
         for one in azure.ask(*words, doing=f"Looking at the deployments of {account['name']}"):
             usage = usage_name(one["sku"]["name"], one["properties"]["model"]["name"])
-            held[account["location"], usage] += one["sku"]["capacity"]
+            held[region_name(account["location"]), usage] += one["sku"]["capacity"]
     return held
 
 

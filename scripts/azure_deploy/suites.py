@@ -14,12 +14,13 @@ from pathlib import Path
 
 from toolchain import StepFailed, say
 
-from azure_deploy.az import without_secrets
+from azure_deploy.failures import without_secrets
 from azure_deploy.preflight import ASSAY
 
 # Rights take minutes to reach every server of Azure, and a new container takes a while to start.
 TRIES = 15
-SECONDS_BETWEEN_TRIES = float(os.environ.get("ASSAY_DEPLOY_RETRY_SECONDS", "20"))
+SECONDS_BETWEEN_TRIES = 20.0
+SMOKE_RUN_SECONDS = 900.0
 _OUR_VARIABLES = ("ASSAY_", "AZURE_OPENAI_", "KEY_VAULT_")
 _SMOKE_SUITE = """version: 1
 name: smoke
@@ -43,9 +44,15 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """This process's variables, without what may name another installation, and with this one's addresses."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OUR_VARIABLES)}
         names = ("ASSAY_STORAGE__blobServiceUri", "ASSAY_STORAGE__queueServiceUri", "KEY_VAULT_URI")
-        return kept | {name: self.outputs[name.upper()] for name in names}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OUR_VARIABLES)}
+        return kept | {name: self.outputs[name.upper()] for name in names if name.upper() in self.outputs}
+
+
+def check_suites(folders: Sequence[Path]) -> None:
+    """Raises StepFailed for a suite that could not be uploaded, before half an hour is spent on the way there."""
+    for folder in folders:
+        _assay(Place({}), "validate", str(folder.absolute()), doing=f"Checking --suite {folder}")
 
 
 def upload_suites(place: Place, folders: Sequence[Path]) -> None:
@@ -65,7 +72,7 @@ def smoke_run(place: Place, deployment: str, nonce: str) -> str:
         dropped = ["submit", str(folder / "rows.csv"), "--suite", "smoke", "--json"]
         run = str(json.loads(_patiently(place, *dropped, doing="Starting the smoke run"))["run"])
         say(f"Smoke run {run}")
-        _assay(place, "watch", run, doing="Watching the smoke run")
+        _watch(place, run)
         _assay(place, "fetch", run, "--to", str(folder / "bundle"), doing="Fetching the smoke run's bundle")
         _assay(place, "verify", str(folder / "bundle"), doing="Verifying the smoke run's bundle")
     return run
@@ -82,6 +89,24 @@ def _smoke_files(deployment: str, nonce: str) -> Iterator[Path]:
         yield suite
 
 
+def _watch(place: Place, run: str) -> None:
+    """Shows the run's progress until it has ended. Raises StepFailed when it does not end well, or not in time."""
+    with _started(place, "watch", run) as watching:
+        try:
+            code = watching.wait(SMOKE_RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            watching.kill()
+            raise StepFailed(
+                f"The smoke run did not end within {SMOKE_RUN_SECONDS / 60:g} minutes; it may still do so: "
+                f"`assay show {run}` with the settings above. What may hold it up: docs/runbook.md, 'A stalled run'."
+            ) from None
+    if code != 0:
+        raise StepFailed(
+            f"The smoke run did not end well; why is said above, and by `assay show {run}` with the settings above. "
+            "docs/runbook.md, 'A run that stopped', says what to do; then run the same command again."
+        )
+
+
 def _patiently(place: Place, *words: str, doing: str) -> str:
     """The same again while Azure is not ready; a mistake of the person's (exit code 2) is told at once."""
     for _ in range(TRIES - 1):
@@ -90,7 +115,13 @@ def _patiently(place: Place, *words: str, doing: str) -> str:
         except _NotYet as problem:
             say(f"{doing}: not yet ({str(problem).splitlines()[-1][:160]}); trying again")
             time.sleep(SECONDS_BETWEEN_TRIES)
-    return _assay(place, *words, doing=doing)
+    try:
+        return _assay(place, *words, doing=doing)
+    except _NotYet as problem:
+        raise StepFailed(
+            f"{problem}\nTried {TRIES} times. New rights can take longer to hold everywhere: run the same command "
+            "again in some minutes."
+        ) from None
 
 
 class _NotYet(StepFailed):
@@ -101,12 +132,31 @@ _USER_ERROR = 2
 
 
 def _assay(place: Place, *words: str, doing: str) -> str:
-    # From a folder of its own, so that no .env of the current one is read.
+    with _started(place, *words, pipe=subprocess.PIPE) as process:
+        answer, complaint = process.communicate()
+    if process.returncode == 0:
+        return answer
+    problem = without_secrets((complaint or answer).strip())
+    kind = StepFailed if process.returncode == _USER_ERROR else _NotYet
+    raise kind(f"{doing}: `assay {words[0]}` ended with exit code {process.returncode}.\n{problem}")
+
+
+@contextmanager
+def _started(place: Place, *words: str, pipe: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """`assay` at work, in a folder of its own, so that no .env of the current one is read. Raises StepFailed."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(ASSAY), *words]
-        done = subprocess.run(command, capture_output=True, text=True, env=place.environment(), cwd=folder, check=False)
-    if done.returncode == 0:
-        return done.stdout
-    problem = without_secrets((done.stderr or done.stdout).strip())
-    kind = StepFailed if done.returncode == _USER_ERROR else _NotYet
-    raise kind(f"{doing}: `assay {words[0]}` ended with exit code {done.returncode}.\n{problem}")
+        try:
+            process = subprocess.Popen(
+                [str(ASSAY), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=pipe,
+                stderr=pipe,
+                encoding="utf-8",
+                errors="replace",
+                env=place.environment(),
+                cwd=folder,
+            )
+        except OSError as problem:
+            raise StepFailed(f"`{ASSAY}` could not be started ({problem}). Run `make setup`.") from None
+        with process:
+            yield process

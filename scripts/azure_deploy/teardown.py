@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,20 +34,26 @@ def tear_down(azure: Azure, options: argparse.Namespace) -> None:
     account = preflight.check_account(azure, options.subscription)
     azure = azure.of(account.subscription)
     environment = template.read_environment(azure, options.parameters, options.name, options.location)
-    group = azure.finds("group", "show", "--name", environment.group)
-    if group is None:
+    record = azure.finds("deployment", "sub", "show", "--name", environment.deployment)
+    if azure.finds("group", "show", "--name", environment.group) is None:
         say(f"There is no resource group {environment.group}")
     else:
-        delete_group(azure, environment, options)
+        delete_group(azure, environment, options, record)
     if options.purge:
         purge(azure, environment)
-    if azure.finds("deployment", "sub", "show", "--name", environment.deployment):
+    if record:
         doing = "Deleting the deployment's record"
         azure.change("deployment", "sub", "delete", "--name", environment.deployment, doing=doing)
 
 
-def delete_group(azure: Azure, environment: Environment, options: argparse.Namespace) -> None:
-    """Show what is in the group, ask, delete it, and wait."""
+def delete_group(azure: Azure, environment: Environment, options: argparse.Namespace, record: object) -> None:
+    """Show what is in the group, ask, delete it, and wait. Raises StepFailed for one that Assay was not deployed to."""
+    if not record:
+        raise StepFailed(
+            f"The subscription has no record {environment.deployment} of a deployment, so the resource group "
+            f"{environment.group} may be somebody else's. Nothing was deleted. Give the --name and --parameters of the "
+            f"deployment; if the group is Assay's all the same: az group delete --name {environment.group}"
+        )
     words = ["resource", "list", "--resource-group", environment.group]
     listed = azure.ask(*words, doing=f"Looking into {environment.group}")
     print("\n".join(f"  {one['type']}  {one['name']}" for one in listed))
@@ -84,5 +89,5 @@ def _purge_vault(azure: Azure, vault: dict[str, Any]) -> None:
 def confirm_by_name(group: str) -> None:
     """Raises StepFailed unless the person writes the group's name."""
     print(f"Everything above is deleted, all runs and results with it. Write {group} to go on: ", end="", flush=True)
-    if sys.stdin.readline().strip() != group:
+    if template.line_from_person().strip() != group:
         raise StepFailed("The name was not given. Nothing was deleted; --yes goes ahead without asking.")

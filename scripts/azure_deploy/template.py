@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from typing import Any
 from toolchain import ROOT, StepFailed, say
 
 from azure_deploy.az import Azure
+from azure_deploy.parameters import read_values
 
 TEMPLATE = ROOT / "infra" / "main.bicep"
+_LONGEST_RECORD = 64
 
 
 @dataclass(frozen=True)
@@ -28,56 +31,28 @@ class Environment:
 
     @property
     def deployment(self) -> str:
-        """Name of the deployment's record in the subscription."""
-        return f"assay-{self.name}"
+        """Name of the deployment's record in the subscription: another one for each name and for each group."""
+        whole = f"{self.name}-{self.group}"
+        if len(whole) <= _LONGEST_RECORD and re.fullmatch(r"[A-Za-z0-9_.()-]+", whole):
+            return whole
+        return f"{self.name}-{hashlib.sha256(self.group.encode()).hexdigest()[:12]}"
 
 
 def read_environment(azure: Azure, parameters_file: Path | None, name: str, location: str) -> Environment:
-    """The environment that the options and the parameters file describe. Raises StepFailed.
-
-    Compiling the template is part of it, so that a mistake in it is found before anything is changed.
-    """
-    values = _defaults(azure) | _given(azure, parameters_file)
+    """The environment that the options and the parameters file describe. Raises StepFailed."""
+    values = read_values(azure, TEMPLATE, parameters_file)
     name, location = name or str(values.get("name", "")), location or str(values.get("location", ""))
+    if not re.fullmatch(r"[a-z][a-z0-9]{1,6}", name):
+        raise StepFailed(f"--name {name!r}: expected 2 to 7 lower-case letters and digits, a letter first.")
     if not location:
         raise StepFailed("No region: say --location, as in --location swedencentral, or `location` in the parameters.")
     group = str(values.get("resourceGroupName") or f"rg-{name}")
-    return Environment(name, location, group, parameters_file, values)
+    return Environment(name, region_name(location), group, parameters_file, values)
 
 
-def _defaults(azure: Azure) -> dict[str, Any]:
-    words = ["bicep", "build", "--file", str(TEMPLATE), "--stdout"]
-    compiled = azure.ask_as_is(*words, doing="Compiling infra/main.bicep")
-    defaults = {name: one.get("defaultValue") for name, one in compiled["parameters"].items()}
-    return {name: value for name, value in defaults.items() if not _is_expression(value)}
-
-
-def _is_expression(value: object) -> bool:
-    """Whether only Azure can say what the value is, as of [deployment().location]."""
-    return isinstance(value, str) and value.startswith("[")
-
-
-def _given(azure: Azure, parameters_file: Path | None) -> dict[str, Any]:
-    if parameters_file is None:
-        return {}
-    if not parameters_file.is_file():
-        raise StepFailed(f"--parameters {parameters_file}: there is no such file; infra/ has samples.")
-    if parameters_file.suffix == ".bicepparam":
-        words = ["bicep", "build-params", "--file", str(parameters_file), "--stdout"]
-        read = json.loads(azure.ask_as_is(*words, doing=f"Compiling {parameters_file}")["parametersJson"])
-    else:
-        read = _json_of(parameters_file)
-    return {name: one.get("value") for name, one in read.get("parameters", {}).items()}
-
-
-def _json_of(path: Path) -> dict[str, Any]:
-    try:
-        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise StepFailed(f"{path}: expected a JSON parameters file or a .bicepparam file ({problem}).") from None
-    if "${" in json.dumps(read):
-        raise StepFailed(f"{path} has ${{...}} in it, which only `azd` fills in. Use a .bicepparam file.")
-    return read
+def region_name(written: str) -> str:
+    """A region as Azure's answers write it. `Sweden Central` would make other resources than `swedencentral`."""
+    return "".join(written.split()).lower()
 
 
 def earlier_outputs(azure: Azure, environment: Environment) -> dict[str, str]:
@@ -95,11 +70,16 @@ def preview(azure: Azure, environment: Environment, more: Mapping[str, str]) -> 
 def confirm(question: str) -> None:
     """Ask the person. Raises StepFailed when they decline, or when there is nobody to ask."""
     print(f"{question} [y/N] ", end="", flush=True)
-    answer = sys.stdin.readline()
+    answer = line_from_person()
     if not answer:
-        raise StepFailed("Nobody is there to confirm. Nothing was changed; --yes goes ahead without asking.")
+        raise StepFailed("Nobody is there to confirm. Nothing was deployed; --yes goes ahead without asking.")
     if answer.strip().lower() not in {"y", "yes"}:
-        raise StepFailed("Declined. Nothing was changed.")
+        raise StepFailed("Declined. Nothing was deployed.")
+
+
+def line_from_person() -> str:
+    """What the person writes, with its line end; nothing when nobody is there."""
+    return sys.stdin.readline() if sys.stdin else ""
 
 
 def create(azure: Azure, environment: Environment, more: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,10 @@ PROVIDERS = [
     "Microsoft.Storage",
 ]
 ACCOUNTS = [{"name": "main", "deployments": [{"name": "gpt-4o-mini", "version": "2024-07-18", "capacity": 100}]}]
+_BICEP = Path(__file__).resolve().parents[2] / "infra" / "main.bicep"
 TEMPLATE = {
     "parameters": {
+        **{name: {} for name in re.findall(r"^param (\w+)", _BICEP.read_text(encoding="utf-8"), re.MULTILINE)},
         "name": {"defaultValue": "assay"},
         "location": {"defaultValue": "[deployment().location]"},
         "resourceGroupName": {"defaultValue": "[format('rg-{0}', parameters('name'))]"},
@@ -53,6 +56,10 @@ TEMPLATE = {
         "privateNetwork": {"defaultValue": False},
     }
 }
+MODELS = [
+    {"name": "gpt-4o-mini", "version": "2024-07-18", "skus": ["GlobalStandard", "Standard"]},
+    {"name": "gpt-4o", "version": "2024-11-20", "skus": ["GlobalStandard"]},
+]
 USAGE = [{"name": {"value": "OpenAI.GlobalStandard.gpt-4o-mini"}, "currentValue": 50, "limit": 250}]
 NOTHING_DEPLOYED = "(DeploymentNotFound) Deployment 'assay-assay' could not be found."
 
@@ -70,20 +77,29 @@ ANSWERS: dict[str, Any] = {
     },
     "account get-access-token": TOKEN,
     "provider list": PROVIDERS,
+    "cognitiveservices model list": MODELS,
     "cognitiveservices usage list": USAGE,
     "deployment sub create": SHOWN_OUTPUTS,
-    "group show": {"name": "rg-assay"},
     "resource list": [{"type": "Microsoft.App/containerApps", "name": "ca-assay"}],
     "cognitiveservices account list": [],
     "cognitiveservices account list-deleted": [],
     "keyvault list-deleted": [],
 }
-FAILING = {"deployment sub show": NOTHING_DEPLOYED, "acr repository show": 'Error: repository "assay" is not found.'}
-EFFECTS: dict[str, tuple[str, Any]] = {
-    "deployment sub create": ("deployment sub show", SHOWN_OUTPUTS),
-    "acr build": ("acr repository show", DIGEST),
+FAILING = {
+    "deployment sub show": NOTHING_DEPLOYED,
+    "group show": "(ResourceGroupNotFound) Resource group 'rg-assay' could not be found.",
+    "acr show": "The resource with name 'crassay' and type 'registries' could not be found in subscription 'Research'.",
+    "acr repository show": 'Error: repository "assay" is not found.',
 }
-"""What a command, once it has succeeded, changes in another one's answer."""
+EFFECTS: dict[str, dict[str, Any]] = {
+    "deployment sub create": {
+        "deployment sub show": SHOWN_OUTPUTS,
+        "group show": {"name": "rg-assay"},
+        "acr show": "crassay.azurecr.io",
+    },
+    "acr build": {"acr repository show": DIGEST},
+}
+"""What a command, once it has succeeded, changes in others' answers."""
 
 PROGRAM = """#!/bin/sh
 here="${0%/*}"
@@ -93,20 +109,16 @@ key=""
 for word; do
     case "$word" in -*) break ;; /*) ;; *) key="$key${key:+ }$word" ;; esac
 done
-case "$key $*" in
-    # As the real one: what no deployment made has no address.
-    acr*--*REGISTRY*) echo "ERROR: Could not connect to the registry login server 'registry.azurecr.io'." >&2; exit 1 ;;
-esac
 if [ -f "$here/failing/$key" ]; then
     cat "$here/failing/$key" >&2
     exit 1
 fi
 [ ! -f "$here/answers/$key" ] || cat "$here/answers/$key"
-if [ -f "$here/effects/$key/of" ]; then
-    read -r other < "$here/effects/$key/of"
-    cp "$here/effects/$key/answer" "$here/answers/$other"
-    rm -f "$here/failing/$other"
-fi
+for effect in "$here/effects/$key/"*; do
+    [ -f "$effect" ] || continue
+    cp "$effect" "$here/answers/"
+    rm -f "$here/failing/${effect##*/}"
+done
 """
 
 
@@ -127,11 +139,11 @@ class Cloud:
             self.answers(command, answer)
         for command, complaint in FAILING.items():
             self.fails(command, complaint)
-        for command, (other, answer) in EFFECTS.items():
-            effect = self.folder / "effects" / command
-            effect.mkdir()
-            (effect / "of").write_text(f"{other}\n", encoding="utf-8")
-            (effect / "answer").write_text(json.dumps(answer), encoding="utf-8")
+        for command, answers in EFFECTS.items():
+            effects = self.folder / "effects" / command
+            effects.mkdir()
+            for other, answer in answers.items():
+                (effects / other).write_text(json.dumps(answer), encoding="utf-8")
         return self.folder
 
     def answers(self, command: str, answer: Any) -> None:
