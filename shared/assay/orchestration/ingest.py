@@ -94,7 +94,8 @@ class Ingest:
     async def _header(self, entry: BlobEntry, suite_name: str, file: str) -> RunHeader:
         """Everything that can be refused without reading all rows is refused here. Raises UserError, BlobMissing."""
         if entry.size > self.max_file_bytes:
-            raise DatasetError(f"{file}: {entry.size:,} bytes; at most {self.max_file_bytes:,} are accepted")
+            found = f"{file}: {entry.size:,} bytes; at most {self.max_file_bytes:,} are accepted"
+            raise DatasetError(f"{found}. Split the file, or raise ASSAY_MAX_FILE_BYTES")
         text = await suite_text(self.storage, suite_name)
         suite = checked_suite(text, f"{suite_name}/{SUITE_FILE}")
         if suite.name != suite_name:
