@@ -1,0 +1,162 @@
+"""Suites and the smoke run: waiting for rights, and every way in which a run does not end well."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.integration.deploying.recorded import ROOT, Run, assay_calls, told
+from tests.stand_ins.azure_cli import SUBSCRIPTION, TENANT, Cloud
+
+from assay.planning.preflight import checked_suite
+
+
+def test_rights_that_are_not_there_yet_are_waited_for(cloud: Cloud, deploy: Run) -> None:
+    """Azure spreads them over minutes."""
+    (cloud.folder / "assay_fails").write_text(json.dumps([3, 2, "AuthorizationPermissionMismatch"]))
+
+    assert deploy("--yes", "--no-smoke") == 0
+    assert [call["words"][0] for call in assay_calls(cloud)] == ["deploy"] * 3
+
+
+def test_a_mistake_in_a_suite_is_told_at_once(cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Waiting would not mend it."""
+    (cloud.folder / "assay_fails").write_text(json.dumps([2, 99, "suite.yaml:3: unknown key 'expriments'"]))
+
+    assert deploy("--yes") == 1
+
+    assert len(assay_calls(cloud)) == 1 and "unknown key" in told(capsys)
+
+
+def test_waiting_ends(cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says what the last try said."""
+    (cloud.folder / "assay_fails").write_text(json.dumps([1, 99, "no run started within 30 seconds"]))
+
+    assert deploy("--yes") == 1
+
+    assert len(assay_calls(cloud)) == 15 and "no run started" in told(capsys)
+
+
+def test_the_smoke_suite_is_a_valid_suite(deploying: ModuleType) -> None:
+    """With whatever deployment there is."""
+    suite = checked_suite(deploying.suites._SMOKE_SUITE.format(deployment="gpt-4.1"), "smoke")
+
+    assert [one.name for one in suite.experiments] == ["plain", "polite"]
+    assert "{{ number }}" in deploying.suites._SMOKE_SUITE.format(deployment="x")
+
+
+def test_with_a_private_network_nothing_is_uploaded_from_here(
+    cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Storage cannot be reached."""
+    read = {"parameters": {"privateNetwork": {"value": True}}}
+    cloud.answers("bicep build-params", {"parametersJson": json.dumps(read)})
+
+    assert deploy("--yes", "--parameters", str(ROOT / "infra" / "prod.bicepparam")) == 0
+    assert assay_calls(cloud) == [] and "private network" in told(capsys)
+
+
+def test_a_workflow_leaves_the_suites_to_the_operators(cloud: Cloud, deploy: Run) -> None:
+    """It has no right to the data then, and waiting would bring none."""
+    user = {"name": "app-id", "type": "servicePrincipal"}
+    account = {"id": SUBSCRIPTION, "name": "Research", "tenantId": TENANT, "state": "Enabled", "user": user}
+    cloud.answers("account show", account)
+    cloud.answers(
+        "bicep build-params", {"parametersJson": json.dumps({"parameters": {"operatorsId": {"value": "team"}}})}
+    )
+
+    assert deploy("--yes", "--parameters", str(ROOT / "infra" / "prod.bicepparam")) == 0
+    assert assay_calls(cloud) == []
+
+
+def fails(cloud: Cloud, word: str, code: int, message: str) -> None:
+    """Let one command of `assay` fail."""
+    (cloud.folder / f"{word}_fails").write_text(json.dumps([code, message]))
+
+
+def test_a_suite_that_is_wrong_is_found_before_azure_is_asked(
+    cloud: Cloud, deploy: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not half an hour later."""
+    fails(cloud, "validate", 2, "suite.yaml is missing")
+
+    assert deploy("--yes", "--suite", str(tmp_path)) == 1
+    assert cloud.calls == [] and f"Checking --suite {tmp_path}" in told(capsys)
+
+
+def test_an_empty_folder_is_no_suite(
+    cloud: Cloud, deploy: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the real command says of it."""
+    monkeypatch.setattr("azure_deploy.suites.ASSAY", ROOT / ".venv" / "bin" / "assay")
+    folder = tmp_path / "mein Ordner ü"
+    folder.mkdir()
+
+    assert deploy("--yes", "--suite", str(folder)) == 1
+    assert "suite.yaml" in told(capsys) and cloud.calls == []
+
+
+def test_what_was_deployed_is_told_even_when_the_upload_fails(
+    cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The links are what one looks at then; and the next try is the same command."""
+    fails(cloud, "deploy", 3, "AuthorizationPermissionMismatch")
+
+    assert deploy("--yes") == 1
+    shown = told(capsys)
+    assert "https://portal.azure.com/" in shown and "same command again" in shown
+
+
+def test_a_smoke_run_that_never_ends_is_left_alone_after_a_while(
+    cloud: Cloud, deploy: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said where to look, and the run goes on."""
+    monkeypatch.setattr("azure_deploy.suites.SMOKE_RUN_SECONDS", 0.3)
+    (cloud.folder / "watch_hangs").touch()
+
+    assert deploy("--yes") == 1
+    shown = told(capsys)
+    assert "did not end within" in shown and "assay show smoke-1a2b" in shown and "A stalled run" in shown
+
+
+def test_a_smoke_run_that_fails_or_is_stopped_says_where_to_look(
+    cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is fetched then, and the exit code says it."""
+    fails(cloud, "watch", 1, "stopped: not authorised")
+
+    assert deploy("--yes") == 1
+    assert "A run that stopped" in told(capsys)
+    assert [call["words"][0] for call in assay_calls(cloud)][-1] == "watch"
+
+
+def test_an_assay_that_does_not_start_is_told(
+    cloud: Cloud, deploy: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As when the folder was moved."""
+    monkeypatch.setattr("azure_deploy.suites.ASSAY", cloud.folder / "nothing")
+
+    assert deploy("--yes") == 1
+    assert "make setup" in told(capsys)
+
+
+def test_the_smoke_run_asks_the_first_deployment_as_suites_name_it(deploying: ModuleType) -> None:
+    """Accounts after the first one are named behind an @; an account may have none."""
+    none = {"name": "main", "deployments": []}
+    west = {"name": "west", "deployments": [{"name": "gpt-4o"}]}
+
+    assert deploying.main.first_deployment([west, none]) == "gpt-4o"
+    assert deploying.main.first_deployment([none, west]) == "gpt-4o@west"
+    assert deploying.main.first_deployment([none]) == ""
+
+
+def test_headings_that_messages_name_are_in_the_runbook() -> None:
+    """A message that leads nowhere helps nobody."""
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    script = (ROOT / "scripts" / "azure_deploy" / "suites.py").read_text(encoding="utf-8")
+
+    named = re.findall(r"docs/runbook.md, '([^']+)'", script)
+    assert len(named) == 2 and all(f"\n## {one}\n" in runbook for one in named)
