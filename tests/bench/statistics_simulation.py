@@ -12,7 +12,7 @@ import numpy as np
 from assay.scoring.results import Effect, Interval
 from assay.scoring.statistics.binary import count_pairs, mcnemar_exact, newcombe_interval
 from assay.scoring.statistics.choice import choose_test
-from assay.scoring.statistics.clusters import clustered_mean_interval, clustered_t, clustered_wilson_interval
+from assay.scoring.statistics.clusters import clustered_mean, clustered_mean_interval, clustered_wilson_interval
 from assay.scoring.statistics.effect_sizes import cliffs_delta, cohens_d, cohens_dz
 from assay.scoring.statistics.equivalence import tost
 from assay.scoring.statistics.intervals import bootstrap_mean_interval, mean_interval, wilson_interval
@@ -229,7 +229,7 @@ FALSE_ALARMS = (
         "sign", "exponential", lambda r: sign_test(_differences(paired_times(r, NULL_SIZE))).p_value, exact=True
     ),
     FalseAlarms("sign-flip permutation", "grades", _permuted, exact=True),
-    FalseAlarms("clustered t", "groups of 5", lambda r: clustered_t(*grouped(r, NULL_SIZE)).p_value),
+    FalseAlarms("clustered t", "groups of 5", lambda r: clustered_mean(*grouped(r, NULL_SIZE)).t_test().p_value),
     FalseAlarms("sign-flip permutation of groups", "groups of 5", _permuted_groups, exact=True),
     FalseAlarms("paired t, Holm over 5 variants", "normal", _five_variants, exact=True),
     FalseAlarms("equivalence, at the margin", "normal", _at_the_margin),

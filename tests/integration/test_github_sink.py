@@ -21,13 +21,13 @@ from assay.provenance.verification import verify_bundle
 from assay.sinks.base import Bundle
 from assay.sinks.git_files import GitFile
 from assay.sinks.github.access import AppAccess, TokenAccess
-from assay.sinks.github.api import API_BASE, explain, is_limited, waiting
+from assay.sinks.github.api import explain, is_limited, waiting
 from assay.sinks.github.sink import GitHubSink
 from assay.sinks.http import HttpService
 from assay.suite.sink_options import GitHubOptions
 from assay.telemetry import LogTelemetry
 from stand_ins.git_store import GitStore
-from stand_ins.github import TOKEN, GitHub, refusal, reply, validate
+from stand_ins.github import ADDRESS, TOKEN, GitHub, refusal, reply, validate
 from stand_ins.sealed import SIGNER, STATEMENT, Dying, Killed, sealed_bundle
 
 
@@ -56,7 +56,7 @@ def sink_of(github: httpx2.AsyncBaseTransport, slept: list[float] | None = None,
 
     service = HttpService(
         "GitHub",
-        API_BASE,
+        ADDRESS,
         TokenAccess(token),
         LogTelemetry(),
         explain=explain,
@@ -265,7 +265,7 @@ class TestLimits:
 def test_the_stand_in_refuses_what_github_does_not_describe(path: str, body: object) -> None:
     """Or else the tests above would prove nothing of GitHub."""
     headers = {"x-github-api-version": "2022-11-28", "user-agent": "assay"}
-    request = httpx2.Request("POST", f"{API_BASE}/repos/acme/results{path}", json=body, headers=headers)
+    request = httpx2.Request("POST", f"{ADDRESS}/repos/acme/results{path}", json=body, headers=headers)
     with pytest.raises(OpenAPIError):
         validate(request)
 

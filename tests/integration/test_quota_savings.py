@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import httpx2
 import pytest
 
 from assay.errors import BlobMissing
@@ -32,6 +33,7 @@ from assay.storage.azure import AzureStorage
 from assay.telemetry import RecordingTelemetry
 from assay.tokens.estimate import TokenEstimator
 
+VERSION = "2024-10-21"
 QUOTA = 10_000_000
 LONGEST = 1_000
 CHAT = Deployment(
@@ -45,8 +47,8 @@ CHAT = Deployment(
 class Bench:
     """An asker whose one route leads to the emulator."""
 
-    def __init__(self, model: AzureOpenAIChat) -> None:
-        self.model = model
+    def __init__(self, model: AzureOpenAIChat, plain: httpx2.AsyncClient) -> None:
+        self.plain = plain
         self.telemetry = RecordingTelemetry()
         self.tokens = TokenEstimator("chat", self.telemetry)
         route = Route("chat", "chat", model, NoLimiter(), tokens=self.tokens)
@@ -62,16 +64,18 @@ class Bench:
 
     async def left(self) -> int:
         """Tokens that the quota still grants, after the smallest request there is."""
-        answer = await self.model.complete(ChatRequest("chat", (ChatMessage("user", "."),), 1))
-        assert answer.rate_limit.remaining_tokens is not None
-        return answer.rate_limit.remaining_tokens
+        smallest = {"messages": [{"role": "user", "content": "."}], "max_tokens": 1}
+        answer = await self.plain.post("/openai/deployments/chat/chat/completions", json=smallest)
+        return int(answer.headers["x-ratelimit-remaining-tokens"])
 
 
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
     async with running_emulator(EmulatorConfig({"chat": CHAT}, ())) as address:
-        model = AzureOpenAIChat(address, "2024-10-21", api_key="any")
-        yield Bench(model)
+        model = AzureOpenAIChat(address, VERSION, api_key="any")
+        asking = {"params": {"api-version": VERSION}, "headers": {"api-key": "any"}}
+        async with httpx2.AsyncClient(base_url=address, **asking) as plain:
+            yield Bench(model, plain)
         await model.close()
 
 

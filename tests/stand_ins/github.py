@@ -24,6 +24,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 from stand_ins.git_store import GitStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+ADDRESS = "https://api.github.com"
 DESCRIPTION = ROOT / "tools/checks/node_modules/@octokit/openapi/generated/api.github.com.json"
 REPO = "/repos/{owner}/{repo}"
 PATHS = (
@@ -242,7 +243,7 @@ def _description() -> OpenAPI:
             if isinstance(operation, dict) and "responses" in operation:
                 operation["responses"] = {"default": {"description": "any"}}
     kept.pop("responses", None)
-    info, servers = {"title": "GitHub", "version": "1"}, [{"url": "https://api.github.com"}]
+    info, servers = {"title": "GitHub", "version": "1"}, [{"url": ADDRESS}]
     return OpenAPI.from_dict(
         {"openapi": whole["openapi"], "info": info, "servers": servers, "paths": wanted, "components": kept}
     )
@@ -253,7 +254,7 @@ class _Described:
 
     def __init__(self, request: httpx2.Request) -> None:
         self._request = request
-        self.host_url = "https://api.github.com"
+        self.host_url = ADDRESS
         self.path = request.url.raw_path.decode().partition("?")[0]
         self.method = request.method.lower()
         self.body = request.content or None

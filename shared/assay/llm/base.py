@@ -78,12 +78,10 @@ def counted(messages: tuple[ChatMessage, ...], schema: AnswerSchema | None) -> t
 
 @dataclass(frozen=True, slots=True)
 class RateLimitHeaders:
-    """What the service said of the deployment's limits, per minute, and what is left; every value may be missing."""
+    """What the service said of the deployment's limits, per minute; every value may be missing."""
 
     limit_requests: int | None = None
     limit_tokens: int | None = None
-    remaining_requests: int | None = None
-    remaining_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,17 +79,7 @@ def limits_in(headers: Mapping[str, str]) -> RateLimitHeaders:
     """The same in plain headers, their names in lower case."""
     if not any(name.startswith("x-ratelimit-") for name in headers):
         return _NOTHING_SAID
-    return RateLimitHeaders(
-        limit_requests=per_minute(headers, "requests"),
-        limit_tokens=per_minute(headers, "tokens"),
-        remaining_requests=_count(headers.get("x-ratelimit-remaining-requests")),
-        remaining_tokens=_count(headers.get("x-ratelimit-remaining-tokens")),
-    )
-
-
-def _count(text: str | None) -> int | None:
-    """The service has been seen to send -1."""
-    return int(text) if text and text.isdecimal() else None
+    return RateLimitHeaders(per_minute(headers, "requests"), per_minute(headers, "tokens"))
 
 
 # In this order: a class below may be the base of one above.

@@ -54,8 +54,6 @@ class Margins:
     estimate_error: float = 0.02
 
 
-EXACT = Margins(0.0, 0.0, 0.0)
-
 # Levels and times are sums of many floats; what is this near to zero is zero.
 _NOTHING = 1e-6
 _SHORTEST_WAIT_SECONDS = 0.001

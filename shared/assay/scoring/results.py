@@ -119,16 +119,6 @@ class BinaryPairs:
 
 
 @dataclass(frozen=True, slots=True)
-class BinaryComparison:
-    """Two paired pass/fail vectors: counts, difference of the pass rates, test, matched odds ratio."""
-
-    pairs: BinaryPairs
-    difference: Interval
-    significance: Significance
-    odds_ratio: Interval
-
-
-@dataclass(frozen=True, slots=True)
 class Agreement:
     """How far two raters agree on the same `n` things. `exact` is the share of equal ratings.
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from virtual_time import heaviest_window
 
 from assay.quota.base import Charge, Quota
-from assay.quota.bucket import BURST_SECONDS, EXACT, Bucket, Margins
+from assay.quota.bucket import BURST_SECONDS, Bucket, Margins
 
 QUOTA = Quota(requests_per_minute=600, tokens_per_minute=600_000)  # 10 requests and 10,000 tokens per second
 SMALL = Charge(10)
+EXACT = Margins(0.0, 0.0, 0.0)
 
 
 def bucket_with(share: float = 1.0, quota: Quota = QUOTA) -> Bucket:

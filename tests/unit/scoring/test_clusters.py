@@ -11,7 +11,6 @@ from scipy import stats
 from assay.scoring.statistics.clusters import (
     clustered_mean,
     clustered_mean_interval,
-    clustered_t,
     clustered_wilson_interval,
     group_codes,
 )
@@ -72,7 +71,7 @@ class TestClusteredMean:
         degrees = len(set(clusters.tolist())) - 1
         interval, low = clustered_mean_interval(values, clusters), stats.t(degrees, mean, error).ppf(0.025)
         assert interval.low == pytest.approx(low, rel=1e-9, abs=1e-9)
-        assert clustered_t(values, clusters).p_value == pytest.approx(
+        assert clustered_mean(values, clusters).t_test().p_value == pytest.approx(
             2 * stats.t.cdf(-abs(mean) / error, degrees), rel=1e-9
         )
 
@@ -83,7 +82,7 @@ class TestClusteredMean:
         alone = np.arange(len(values))
         interval, expected = clustered_mean_interval(values, alone), mean_interval(values)
         assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-9)
-        assert clustered_t(values, alone).p_value == pytest.approx(paired_t(values).p_value, rel=1e-9)
+        assert clustered_mean(values, alone).t_test().p_value == pytest.approx(paired_t(values).p_value, rel=1e-9)
 
     def test_repeats_of_every_row_are_worth_their_row_means(self):
         """As many repeats in each row: the clustered interval is the ordinary one of the rows' means."""
@@ -100,7 +99,7 @@ class TestClusteredMean:
     @pytest.mark.parametrize(("values", "clusters"), [([], []), ([1.0, 2.0], [4, 4]), ([1.0, 1.0], [1, 2])])
     def test_one_cluster_or_no_spread_has_no_p_value_but_a_reason(self, values, clusters):
         """With one cluster nothing is known about the others."""
-        result = clustered_t(values, np.array(clusters, dtype=np.int64))
+        result = clustered_mean(values, np.array(clusters, dtype=np.int64)).t_test()
         assert result.p_value is None and result.reason
 
     def test_as_many_clusters_as_values_are_expected(self):

@@ -10,7 +10,8 @@ from scipy import stats
 
 from assay.scoring.results import BinaryPairs
 from assay.scoring.statistics.binary import newcombe_interval
-from assay.scoring.statistics.equivalence import binary_equivalence, clustered_tost, tost
+from assay.scoring.statistics.clusters import clustered_mean
+from assay.scoring.statistics.equivalence import binary_equivalence, clustered_equivalence, tost
 
 CAVO = BinaryPairs(both=59, only_baseline=16, only_variant=6, neither=80)
 
@@ -44,7 +45,7 @@ class TestTost:
         """The test and the interval at 1 - 2 alpha are one rule; rows of their own give the clustered test the same."""
         result = tost(differences, margin)
         assert result.shown == (-margin < result.interval.low and result.interval.high < margin)
-        clustered = clustered_tost(differences, np.arange(len(differences)), margin)
+        clustered = clustered_equivalence(clustered_mean(differences, np.arange(len(differences))), margin)
         assert clustered.p_value == pytest.approx(result.p_value, rel=1e-7, abs=1e-12)
 
     @pytest.mark.parametrize("differences", [[], [1.0], [0.0, 0.0]])

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from assay.scoring.results import BinaryComparison, BinaryPairs, Effect, Interval, Significance
+from assay.scoring.results import BinaryPairs, Effect, Interval, Significance
 from assay.scoring.statistics.arrays import NO_VALUES, paired
 from assay.scoring.statistics.intervals import wilson_interval
 
@@ -34,12 +34,6 @@ def count_pairs(baseline: npt.ArrayLike, variant: npt.ArrayLike) -> BinaryPairs:
         raise ValueError("binary values are 0 or 1; compare other values as numeric")
     both, union = int(np.sum(before * after)), int(np.sum(np.maximum(before, after)))
     return BinaryPairs(both, int(before.sum()) - both, int(after.sum()) - both, len(before) - union)
-
-
-def compare_binary(baseline: npt.ArrayLike, variant: npt.ArrayLike, level: float = 0.95) -> BinaryComparison:
-    """Two paired vectors of 0 and 1: counts, Newcombe interval of the difference, exact McNemar, matched odds ratio."""
-    pairs = count_pairs(baseline, variant)
-    return BinaryComparison(pairs, newcombe_interval(pairs, level), mcnemar_exact(pairs), odds_ratio(pairs, level))
 
 
 def newcombe_interval(pairs: BinaryPairs, level: float = 0.95) -> Interval:

@@ -40,7 +40,7 @@ class ClusteredMean:
         return Interval(self.mean, self.mean - reach, self.mean + reach, level, CLUSTERED_INTERVAL, self.reason)
 
     def t_test(self) -> Significance:
-        """The test that the mean is zero, as `clustered_t` says."""
+        """t-test that the mean is zero by its cluster-robust standard error, two-sided; sources as `clustered_mean`."""
         method = "t distribution, clusters less one degrees of freedom"
         if self.mean is None or not self.standard_error:
             reason = self.reason or "all clusters agree: t is undefined"
@@ -86,11 +86,6 @@ def clustered_mean_interval(values: npt.ArrayLike, clusters: Sequence[int] | Cod
     Source: as `clustered_mean`; the degrees of freedom are Cameron and Miller's (2015), VI.D.
     """
     return clustered_mean(values, clusters).interval(level)
-
-
-def clustered_t(differences: npt.ArrayLike, clusters: Sequence[int] | Codes) -> Significance:
-    """t-test that the mean difference is zero by its cluster-robust standard error, two-sided; sources as above."""
-    return clustered_mean(differences, clusters).t_test()
 
 
 def clustered_wilson_interval(values: npt.ArrayLike, clusters: Sequence[int] | Codes, level: float = 0.95) -> Interval:

@@ -5,9 +5,9 @@ import numpy.typing as npt
 from scipy import optimize, stats
 
 from assay.scoring.results import BinaryPairs, Equivalence, Interval
-from assay.scoring.statistics.arrays import NO_VALUES, Codes, finite, is_constant, scaled, too_few
+from assay.scoring.statistics.arrays import NO_VALUES, finite, is_constant, scaled, too_few
 from assay.scoring.statistics.binary import newcombe_interval
-from assay.scoring.statistics.clusters import ClusteredMean, clustered_mean
+from assay.scoring.statistics.clusters import ClusteredMean
 from assay.scoring.statistics.intervals import mean_interval
 
 TOST, CLUSTERED_TOST, NEWCOMBE_TOST = "two one-sided t-tests", "two one-sided clustered t-tests", "Newcombe interval"
@@ -35,13 +35,8 @@ def tost(differences: npt.ArrayLike, margin: float, alpha: float = 0.05) -> Equi
     return Equivalence(margin, interval, p_value, p_value <= alpha, TOST)
 
 
-def clustered_tost(differences: npt.ArrayLike, clusters: Codes, margin: float, alpha: float = 0.05) -> Equivalence:
-    """`tost` for rows that share groups, by their cluster-robust standard error and clusters - 1 degrees of freedom."""
-    return clustered_equivalence(clustered_mean(differences, clusters), margin, alpha)
-
-
 def clustered_equivalence(found: ClusteredMean, margin: float, alpha: float = 0.05) -> Equivalence:
-    """The same for a mean difference whose standard error is known already."""
+    """`tost` for rows that share groups, by their cluster-robust standard error and clusters - 1 degrees of freedom."""
     _check_margin(margin)
     interval = found.interval(1 - 2 * alpha)
     if found.mean is None or not found.standard_error:

@@ -12,7 +12,6 @@ HEADERS = {
     "X-GitHub-Api-Version": "2022-11-28",
     "User-Agent": "assay",
 }
-API_BASE = "https://api.github.com"
 _SECONDARY_LIMIT_SECONDS = 60.0
 
 
