@@ -17,7 +17,7 @@ param openAiAccounts = [
   {
     name: 'main'
     deployments: [
-      { name: 'gpt-4o-mini', version: '2024-07-18', capacity: 50 }
+      { name: 'gpt-5.4-mini', version: '2026-03-17', capacity: 50 }
     ]
   }
 ]

@@ -72,7 +72,7 @@ param extraSettings object = {}
 param openAiAccounts openAiAccount[] = [
   {
     name: 'main'
-    deployments: [{ name: 'gpt-4o-mini', version: '2024-07-18', capacity: 100 }]
+    deployments: [{ name: 'gpt-5.4-mini', version: '2026-03-17', capacity: 100 }]
   }
 ]
 
@@ -120,7 +120,7 @@ param existingEventTopicName string = ''
 @allowed(['standard', 'premium'])
 param keyVaultSku string = 'standard'
 
-@description('Days for which a deleted vault, key or secret can be brought back.')
+@description('Days for which a deleted vault, key or secret can be brought back. Cannot be changed once there is a vault.')
 @minValue(7)
 @maxValue(90)
 param keyVaultSoftDeleteDays int = 90
@@ -419,13 +419,11 @@ var networkId = isNewNetwork ? network!.outputs.id : split(existingEndpointsSubn
 var zonesGroupId = empty(existingDnsZonesGroupId) ? home : existingDnsZonesGroupId
 
 var storageSuffix = environment().suffixes.storage
-var storageEndpoints = map(isNewStorage ? ['blob', 'queue', 'table'] : [], part => {
-  name: 'pe-${name}-${part}'
-  resourceId: storageId
-  groupId: part
-  zone: 'privatelink.${part}.${storageSuffix}'
-})
-var otherEndpoints = filter([
+// An endpoint for each part of each resource that is created; scripts/infra_checks/network.py holds them to Azure's names.
+var fixedEndpoints = filter([
+  { name: 'pe-${name}-blob', resourceId: isNewStorage ? storageId : '', groupId: 'blob', zone: 'privatelink.blob.${storageSuffix}' }
+  { name: 'pe-${name}-queue', resourceId: isNewStorage ? storageId : '', groupId: 'queue', zone: 'privatelink.queue.${storageSuffix}' }
+  { name: 'pe-${name}-table', resourceId: isNewStorage ? storageId : '', groupId: 'table', zone: 'privatelink.table.${storageSuffix}' }
   { name: 'pe-${name}-vault', resourceId: isNewKeyVault ? keyVaultId : '', groupId: 'vault', zone: 'privatelink.vaultcore.azure.net' }
   { name: 'pe-${name}-registry', resourceId: isNewRegistry && privateRegistry ? registryId : '', groupId: 'registry', zone: 'privatelink.azurecr.io' }
   { name: 'pe-${name}-safety', resourceId: contentSafety ? '${home}/providers/Microsoft.CognitiveServices/accounts/${contentSafetyName}' : '', groupId: 'account', zone: 'privatelink.cognitiveservices.azure.com' }
@@ -436,7 +434,7 @@ var openAiEndpoints = map(filter(models, one => one.isNew), one => {
   groupId: 'account'
   zone: 'privatelink.${openAiDomain}'
 })
-var privateEndpoints = concat(storageEndpoints, otherEndpoints, openAiEndpoints)
+var privateEndpoints = concat(fixedEndpoints, openAiEndpoints)
 var privateZones = union(map(privateEndpoints, one => one.zone), [])
 
 module dnsZones 'modules/dns-zones.bicep' = if (privateNetwork && empty(existingDnsZonesGroupId)) {
@@ -495,7 +493,7 @@ module signingKeyRoles 'modules/roles.bicep' = {
   params: {
     kind: 'signingKey'
     resourceName: '${keyVaultName}/${signingKeyName}'
-    principals: [app]
+    principals: [app, operators]
   }
   dependsOn: [keyVaultContents]
 }
@@ -554,7 +552,7 @@ module taskHubRoles 'modules/roles.bicep' = if (durableTaskScheduler) {
   dependsOn: [scheduler]
 }
 
-// Dropped files become messages: topic, its right to send, subscription, in this order
+// Dropped files become messages: topic, its rights to send and to keep what it cannot send, subscription, in this order
 
 var topicName = empty(existingEventTopicName) ? 'evgt-${name}-${token}' : existingEventTopicName
 
@@ -567,8 +565,11 @@ module eventsTopic 'modules/events-topic.bicep' = {
     tags: tags
     storageAccountId: storageId
     isNew: empty(existingEventTopicName)
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
+
+var events = { who: 'events', id: eventsTopic.outputs.principalId, type: 'ServicePrincipal' }
 
 module ingestQueueRoles 'modules/roles.bicep' = {
   name: 'roles-ingest-queue'
@@ -576,7 +577,17 @@ module ingestQueueRoles 'modules/roles.bicep' = {
   params: {
     kind: 'ingestQueue'
     resourceName: '${storageName}/ingest'
-    principals: [{ who: 'events', id: eventsTopic.outputs.principalId, type: 'ServicePrincipal' }]
+    principals: [events]
+  }
+}
+
+module deadLettersRoles 'modules/roles.bicep' = {
+  name: 'roles-dead-letters'
+  scope: resourceGroup(storageParts[2], storageParts[4])
+  params: {
+    kind: 'deadLetters'
+    resourceName: '${storageName}/dead-letters'
+    principals: [events]
   }
 }
 
@@ -587,7 +598,7 @@ module eventsSubscription 'modules/events-subscription.bicep' = {
     topicName: topicName
     storageAccountId: storageId
   }
-  dependsOn: [ingestQueueRoles]
+  dependsOn: [ingestQueueRoles, deadLettersRoles]
 }
 
 // The app
@@ -671,6 +682,7 @@ module alertRules 'modules/alerts.bicep' = if (alerts) {
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     storageAccountId: storageId
+    eventsTopicId: eventsTopic.outputs.id
     emails: alertEmails
     actionGroupIds: alertActionGroupIds
     failedPercent: alertFailedPercent

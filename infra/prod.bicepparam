@@ -19,15 +19,15 @@ param openAiAccounts = [
   {
     name: 'main'
     deployments: [
-      { name: 'gpt-4o', version: '2024-11-20', capacity: 450 }
-      { name: 'gpt-4o-mini', version: '2024-07-18', capacity: 2000 }
+      { name: 'gpt-5.4', version: '2026-03-05', capacity: 450 }
+      { name: 'gpt-5.4-mini', version: '2026-03-17', capacity: 2000 }
     ]
   }
   {
     name: 'west'
     location: 'swedencentral'
     deployments: [
-      { name: 'gpt-4o-mini', version: '2024-07-18', capacity: 2000 }
+      { name: 'gpt-5.4-mini', version: '2026-03-17', capacity: 2000 }
     ]
   }
 ]

@@ -1,4 +1,4 @@
-// Alerts: each a query of infra/queries, run every few minutes over the workspace. docs/monitoring.md says what to do about each.
+// Alerts: most are a query of infra/queries, run every few minutes over the workspace; the rest are metrics of Azure. docs/monitoring.md says what to do about each.
 
 @description('Short name that begins the names of the alerts.')
 param name string
@@ -14,6 +14,9 @@ param workspaceId string
 
 @description('The storage account whose refusals are watched.')
 param storageAccountId string
+
+@description('The Event Grid topic whose deliveries are watched.')
+param eventsTopicId string
 
 @description('Mail addresses that alerts go to; none: they are seen in the portal only.')
 param emails string[]
@@ -207,3 +210,58 @@ resource storageDenied 'Microsoft.Insights/metricAlerts@2018-03-01' = {
     }]
   }
 }
+
+// Files that were dropped and never became a run are seen nowhere else: Event Grid writes to no log of ours.
+var deliveries = [
+  {
+    name: 'delivery-failing'
+    metric: 'DeliveryAttemptFailCount'
+    // One or two that a repetition mends are nothing.
+    threshold: 3
+    severity: 3
+  }
+  {
+    name: 'delivery-kept'
+    metric: 'DeadLetteredCount'
+    threshold: 0
+    severity: 2
+  }
+  {
+    name: 'delivery-lost'
+    metric: 'DroppedEventCount'
+    threshold: 0
+    severity: 1
+  }
+]
+
+resource undelivered 'Microsoft.Insights/metricAlerts@2018-03-01' = [for one in deliveries: {
+  name: '${name}-${one.name}'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'Assay: a dropped file may start no run. See ${one.name} in docs/monitoring.md.'
+    enabled: true
+    severity: one.severity
+    scopes: [eventsTopicId]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT30M'
+    autoMitigate: true
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          name: 'events'
+          criterionType: 'StaticThresholdCriterion'
+          metricNamespace: 'Microsoft.EventGrid/systemTopics'
+          metricName: one.metric
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: one.threshold
+        }
+      ]
+    }
+    actions: [for id in groupIds: {
+      actionGroupId: id
+    }]
+  }
+}]

@@ -2,7 +2,7 @@
 // main.bicep calls this once for each resource, in the resource group of that resource.
 
 @description('What kind of resource this is: the column `on` of the table.')
-@allowed(['storage', 'ingestQueue', 'keyVault', 'signingKey', 'openAi', 'contentSafety', 'registry', 'insights', 'taskHub'])
+@allowed(['storage', 'ingestQueue', 'deadLetters', 'keyVault', 'signingKey', 'openAi', 'contentSafety', 'registry', 'insights', 'taskHub'])
 param kind string
 
 @description('Name of the resource, in this resource group; for a part of one <resource>/<part>.')
@@ -20,6 +20,7 @@ var roleIds = {
   'Storage Table Data Contributor': '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
   'Key Vault Secrets User': '4633458b-17de-408a-b874-0445c86b69e6'
   'Key Vault Secrets Officer': 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
+  'Key Vault Reader': '21090545-7ca7-4776-b22c-e363652d74d2'
   'Key Vault Crypto User': '12338af0-0e69-4776-bea7-57ae8d297424'
   'Cognitive Services OpenAI User': '5e0bd9bd-7b93-4f28-af87-19fc36ad61bd'
   'Cognitive Services User': 'a97b65f3-24c7-4388-baec-2e87135dc908'
@@ -38,9 +39,12 @@ var table = [
   { on: 'storage', who: 'operators', role: 'Storage Blob Data Contributor' }
   { on: 'storage', who: 'operators', role: 'Storage Queue Data Contributor' }
   { on: 'ingestQueue', who: 'events', role: 'Storage Queue Data Message Sender' }
+  { on: 'deadLetters', who: 'events', role: 'Storage Blob Data Contributor' }
   { on: 'keyVault', who: 'app', role: 'Key Vault Secrets User' }
   { on: 'keyVault', who: 'operators', role: 'Key Vault Secrets Officer' }
   { on: 'signingKey', who: 'app', role: 'Key Vault Crypto User' }
+  // To verify bundles: it reads the public key and, unlike the user's role, cannot sign.
+  { on: 'signingKey', who: 'operators', role: 'Key Vault Reader' }
   { on: 'openAi', who: 'app', role: 'Cognitive Services OpenAI User' }
   { on: 'contentSafety', who: 'app', role: 'Cognitive Services User' }
   { on: 'registry', who: 'app', role: 'AcrPull' }
@@ -71,6 +75,16 @@ resource ingestQueue 'Microsoft.Storage/storageAccounts/queueServices/queues@202
 resource onIngestQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'ingestQueue' ? grants : []): {
   scope: ingestQueue
   name: guid(ingestQueue.id, grant.id, grant.role)
+  properties: { principalId: grant.id, principalType: grant.type, roleDefinitionId: grant.role }
+}]
+
+resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' existing = if (kind == 'deadLetters') {
+  name: '${parts[0]}/default/${parts[length(parts) - 1]}'
+}
+
+resource onDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in (kind == 'deadLetters' ? grants : []): {
+  scope: deadLetters
+  name: guid(deadLetters.id, grant.id, grant.role)
   properties: { principalId: grant.id, principalType: grant.type, roleDefinitionId: grant.role }
 }]
 

@@ -3,7 +3,8 @@
 @description('Name of the storage account, in this resource group.')
 param accountName string
 
-var containerNames = ['inbox', 'suites', 'runs', 'quarantine', 'bundles', 'quota', 'audit', 'cache']
+// The last is not of the code: Event Grid keeps there what it could not deliver.
+var containerNames = ['inbox', 'suites', 'runs', 'quarantine', 'bundles', 'quota', 'audit', 'cache', 'dead-letters']
 
 // The Functions host moves what fails five times to the queue of the same name with -poison.
 var queueNames = ['trials', 'trials-poison', 'ingest', 'ingest-poison']

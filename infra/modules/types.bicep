@@ -6,7 +6,7 @@ type deployment = {
   @description('What suites call it.')
   name: string
 
-  @description('The model, such as gpt-4o-mini; absent: the name of the deployment.')
+  @description('The model, such as gpt-5.4-mini; absent: the name of the deployment.')
   model: string?
 
   @description('The model version. Absent: the newest when the deployment is created; it never changes by itself.')
@@ -23,7 +23,7 @@ type deployment = {
   @minValue(1)
   tokensPerMinute: int?
 
-  @description('Absent: capacity x 6, as for GPT models.')
+  @description('Absent: capacity x 6. Models differ; what a deployment grants is in its properties, under rateLimits.')
   @minValue(1)
   requestsPerMinute: int?
 }
@@ -31,7 +31,7 @@ type deployment = {
 @export()
 @description('An Azure OpenAI account: one that is created, or with resourceId one of yours.')
 type openAiAccount = {
-  @description('What suites call it after the @, as in gpt-4o-mini@west. The first account is the one without @.')
+  @description('What suites call it after the @, as in gpt-5.4-mini@west. The first account is the one without @.')
   @maxLength(12)
   name: string
 

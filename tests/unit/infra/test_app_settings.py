@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from infra_check import ROOT
-from infra_checks.bicep import Bicep, arguments, at, items, literal, properties, source, walk
+from infra_checks.bicep import Bicep, Declaration, arguments, at, items, literal, properties, source, walk
 from infra_checks.secrets import NO_SECRETS, check_settings, settings_of
 
 from assay.settings import _SECRET_VARIABLES, Settings
@@ -17,6 +17,7 @@ from assay.storage import layout
 INFRA = ROOT / "infra"
 PAGE = (ROOT / "docs" / "azure.md").read_text(encoding="utf-8")
 HOST = json.loads((ROOT / "function_app" / "host.json").read_text(encoding="utf-8"))
+DEAD_LETTERS = "dead-letters"
 LOCAL_ONLY = {"ASSAY_HOME", "PYTHON_THREADPOOL_THREAD_COUNT"}
 """What only the local stack reads."""
 
@@ -121,7 +122,7 @@ def test_a_secret_that_is_set_is_found(name: str) -> None:
 
 
 def test_containers_and_queues_are_those_of_the_code() -> None:
-    """With a poison queue beside each queue."""
+    """With a poison queue beside each queue, and a container for what Event Grid cannot deliver."""
     file = bicep("modules/storage-contents.bicep")
     names = {one.name: literal(one.value) for one in file.of("variable")}
     queues = [layout.TRIALS_QUEUE, layout.INGEST_QUEUE]
@@ -129,6 +130,7 @@ def test_containers_and_queues_are_those_of_the_code() -> None:
     assert set(names["containerNames"]) == {
         *(layout.INBOX, layout.SUITES, layout.RUNS, layout.QUARANTINE, layout.BUNDLES),
         *(layout.QUOTA, layout.AUDIT, layout.CACHE),
+        DEAD_LETTERS,
     }
     assert set(names["queueNames"]) == {*queues, *(f"{queue}-poison" for queue in queues)}
 
@@ -142,6 +144,55 @@ def test_events_lead_from_the_inbox_to_the_queue_that_ingest_reads() -> None:
     )
     destination = at(made, "properties", "deliveryWithResourceIdentity", "destination", "properties", "queueName")
     assert literal(destination) == layout.INGEST_QUEUE
+
+
+def test_events_that_cannot_be_delivered_are_kept_where_nothing_starts_a_run() -> None:
+    """In a container of their own, which the topic's identity may write to."""
+    made = bicep("modules/events-subscription.bicep").of("resource")[-1].body
+    kept = at(made, "properties", "deadLetterWithResourceIdentity", "deadLetterDestination", "properties")
+    roles = bicep("main.bicep").named("module", "deadLettersRoles")
+
+    assert literal(at(kept, "blobContainerName")) == DEAD_LETTERS != layout.INBOX
+    assert roles and source(at(roles.body, "params", "resourceName")) == f"'${{storageName}}/{DEAD_LETTERS}'"
+
+
+def test_rights_are_there_before_what_needs_them() -> None:
+    """Event Grid and the app ask for their rights at once, and a right needs minutes to hold."""
+    main = bicep("main.bicep")
+    given = {
+        one.name: source(at(one.body, "params", "principals"))
+        for one in main.of("module")
+        if one.text == "modules/roles.bicep"
+    }
+
+    for name, who in (("eventsSubscription", "events"), ("containerApp", "app")):
+        waiting = main.named("module", name)
+        waits = {source(one) for one in items(at(waiting.body, "dependsOn"))} if waiting else set()
+        assert {roles for roles, whom in given.items() if re.search(rf"\b{who}\b", whom)} <= waits
+    assert source(at(_module(main, "keyVaultRoles").body, "dependsOn")) == "[keyVaultContents]"
+
+
+def test_names_fit_what_azure_allows() -> None:
+    """With the longest `name`, the longest name of an account, and the 13 characters of `uniqueString`."""
+    main = bicep("main.bicep")
+    longest = {"name": 7, "token": 13, "account.name": 12, "one.name": 12}
+    patterns = {
+        "storageAccounts": (24, r"storageAccounts/(st[^']+)'"),
+        "vaults": (24, r"vaults/(kv[^']+)'"),
+        "registries": (50, r"registries/(cr[^']+)'"),
+        "accounts": (64, r"CognitiveServices/accounts/(oai[^']+)'"),
+        "containerApps": (32, r"'(ca-[^']+)'"),
+        "managedEnvironments": (60, r"'(cae-[^']+)'"),
+        "systemTopics": (50, r"'(evgt-[^']+)'"),
+        "deployments": (64, r"name: '(roles-openai-[^']+)'"),
+    }
+    for kind, (limit, pattern) in patterns.items():
+        written = re.search(pattern, main.text)
+        assert written, kind
+        assert len(re.sub(r"\$\{([\w.]+)\}", lambda part: "x" * longest[part[1]], written[1])) <= limit, kind
+    parameter = main.named("parameter", "name")
+    assert parameter and literal(arguments(parameter.decorators["maxLength"])[0]) == longest["name"]
+    assert "@maxLength(12)\n  name: string" in bicep("modules/types.bicep").text
 
 
 def test_the_app_scales_by_the_queues_that_triggers_read() -> None:
@@ -207,6 +258,12 @@ def test_the_samples_on_the_page_parse() -> None:
         sample = Bicep(Path("azure.md"), re.sub(r"^param (\w+) =", r"var \1 =", block, flags=re.MULTILINE))
         keys = {source(node.named_children[0]) for node in walk(sample.root) if node.type == "object_property"}
         assert not sample.root.has_error and keys <= known
+
+
+def _module(file: Bicep, name: str) -> Declaration:
+    found = file.named("module", name)
+    assert found
+    return found
 
 
 def _triggers() -> str:

@@ -146,8 +146,18 @@ class TestAlerts:
     def test_each_has_a_section_that_says_what_to_do(self) -> None:
         """The alert's description leads there."""
         alerts = [*re.findall(r"^    name: '([a-z-]+)'$", ALERTS, re.MULTILINE), "storage-denied"]
-        assert len(alerts) >= 8
+        assert len(alerts) >= 11
         assert [name for name in alerts if f"### {name}\n" not in PAGE] == []
+
+    def test_each_looks_as_often_and_as_far_back_as_azure_allows(self) -> None:
+        """Other spans are refused when the rule is created; and a window is no shorter than the pause between looks."""
+        queries = set(re.findall(r"every: 'PT(\w+)'\n    window: 'PT(\w+)'", ALERTS))
+        metrics = set(re.findall(r"evaluationFrequency: 'PT(\w+)'\n    windowSize: 'PT(\w+)'", ALERTS))
+        assert len(queries) >= 3 and len(metrics) == 2
+        for rules, spans in ((queries, "5M 10M 15M 30M 45M 1H 2H 3H 4H 5H 6H"), (metrics, "1M 5M 15M 30M 1H 6H 12H")):
+            allowed = spans.split()
+            assert {one for pair in rules for one in pair} <= set(allowed)
+            assert all(allowed.index(every) <= allowed.index(window) for every, window in rules)
 
     def test_key_vault_writes_the_table_that_they_read(self) -> None:
         """Without this its log lands in AzureDiagnostics."""
