@@ -1,4 +1,4 @@
-"""One site for all tests that do not break it."""
+"""One site for all tests that do not break it, and child processes that nobody measures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from .site import Site, running_site
 from .small_suite import write_emulator, write_suite
 
 ROWS = 60
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_coverage_of_children() -> Iterator[None]:
+    """Branch coverage costs child processes half of their time again, and what they run is covered by other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        patch.delenv("COVERAGE_PROCESS_START", raising=False)
+        yield
 
 
 @pytest.fixture(scope="package")
