@@ -14,7 +14,9 @@ from pathlib import Path
 from infra_checks.bicep import Bicep, Finding
 from infra_checks.modules import check_bicepparam, check_calls, check_parameters_json, check_values
 from infra_checks.names import check_names, check_use
-from infra_checks.resources import check_keyless, check_private, check_roles, check_versions
+from infra_checks.network import check_endpoints, check_private
+from infra_checks.order import check_assignment_names, check_conditions, check_known_at_start, check_loops
+from infra_checks.resources import check_keyless, check_roles, check_versions
 from infra_checks.secrets import check_connection_strings, check_settings, check_text
 from infra_checks.shapes import check_shapes
 
@@ -42,6 +44,10 @@ def findings(folder: Path) -> Iterator[Finding]:
         yield from check_names(file)
         yield from check_use(file)
         yield from check_values(file)
+        yield from check_loops(file)
+        yield from check_known_at_start(file)
+        yield from check_conditions(file)
+        yield from check_assignment_names(file)
         yield from check_keyless(file)
         yield from check_connection_strings(file)
         yield from check_settings(file)
@@ -49,6 +55,7 @@ def findings(folder: Path) -> Iterator[Finding]:
     yield from check_versions(files, json.loads((folder / VERSIONS).read_text(encoding="utf-8")))
     yield from check_shapes(files, json.loads((folder / PROPERTIES).read_text(encoding="utf-8")))
     yield from check_private(files)
+    yield from check_endpoints(files)
     yield from check_roles(files)
     yield from _parameter_files(folder, files[Path("main.bicep")])
 

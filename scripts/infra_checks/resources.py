@@ -1,4 +1,4 @@
-"""What may be deployed: known API versions, rights from one table, no keys, nothing public that should be private."""
+"""What may be deployed: known API versions, rights from one table, no keys."""
 
 from __future__ import annotations
 
@@ -29,16 +29,6 @@ KEYLESS: Mapping[str, Mapping[str, Any]] = {
     "Microsoft.OperationalInsights/workspaces": {"features.disableLocalAuth": True},
 }
 
-# What the switch `isPrivate` must change. Storage stays enabled behind its firewall: Event Grid comes through it.
-PRIVATE: Mapping[str, Mapping[str, str]] = {
-    "Microsoft.Storage/storageAccounts": {"networkAcls.defaultAction": "isPrivate ? 'Deny' : 'Allow'"},
-    "Microsoft.KeyVault/vaults": {"publicNetworkAccess": "isPrivate ? 'Disabled' : 'Enabled'"},
-    "Microsoft.CognitiveServices/accounts": {"publicNetworkAccess": "isPrivate ? 'Disabled' : 'Enabled'"},
-    "Microsoft.ContainerRegistry/registries": {"publicNetworkAccess": "isPrivate ? 'Disabled' : 'Enabled'"},
-}
-
-SWITCHES = ("privateNetwork", "privateNetwork && privateRegistry")
-
 
 def check_versions(files: Mapping[Path, Bicep], allowed: Mapping[str, str]) -> Iterator[Finding]:
     """Every resource has the API version of the list, and the list has no type that nothing uses."""
@@ -63,19 +53,6 @@ def check_keyless(file: Bicep) -> Iterator[Finding]:
             found = literal(at(one.body, "properties", *path.split(".")))
             if found is UNKNOWN or found != expected:
                 yield file.finding(one.line, f"'{one.name}': {path} must be {expected!r}")
-
-
-def check_private(files: Mapping[Path, Bicep]) -> Iterator[Finding]:
-    """What can be private follows the switch `isPrivate`, and each such switch is the main file's `privateNetwork`."""
-    for file in files.values():
-        for one in _created(file):
-            for path, expected in PRIVATE.get(one.text.partition("@")[0], {}).items():
-                if source(at(one.body, "properties", *path.split("."))) != expected:
-                    yield file.finding(one.line, f"'{one.name}': {path} must be {expected}")
-        for call in file.of("module"):
-            given = at(call.body, "params", "isPrivate")
-            if given is not None and source(given) not in SWITCHES:
-                yield file.finding(given, f"module '{call.name}': isPrivate must be privateNetwork")
 
 
 def check_roles(files: Mapping[Path, Bicep]) -> Iterator[Finding]:

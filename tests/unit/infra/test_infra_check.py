@@ -94,7 +94,9 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
     allowSharedKeyAccess: false
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
+    publicNetworkAccess: 'Enabled'
     networkAcls: {
+      bypass: 'AzureServices'
       defaultAction: isPrivate ? 'Deny' : 'Allow'
     }
   }
@@ -125,7 +127,7 @@ var wanted = filter(table, row => row.on == kind)
 
 resource grants 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for row in wanted: {
   scope: storage
-  name: guid(storage.id, row.role)
+  name: guid(storage.id, principals[0].id, roleIds[row.role])
   properties: { principalId: principals[0].id, principalType: 'ServicePrincipal', roleDefinitionId: roleIds[row.role] }
 }]
 """
@@ -150,9 +152,10 @@ PROPERTIES = {
             "allowSharedKeyAccess",
             "minimumTlsVersion",
             "networkAcls",
+            "publicNetworkAccess",
             "supportsHttpsTrafficOnly",
         ],
-        "properties.networkAcls": ["defaultAction"],
+        "properties.networkAcls": ["bypass", "defaultAction"],
         "sku": ["name"],
         "tags": [],
     }
@@ -274,6 +277,38 @@ FAULTS = {
         "",
         "principalType",
     ),
+    "two rights of one name": ("modules/roles.bicep", "principals[0].id, roleIds", "roleIds", "its name must be guid("),
+    "a loop inside a variable": (
+        "main.bicep",
+        "var app = {",
+        "var all = { a: [for one in shapes: one.name] }\nvar app = {",
+        "'all': no loop is allowed here",
+    ),
+    "a loop of properties in another": (
+        "modules/store.bicep",
+        "  tags: settings\n",
+        "  tags: [for one in parts: { a: [for two in parts: two] }]\n",
+        "a loop in a loop of properties",
+    ),
+    "a condition that comes too late": (
+        "main.bicep",
+        "module rights 'modules/roles.bicep' = {",
+        "var late = store!.outputs.url\n\nmodule rights 'modules/roles.bicep' = if (empty(late)) {",
+        "'rights': its condition depends on store!.outputs",
+    ),
+    "a loop over what comes too late": (
+        "modules/roles.bicep",
+        "for row in wanted:",
+        "for row in storage.properties.tables:",
+        "'grants': its loop depends on storage.properties",
+    ),
+    "a name that comes too late": (
+        "main.bicep",
+        "  name: 'rights'",
+        "  name: store!.outputs.url",
+        "its name depends on",
+    ),
+    "an output of what may not be there": ("main.bicep", "store!.outputs", "store.outputs", "'store' may not be there"),
     "a role without a GUID": ("modules/roles.bicep", "role: 'Reader'", "role: 'Owner'", "role 'Owner' has no GUID"),
     "a role that nobody gets": (
         "modules/roles.bicep",
