@@ -56,6 +56,7 @@ lint: setup-dev infra-check  ## Check code, types, locks, Dockerfile, workflows 
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet --no-progress .github
 	$(BIN)/python scripts/requirements.py check
 	$(BIN)/python scripts/check_text.py
 

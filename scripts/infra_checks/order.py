@@ -105,5 +105,5 @@ def _late(file: Bicep, node: Node, seen: frozenset[str] = frozenset()) -> Iterat
 
 
 def _is_of_resource(file: Bicep, node: Node) -> bool:
-    owner = re.match(r"\w+", source(node))
-    return bool(owner) and any(file.named(kind, owner[0]) for kind in ("resource", "module"))
+    owner = re.split(r"\W", source(node), maxsplit=1)[0]
+    return any(file.named(kind, owner) for kind in ("resource", "module"))
