@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
 
+from assay.amounts import usd
 from assay.budget.account import (
     Account,
     AccountSpoilt,
@@ -235,8 +236,8 @@ class TrancheBudget:
 
     def _stop(self, account: Account, smallest: Decimal) -> None:
         message = (
-            f"Budget reached: the next request may cost {smallest.normalize():f} USD, and {account.spent_usd:.4f} of "
-            f"{account.limit_usd:.2f} USD is spent"
+            f"Budget reached: the next request may cost {usd(smallest)} USD, and {usd(account.spent_usd)} of "
+            f"{usd(account.limit_usd)} USD is spent"
         )
         self._refuse(BudgetUsedUp(message))
 

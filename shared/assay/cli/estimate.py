@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.amounts import exact_usd, usd
 from assay.cli.datasets import only_dataset, planned_locally
 from assay.cli.infrastructure import SIZES, print_infrastructure
 from assay.cli.opened import opened
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("experiment", "trials", "requests", "prompt tokens", "charged tokens", "likely USD", "highest USD")
 UNKNOWN = "-"
-SMALLEST_USD = Decimal("0.0001")
 
 FileArgument = Annotated[
     Path | None,
@@ -148,7 +148,7 @@ def estimate(
 
 
 def _budget(terms: Terms | None) -> dict[str, str] | None:
-    return None if terms is None else {"budget_usd": f"{terms.limit_usd:f}", "budget": terms.mode}
+    return None if terms is None else {"budget_usd": exact_usd(terms.limit_usd), "budget": terms.mode}
 
 
 def _refusals(made: Estimate, suite: Suite, prices: PriceTable, terms: Terms | None) -> list[str]:
@@ -330,11 +330,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _usd(cost: Decimal | None) -> str:
-    if cost is None:
-        return UNKNOWN
-    if 0 < cost < SMALLEST_USD:
-        return f"<{SMALLEST_USD}"
-    return f"{cost:,.2f}" if cost >= 1 else f"{cost:.4f}"
+    return UNKNOWN if cost is None else usd(cost)
 
 
 def _duration(seconds: float) -> str:

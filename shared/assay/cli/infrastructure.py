@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import typer
 
+from assay.amounts import usd
 from assay.cli.shown import print_table
 from assay.planning.infrastructure import (
     GIB_PER_REPLICA,
@@ -88,4 +89,4 @@ def _checkpoint_sentence(run: InfrastructureCost, hosting: Hosting) -> str:
 
 
 def _usd(cost: Decimal | None) -> str:
-    return NONE if cost is None else f"{cost:,.2f}" if cost >= 1 else f"{cost:.4f}"
+    return NONE if cost is None else usd(cost)

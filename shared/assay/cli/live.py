@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from assay.amounts import usd
 from assay.cli.shown import progress_console
 from assay.errors import BlobMissing, CheckFailed, StorageError
 from assay.orchestration.progress import count_progress, read_progress
@@ -169,7 +170,7 @@ def describe(progress: Progress, pace: Pace) -> str:
         parts.append(f"of these {judged:,} of {progress.judged_total:,} by judges")
     if progress.stage is Stage.ASKING and pace.per_second:
         parts += [f"{pace.per_second:,.1f}/s", f"{_duration(pace.eta_seconds)} left"]
-    parts.append(f"{tally.cost_usd:.4f} USD")
+    parts.append(f"{usd(tally.cost_usd)} USD")
     counts = (tally.failed, "failed"), (tally.blocked, "blocked"), (tally.skipped, "skipped")
     for count, noun in (*counts, (progress.bad_rows, "rows quarantined")):
         if count:

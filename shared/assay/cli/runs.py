@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.amounts import exact_usd, usd
 from assay.cli.connection import with_runtime
 from assay.cli.live import watch
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table, progress_console
 from assay.errors import BlobMissing, CheckFailed, UserError
-from assay.orchestration.budgets import terms_now, usd
+from assay.orchestration.budgets import terms_now
 from assay.orchestration.drops import Drop, drop_file, find_refusal
 from assay.orchestration.stopping import resume, stop_run
 from assay.planning.frozen import read_header
@@ -134,8 +135,7 @@ def ls(as_json: JsonFlag = False) -> None:
         print_json({"runs": [_dumped(run) for run in runs], "refused": [_dumped(refusal) for refusal in refusals]})
         return
     rows = [
-        (run.run, run.stage.value, _share(run), f"{run.tally.cost_usd:.4f}", run.tally.failed, _when(run))
-        for run in runs
+        (run.run, run.stage.value, _share(run), usd(run.tally.cost_usd), run.tally.failed, _when(run)) for run in runs
     ]
     if rows:
         print_table(("run", "stage", "trials", "USD", "failed", "started (UTC)"), rows)
@@ -228,7 +228,7 @@ async def _described(runtime: Runtime, progress: Progress) -> dict[str, Any]:
         "run": progress.run,
         "stage": progress.stage.value,
         "trials": _share(progress),
-        "cost_usd": f"{progress.tally.cost_usd:f}",
+        "cost_usd": exact_usd(progress.tally.cost_usd),
         "budget": f"{usd(terms.limit_usd)} USD ({terms.mode})" if terms else "none",
         "started": _when(progress),
         "suite": f"{header.suite_name} ({header.suite_sha256[:12]})",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
+from assay.amounts import usd
 from assay.budget.account import AccountSpoilt, read_account
 from assay.llm.pricing import PriceTable
 from assay.planning.estimate import Estimate, unpriced_deployments
@@ -109,8 +110,3 @@ def suggested(needed_usd: Decimal) -> str:
     wanted = needed_usd * _HEADROOM
     step = Decimal(1).scaleb(wanted.adjusted() - 1)
     return f"{(wanted / step).to_integral_value(ROUND_CEILING) * step:f}"
-
-
-def usd(amount: Decimal) -> str:
-    """An amount with cents, or with as many digits as a small one needs to be told from its neighbours."""
-    return f"{amount:,.2f}" if amount >= 1 or not amount else f"{amount:.{max(4, 2 - amount.adjusted())}f}"

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from assay.amounts import usd
 from assay.budget.account import (
     Account,
     AccountSpoilt,
@@ -16,7 +17,7 @@ from assay.budget.account import (
 from assay.errors import BlobMissing, UserError
 from assay.execution.ledger import read_outcomes, tally
 from assay.execution.stops import Stop, mark_stopped
-from assay.orchestration.budgets import budget_message, terms_of, usd
+from assay.orchestration.budgets import budget_message, terms_of
 from assay.orchestration.events import resumption
 from assay.orchestration.progress import count_progress, done_chunks, read_progress, write_progress
 from assay.planning.frozen import read_header

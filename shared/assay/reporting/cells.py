@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assay.amounts import exact_usd
 from assay.llm.pricing import PriceTable
 from assay.planning.preflight import scores_given
 from assay.records import NO_COST, Usage
@@ -132,7 +133,7 @@ def _number_texts(values: pa.Array) -> pa.Array:
 
 def _decimal_texts(values: pa.Array) -> pa.Array:
     encoded = pc.dictionary_encode(values)
-    texts = [f"{value.normalize():f}" for value in encoded.dictionary.to_pylist()]
+    texts = [exact_usd(value) for value in encoded.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(encoded.indices).fill_null("")
 
 
@@ -180,7 +181,7 @@ def _costs(responses: Lists, prices: PriceTable) -> tuple[pa.Array, pa.Array]:
     codes, known = _prices(responses, prices)
     patterns, trials = responses.patterns(codes)
     sums = [_sum([known[code] for code in _of(responses, codes, one)]) for one in trials]
-    texts = pa.array(["" if one is None else f"{one.normalize():f}" for one in sums], pa.string())
+    texts = pa.array(["" if one is None else exact_usd(one) for one in sums], pa.string())
     exact = [None if one is None else one.quantize(_SMALLEST, context=_WIDE) for one in sums]
     return texts.take(pa.array(patterns)), pa.array(exact, _COST).take(pa.array(patterns))
 

@@ -11,11 +11,12 @@ from typing import Annotated
 
 from pydantic import PlainSerializer
 
+from assay.amounts import exact_usd
 from assay.records import NO_COST, Record
 from assay.reporting import wording
 from assay.run_records import BudgetMode
 
-PlainDecimal = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:f}", return_type=str, when_used="json")]
+PlainDecimal = Annotated[Decimal, PlainSerializer(exact_usd, return_type=str, when_used="json")]
 
 
 class Cost(Record):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from math import floor, isfinite, log10
 
+from assay import amounts
 from assay.scoring.base import ScoreKind
 from assay.scoring.results import Bounds, Comparison, Effect, Interval
 
@@ -34,10 +35,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def usd(value: Decimal) -> str:
-    """Two decimals from a dollar up, four below: `12.40 USD`, `0.0312 USD`, `less than 0.0001 USD`."""
-    if 0 < value < Decimal("0.0001"):
-        return "less than 0.0001 USD"
-    return f"{value:,.2f} USD" if value >= 1 or not value else f"{value:.4f} USD"
+    """`12.40 USD`, `0.0312 USD`."""
+    return f"{amounts.usd(value)} USD"
 
 
 def seconds(value: float | None) -> str:

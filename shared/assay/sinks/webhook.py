@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 
+from assay.amounts import exact_usd
 from assay.errors import UserError
 from assay.reporting.contents import Contents
 from assay.sinks.base import Bundle, Receipt
@@ -119,7 +120,7 @@ def _event(bundle: Bundle, contents: Contents) -> dict[str, Any]:
             ],
             "trials": contents.run.trials,
             "unanswered": contents.unanswered,
-            "cost_usd": str(contents.cost_usd),
+            "cost_usd": exact_usd(contents.cost_usd),
             "manifest_sha256": bundle.manifest_sha256,
         },
     }

@@ -55,8 +55,8 @@ def test_a_table_and_sentences(run: Running, folder: Path) -> None:
     assert code == 0
     assert "3 good rows, 1 bad." in out
     assert "1 field; expected 2" in out
-    assert ["plain", "3", "3", "18", "48", "<0.0001", "<0.0001"] in [line.split() for line in out.splitlines()]
-    assert ["all", "6", "6", "42", "102", "<0.0001", "<0.0001"] in [line.split() for line in out.splitlines()]
+    assert ["plain", "3", "3", "18", "48", "0.000012", "0.000021"] in [line.split() for line in out.splitlines()]
+    assert ["all", "6", "6", "42", "102", "0.000024", "0.000042"] in [line.split() for line in out.splitlines()]
     assert "'gpt-4o-mini-eu' is taken to run gpt-4o-mini: 0.15 USD per million prompt tokens" in out
     assert "list price of 20" in out
     assert "Time: Neither the suite nor ASSAY_QUOTA gives 'gpt-4o-mini-eu' a quota" in out
@@ -184,7 +184,7 @@ def test_the_budget_stands_beside_the_cost(run: Running, folder: Path) -> None:
     code, out, _ = run(folder)
     assert code == 0
     assert "Budget: 2.50 USD, enforced: a run would start, whatever the answers are." in out
-    assert "The service's batch lane would likely ask <0.0001 USD." in out
+    assert "The service's batch lane would likely ask 0.000012 USD." in out
 
 
 def test_a_run_over_budget_would_be_refused(run: Running, folder: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_run_over_budget_would_be_refused(run: Running, folder: Path) -> None:
     (folder / "suite.yaml").write_text(SUITE + budget % "enforce")
     code, out, err = run(folder)
     assert (code, "a run would not start" in out) == (2, True)
-    assert "the run would likely cost 0.0000243 USD (0.0000423 at most), and its budget is 0.0000100 USD" in err
+    assert "the run would likely cost 0.000024 USD (0.000042 at most), and its budget is 0.000010 USD" in err
 
     (folder / "suite.yaml").write_text(SUITE + budget % "soft")
     code, out, _ = run(folder)

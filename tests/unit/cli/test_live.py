@@ -85,4 +85,4 @@ def test_trials_that_were_not_asked_are_no_progress() -> None:
     """Early stop counts them as skipped; the line says how many were asked."""
     tally = Tally(trials=10_000, succeeded=1_200, skipped=8_800)
     progress = Progress(run=RUN, stage=Stage.DONE, trials_total=10_000, tally=tally)
-    assert live.describe(progress, live.Pace(0.0, None)) == "1,200 of 10,000 trials  0.0000 USD  8,800 skipped"
+    assert live.describe(progress, live.Pace(0.0, None)) == "1,200 of 10,000 trials  0.00 USD  8,800 skipped"

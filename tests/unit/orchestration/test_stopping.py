@@ -77,7 +77,7 @@ async def test_a_stopped_run_counts_what_unfinished_chunks_hold() -> None:
 
     progress = await progress_of(storage, run)
     assert (progress.stage, progress.tally.trials) == (Stage.STOPPED, 4)
-    assert message.startswith("Budget reached: 4 of 14 trials are done and 0.00400 of 0.0100 USD is spent. Raise it")
+    assert message.startswith("Budget reached: 4 of 14 trials are done and 0.0040 of 0.0100 USD is spent. Raise it")
     assert f"assay resume {run} --budget-usd " in message
 
 
@@ -163,7 +163,7 @@ async def test_a_budget_below_what_is_spent_is_refused() -> None:
     storage, run = await stopped()
     await told(storage, run)
 
-    with pytest.raises(UserError, match=r"0\.00400 USD is spent already"):
+    with pytest.raises(UserError, match=r"0\.0040 USD is spent already"):
         await resume(storage, run, NOW, budget_usd=Decimal("0.004"))
     assert (await progress_of(storage, run)).stage is Stage.STOPPED
     assert await read_stop(storage, run)
@@ -279,7 +279,7 @@ async def test_money_that_dead_workers_hold_is_told() -> None:
 
     message = await told(storage, run)
 
-    assert "0.00100 USD is held by workers" in message and message.endswith(f"goes on: assay resume {run}")
+    assert "0.0010 USD is held by workers" in message and message.endswith(f"goes on: assay resume {run}")
 
 
 async def test_money_that_is_drawn_while_a_run_is_resumed_is_not_let_go() -> None:

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from pydantic import Field
 
+from assay.amounts import usd
 from assay.records import NO_COST, Record
 from assay.scoring.early_stop.base import Settled
 from assay.scoring.results import Interval
@@ -83,5 +84,5 @@ class EarlyStops(Record):
         if not self.saved_trials:
             return (*ended, "Every row was asked: no variant was stopped early.", self.guarantee)
         trials = f"{self.saved_trials:,} {'trial' if self.saved_trials == 1 else 'trials'}"
-        money = f" and about {self.saved_usd:,.4f} USD" if self.saved_usd else ""
+        money = f" and about {usd(self.saved_usd)} USD" if self.saved_usd else ""
         return (*ended, f"Early stop saved {trials}{money}.", self.guarantee)
