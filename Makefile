@@ -14,7 +14,7 @@ BIN := .venv/bin
 WHOLE_FILES := --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-unit conformance lint infra-check format dashboards bench bench-quota lock clean
+.PHONY: help setup setup-dev demo test test-az test-unit conformance lint infra-check format dashboards bench bench-quota lock clean
 
 help:  ## Show this help
 	@echo "Usage: make TARGET [PARAMETER=value ...]"
@@ -39,6 +39,10 @@ demo: setup  ## Run a sample experiment end to end on this machine
 
 test: setup-dev conformance  ## Run every test, with branch coverage
 	$(BIN)/python -m pytest -n $(JOBS) $(WHOLE_FILES) --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(ARGS)
+
+test-az: setup-dev  ## Run the tests that need the Azure CLI, which is installed into .venv-az (700 MB)
+	@test -x .venv-az/bin/az || { $(BIN)/python -m venv .venv-az && .venv-az/bin/pip install --quiet azure-cli; }
+	AZURE_CLI=$(CURDIR)/.venv-az/bin/az $(BIN)/python -m pytest tests/integration/deploying/test_real_azure_cli.py $(ARGS)
 
 test-unit: setup-dev  ## Run the unit tests only: seconds, no child processes
 	$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS)
@@ -82,6 +86,6 @@ lock: setup-dev  ## Write the locked requirements anew from pyproject.toml
 	$(BIN)/python scripts/requirements.py lock $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove environments, caches and build results; runs kept in .assay stay
-	rm -rf .venv .venv-3.13 tools/*/node_modules build dist .coverage .coverage.*
+	rm -rf .venv .venv-3.13 .venv-az tools/*/node_modules build dist .coverage .coverage.*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find config function_app infra scripts shared tests -type d -name __pycache__ -prune -exec rm -rf {} +
