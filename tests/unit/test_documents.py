@@ -35,21 +35,48 @@ def test_every_suite_in_a_document_loads(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_link_in_a_document_leads_somewhere(name: str) -> None:
-    """Relative links only; the others are not ours to keep."""
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", _text(name)):
-        if "://" not in target:
-            assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
+    """To a file, and to a heading of it. Relative links only; the others are not ours to keep."""
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", _prose(_text(name))):
+        if "://" in target:
+            continue
+        page = (ROOT / name).parent / target if target else ROOT / name
+        assert page.exists(), f"{name} links to {target}"
+        if anchor:
+            assert anchor in _anchors(page.read_text(encoding="utf-8")), f"{name} links to {target}#{anchor}"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_in_a_document_exists(name: str) -> None:
     """With every option that is named beside it."""
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    for command, rest in re.findall(r"(?:^|[`\s/])assay ([a-z]+)\b([^`\n|#]*)", _text(name)):
-        named = _innermost(commands[command], rest) if command in commands else None
-        if named and not named.context_settings.get("ignore_unknown_options"):  # the emulator reads its options itself
+    for command, rest in re.findall(r"(?:^|[\s/(])assay ([a-z][a-z-]*)([^\n|#]*)", _code(_text(name)), re.MULTILINE):
+        assert command in commands, f"{name}: there is no assay {command}"
+        named = _innermost(commands[command], rest)
+        below = re.findall(r"^ ([a-z]+)\b", rest)
+        assert not (below and hasattr(named, "commands")), f"{name}: there is no assay {command}{rest}"
+        if not named.context_settings.get("ignore_unknown_options"):  # the emulator reads its options itself
             known = {option for parameter in named.params for option in parameter.opts}
             assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= known | {"--help"}, f"{name}: assay {command}{rest}"
+
+
+def _prose(text: str) -> str:
+    """The text without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _code(text: str) -> str:
+    """What is written to be typed: blocks and pieces of code, a line each."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return "\n".join((*blocks, *re.findall(r"`([^`\n]+)`", _prose(text))))
+
+
+def _anchors(text: str) -> set[str]:
+    """What GitHub makes of the headings; the second of a kind ends in -1."""
+    found: list[str] = []
+    for heading in re.findall(r"^#{1,6} (.+)$", _prose(text), re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        found.append(re.sub(r"[^\w\- ]", "", shown).replace(" ", "-"))
+    return {one if not found[:at].count(one) else f"{one}-{found[:at].count(one)}" for at, one in enumerate(found)}
 
 
 def _innermost(command: Any, rest: str) -> Any:
