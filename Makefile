@@ -50,22 +50,22 @@ test-unit: setup-dev  ## Run the unit tests only: seconds, no child processes
 conformance: setup-dev  ## Run the tests against Azure's worker library, if there is a Python 3.13
 	@$(BIN)/python scripts/conformance.py -n 0
 
-lint: setup-dev infra-check  ## Check code, types, locks, Dockerfile, workflows and templates
+lint: setup-dev infra-check  ## Check code, types and locks, and all that infra-check does
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=function_app $(BIN)/mypy --allow-untyped-decorators --allow-any-generics -m function_app -p triggers
 	MYPYPATH=scripts $(BIN)/mypy --strict scripts/*.py
 	MYPYPATH=scripts $(BIN)/mypy --strict -p azure_deploy
+	$(BIN)/python scripts/requirements.py check
+	$(BIN)/python scripts/check_text.py
+
+infra-check: setup-dev  ## Check infra/, Dockerfile and workflows without Azure
+	@$(BIN)/python scripts/infra_check.py
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/zizmor --offline --quiet --no-progress .github
-	$(BIN)/python scripts/requirements.py check
-	$(BIN)/python scripts/check_text.py
-
-infra-check: setup-dev  ## Check infra/ without Azure: syntax, names, rights, keys
-	@$(BIN)/python scripts/infra_check.py
 
 format: setup-dev  ## Repair what can be repaired: imports, layout, line ends
 	$(BIN)/ruff check --fix

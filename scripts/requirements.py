@@ -30,6 +30,8 @@ IMAGE_EXTRAS = ("sql", "xlsx")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 _DIRECT = "(pyproject.toml"
 _TOOLS = ("uv", "build", "node")
+# Of the workflows alone: each in an environment of its own, whose packages need not agree with ours.
+_TOOLS_APART = ("audit", "policy")
 
 
 @dataclass
@@ -70,9 +72,10 @@ def write_locks(options: list[str]) -> int:
         extras = [option for extra in IMAGE_EXTRAS for option in ("--extra", extra)]
         compile_lock(uv, RUNTIME_LOCK, ["pyproject.toml", *extras, *options])
         compile_lock(uv, DEVELOPMENT_LOCK, ["pyproject.toml", "--group", "dev", "-c", str(RUNTIME_LOCK), *options])
-        for tool in _TOOLS:
+        for tool in (*_TOOLS, *_TOOLS_APART):
             source, lock = (str((LOCKS / f"{tool}{suffix}").relative_to(ROOT)) for suffix in (".in", ".txt"))
-            compile_lock(uv, Path(lock), [source, "-c", str(DEVELOPMENT_LOCK), *options])
+            agreement = [] if tool in _TOOLS_APART else ["-c", str(DEVELOPMENT_LOCK)]
+            compile_lock(uv, Path(lock), [source, *agreement, *options])
     except toolchain.StepFailed as problem:
         print(problem, file=sys.stderr)
         return 1

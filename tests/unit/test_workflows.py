@@ -80,6 +80,14 @@ def test_no_command_is_put_together_from_what_others_write() -> None:
     assert [step["run"] for _, step in STEPS if "${{" in step.get("run", "")] == []
 
 
+def test_what_workflows_install_is_pinned_by_hash() -> None:
+    """An action's commit says nothing of a package that its job installs."""
+    installed = [line for _, step in STEPS for line in str(step.get("run", "")).splitlines() if "pip install" in line]
+
+    assert installed
+    assert [line for line in installed if "--require-hashes --requirement scripts/locks/" not in line] == []
+
+
 def test_workflows_run_the_commands_that_people_run() -> None:
     """Targets of the Makefile, and scripts that are there."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
