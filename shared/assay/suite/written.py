@@ -33,6 +33,18 @@ VARIABLE = r"^ASSAY_SUITE_[A-Z0-9_]{1,60}$"
 Variable = Annotated[str, StringConstraints(pattern=VARIABLE)]
 """Only such variables: a suite must not be able to publish what other variables hold."""
 
+ExamplesBefore = Annotated[
+    tuple[Example, ...] | None, Field(description="Questions with answers that go before the prompt, in order")
+]
+HistoryColumn = Annotated[
+    str | None,
+    Field(min_length=1, description="Column that holds the conversation before the prompt, a list of messages"),
+]
+ImagesBeside = Annotated[Images | None, Field(description="Images that the model sees beside the user prompt")]
+WrittenSchema = Annotated[
+    AnswerSchema | None, Field(description="What answers must look like: a JSON Schema, or a list of fields")
+]
+
 
 class ModelFile(Strict):
     """`model:` as written; what is absent comes from `defaults`."""
@@ -67,16 +79,10 @@ class CriterionFile(Strict):
     name: ItemName
     system: Template | None = None
     user: Template | None = None
-    examples: tuple[Example, ...] | None = Field(
-        None, description="Questions with answers that go before the prompt, in order"
-    )
-    history: str | None = Field(
-        None, min_length=1, description="Column that holds the conversation before the prompt, a list of messages"
-    )
-    images: Images | None = Field(None, description="Images that the model sees beside the user prompt")
-    answer_schema: AnswerSchema | None = Field(
-        None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
-    )
+    examples: ExamplesBefore = None
+    history: HistoryColumn = None
+    images: ImagesBeside = None
+    answer_schema: WrittenSchema = Field(None, alias="schema")
 
 
 class AskingFile(Strict):
@@ -85,16 +91,10 @@ class AskingFile(Strict):
     model: ModelFile = ModelFile()
     system: Template | None = Field(None, description="System prompt, a Jinja2 template over the row's columns")
     user: Template | None = Field(None, description="User prompt, a Jinja2 template over the row's columns")
-    examples: tuple[Example, ...] | None = Field(
-        None, description="Questions with answers that go before the prompt, in order"
-    )
-    history: str | None = Field(
-        None, min_length=1, description="Column that holds the conversation before the prompt, a list of messages"
-    )
-    images: Images | None = Field(None, description="Images that the model sees beside the user prompt")
-    answer_schema: AnswerSchema | None = Field(
-        None, alias="schema", description="What answers must look like: a JSON Schema, or a list of fields"
-    )
+    examples: ExamplesBefore = None
+    history: HistoryColumn = None
+    images: ImagesBeside = None
+    answer_schema: WrittenSchema = Field(None, alias="schema")
     criteria: tuple[CriterionFile, ...] | None = Field(None, min_length=1)
 
 
