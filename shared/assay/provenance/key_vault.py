@@ -24,10 +24,10 @@ KEY_URL_EXPECTED = "the address of a key, https://<vault>.vault.azure.net/keys/<
 
 
 class KeyVaultSigner:
-    """A signer whose key is one version of a key in a vault. `open` makes it."""
+    """A signer whose key is one version of a key in a vault; `key_id` is the address of that. `open` makes it."""
 
     def __init__(self, key_id: str, public_key_pem: bytes, client: "CryptographyClient") -> None:
-        self._key_id, self._public_key_pem, self._client = key_id, public_key_pem, client
+        self.key_id, self.public_key_pem, self._client = key_id, public_key_pem, client
 
     @classmethod
     async def open(cls, key_url: str, credential: "AsyncTokenCredential", **client_options: Any) -> "KeyVaultSigner":
@@ -41,15 +41,6 @@ class KeyVaultSigner:
         key = await _read_key(key_url, credential, client_options)
         return cls(key.id, public_pem(_public_key(key)), CryptographyClient(key, credential, **client_options))
 
-    @property
-    def key_id(self) -> str:
-        """The key's address with its version."""
-        return self._key_id
-
-    @property
-    def public_key_pem(self) -> bytes:
-        return self._public_key_pem
-
     async def sign(self, payload: bytes) -> bytes:
         """Raises UserError when the identity may not sign, ServiceError when the vault does not answer."""
         from azure.core.exceptions import AzureError, HttpResponseError
@@ -59,9 +50,9 @@ class KeyVaultSigner:
             digest = hashlib.sha256(payload).digest()
             signature = (await self._client.sign(SignatureAlgorithm.es256, digest)).signature
         except HttpResponseError as error:
-            raise _refused(f"signing with {self._key_id}", error) from error
+            raise _refused(f"signing with {self.key_id}", error) from error
         except AzureError as error:
-            raise ServiceError(f"signing with {self._key_id} failed: {error.message}") from error
+            raise ServiceError(f"signing with {self.key_id} failed: {error.message}") from error
         half = len(signature) // 2
         return encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
 

@@ -47,8 +47,8 @@ class LocalKeySigner:
 
     def __init__(self, private_key: ec.EllipticCurvePrivateKey) -> None:
         self._private_key = private_key
-        self._public_key_pem = public_pem(private_key.public_key())
-        self._key_id = fingerprint(private_key.public_key())
+        self.public_key_pem = public_pem(private_key.public_key())
+        self.key_id = fingerprint(private_key.public_key())
 
     @classmethod
     def load_or_create(cls, path: Path) -> Self:
@@ -63,14 +63,6 @@ class LocalKeySigner:
             return cls(_load_key(path))
         except OSError as error:
             raise UserError(f"{path}: the signing key cannot be read or created: {error.strerror}.") from error
-
-    @property
-    def key_id(self) -> str:
-        return self._key_id
-
-    @property
-    def public_key_pem(self) -> bytes:
-        return self._public_key_pem
 
     async def sign(self, payload: bytes) -> bytes:
         return self._private_key.sign(payload, _ALGORITHM)
