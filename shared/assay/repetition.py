@@ -21,11 +21,15 @@ def repeats_in_repeats(pattern: str) -> bool:
             continue
         if closed and _is_repeat(sign) and _is_many(sign):
             return True
-        varied[-1] = varied[-1] or bool(closed) or sign == "|" or (_is_repeat(sign) and not _FIXED.fullmatch(sign))
+        varied[-1] = varied[-1] or bool(closed) or _varies(sign)
         closed = None
         if sign.startswith("("):
             varied.append(False)
     return False
+
+
+def _varies(sign: str) -> bool:
+    return sign == "|" or (_is_repeat(sign) and not _FIXED.fullmatch(sign))
 
 
 def _is_repeat(sign: str) -> bool:

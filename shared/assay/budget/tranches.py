@@ -155,16 +155,8 @@ class TrancheBudget:
     async def _keep(self) -> None:
         """Draws while there is need, and gives the rest back when nothing is asked any more or the loop ends."""
         try:
-            while True:
-                self._wake.clear()
-                if self._waiting or self._is_low:
-                    await self._draw()
-                elif self._seconds_to_look() <= 0:
-                    await self._look()
-                elif await self._is_idle():
-                    await self._give_back()
-                    if not self._waiting:
-                        return
+            while await self._tend():
+                pass
         except asyncio.CancelledError:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._give_back(), GOODBYE_SECONDS)
@@ -172,6 +164,18 @@ class TrancheBudget:
         except Exception as error:  # whatever it is: who waits for money must not wait for ever
             self._telemetry.problem("budget_failed", run=self._run, reason=str(error))
             self._refuse(error)
+
+    async def _tend(self) -> bool:
+        """One turn: draws, looks or gives back, whatever is due. False when nothing is asked any more."""
+        self._wake.clear()
+        if self._waiting or self._is_low:
+            await self._draw()
+        elif self._seconds_to_look() <= 0:
+            await self._look()
+        elif await self._is_idle():
+            await self._give_back()
+            return bool(self._waiting)
+        return True
 
     async def _give_back(self) -> None:
         try:

@@ -132,19 +132,27 @@ def estimate(
     complaints = [*quota_complaints(made, checked, text, name), *refusals]
     if as_json:
         said = {"ok": not complaints, "problems": complaints, "budget": _budget(terms), "would_start": not refusals}
-        power = None if found is None else found.model_dump(mode="json")
-        added = {} if azure is None else {"infrastructure": azure.model_dump(mode="json")}
-        print_json({**said, **made.model_dump(mode="json"), "detectable": power, **added})
+        print_json(said | _as_json(made, found, azure))
         raise typer.Exit(EXIT_USER if complaints else 0)
     _print(made, assumed, terms)
-    if found is not None:
-        from assay.cli.detectable import print_detectable
-
-        print_detectable(found)
+    _print_detectable(found)
     if azure is not None and hosting is not None:
         print_infrastructure(azure, hosting)
     if complaints:
         raise SuiteError("\n".join(complaints))
+
+
+def _as_json(made: Estimate, found: "Detectability | None", azure: Infrastructure | None) -> dict[str, object]:
+    power = None if found is None else found.model_dump(mode="json")
+    added = {} if azure is None else {"infrastructure": azure.model_dump(mode="json")}
+    return {**made.model_dump(mode="json"), "detectable": power, **added}
+
+
+def _print_detectable(found: "Detectability | None") -> None:
+    if found is not None:
+        from assay.cli.detectable import print_detectable
+
+        print_detectable(found)
 
 
 def _budget(terms: Terms | None) -> dict[str, str] | None:

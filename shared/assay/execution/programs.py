@@ -14,6 +14,7 @@ from typing import Any
 from assay.execution.program_answers import ProgramFailed, answer_text
 from assay.execution.program_calls import AwaitedModel, BlockingModel, Calls, TooManyCalls
 from assay.execution.program_threads import Ended, ProgramThreads
+from assay.llm.base import ChatAnswer
 from assay.middleware.base import Unanswered
 from assay.planning.programs import Program
 from assay.records import Response, Usage
@@ -25,6 +26,7 @@ PROGRAM = "program"
 GRACE_SECONDS = 1.0
 NO_MODEL = "none"
 _LONGEST_MESSAGE = 1_000
+_NO_ANSWER = ChatAnswer("", "stop", NO_MODEL, request_id=None, usage=Usage(), latency_seconds=0.0)
 
 
 @dataclass(frozen=True)
@@ -147,21 +149,21 @@ def response_of(text: str, calls: Calls) -> Response:
     """
     replies = calls.replies
     paid = [one for one in replies if not one.cached]
-    last = replies[-1] if replies else None
+    answer = replies[-1].answer if replies else _NO_ANSWER
     discarded = calls.discarded
     return Response(
         criterion=PROGRAM_CRITERION,
         text=text,
-        finish_reason=last.answer.finish_reason if last else "stop",
-        model=last.answer.model if last else NO_MODEL,
-        deployment=last.deployment if last else calls.question.request.deployment,
-        request_id=last.answer.request_id if last else None,
+        finish_reason=answer.finish_reason,
+        model=answer.model,
+        deployment=replies[-1].deployment if replies else calls.question.request.deployment,
+        request_id=answer.request_id,
         usage=sum((one.answer.usage for one in paid or replies), Usage()),
         cost_usd=calls.course.spent.cost_usd,
         latency_seconds=sum(one.answer.latency_seconds for one in replies),
         quota_wait_seconds=calls.quota_wait_seconds,
         attempts=tuple(calls.course.attempts),
-        refused=last.answer.refused if last else False,
+        refused=answer.refused,
         discarded=discarded.usage,
         discarded_usd=discarded.cost_usd,
         cached=bool(replies) and not paid,

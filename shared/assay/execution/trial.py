@@ -6,7 +6,7 @@ from assay.execution.course import Course, followed
 from assay.execution.program_answers import ProgramFailed
 from assay.execution.program_calls import Calls
 from assay.execution.programs import PROGRAM, ProgramRunner, response_of
-from assay.execution.trial_clock import trial_clock
+from assay.execution.trial_clock import TrialClock, trial_clock
 from assay.execution.watchdog import Watchdog
 from assay.llm.base import AnswerSchema, ChatMessage, ChatRequest
 from assay.llm.errors import TAXONOMY, FailureKind
@@ -48,20 +48,22 @@ class Trial:
         """The row's outcome. Never raises for a bad row, a model that fails or an answer that takes too long: then the
         outcome says so, with what was answered until then. RunStopped, QuotaElsewhere and cancellation pass.
         """
-        limit_seconds = self.limits.trial_timeout_seconds
         responses: list[Response] = []
         with followed() as course:
             try:
-                async with trial_clock(limit_seconds) as clock:
-                    with self.watchdog.watching(row.row_id, limit_seconds, clock.stood_seconds):
-                        if self.program is not None:
-                            return await self._run_program(self.program, row, course)
-                        return await self._ask_all(row, responses, course)
+                async with trial_clock(self.limits.trial_timeout_seconds) as clock:
+                    return await self._watched(row, responses, course, clock)
             except TimeoutError:
                 if not clock.expired:
                     raise
         criterion = PROGRAM_CRITERION if self.program else self.prompts[len(responses)].criterion
         return self._failed(row, responses, self._too_slow(course, criterion))
+
+    async def _watched(self, row: Row, responses: list[Response], course: Course, clock: TrialClock) -> Outcome:
+        with self.watchdog.watching(row.row_id, self.limits.trial_timeout_seconds, clock.stood_seconds):
+            if self.program is not None:
+                return await self._run_program(self.program, row, course)
+            return await self._ask_all(row, responses, course)
 
     async def _ask_all(self, row: Row, responses: list[Response], course: Course) -> Outcome:
         """Puts every answer into `responses` as soon as it is there."""

@@ -76,6 +76,10 @@ def with_fault(reply: Reply, fault: Fault | None, prompt_made: Callable[[], None
         return replace(reply, verdict=fault, ending=fault, when_made=None)
     if fault == "dropped":
         return replace(reply, verdict=fault, ending=fault)
+    return _refused(reply, fault, prompt_made)
+
+
+def _refused(reply: Reply, fault: Fault, prompt_made: Callable[[], None] | None) -> Reply:
     refusal = _REFUSALS[fault]() if fault in _REFUSALS else server_error(reply.headers["apim-request-id"])
     retry = {"retry-after": str(CAPACITY_RETRY_SECONDS)} if fault == "error_429" else {}
     return replace(

@@ -101,11 +101,15 @@ def _texts(body: dict[str, Any]) -> tuple[str | None, Sequence[str]]:
         raise _invalid("The field documents must be an array of strings.")
     if prompt is None and not documents:
         raise _invalid("Either userPrompt or documents must be provided.")
-    if len(prompt or "") > MAX_PROMPT_CHARACTERS or sum(map(len, documents)) > MAX_PROMPT_CHARACTERS:
+    _refuse_too_much(prompt or "", documents)
+    return prompt, documents
+
+
+def _refuse_too_much(prompt: str, documents: Sequence[str]) -> None:
+    if len(prompt) > MAX_PROMPT_CHARACTERS or sum(map(len, documents)) > MAX_PROMPT_CHARACTERS:
         raise _invalid(f"The length of the text exceeds the limit of {MAX_PROMPT_CHARACTERS} characters.")
     if len(documents) > MAX_DOCUMENTS:
         raise _invalid(f"The number of documents exceeds the limit of {MAX_DOCUMENTS}.")
-    return prompt, documents
 
 
 def _invalid(message: str) -> Refusal:

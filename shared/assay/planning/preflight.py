@@ -163,21 +163,23 @@ def _comparison_complaints(suite: Suite) -> Iterator[Complaint]:
         by_score = getattr(comparison, key)
         yield from _unknown_scores(suite, by_score if isinstance(by_score, dict) else {}, (*path, key))
     for name, kind in _score_kinds(suite).items():
-        test = comparison.test_of(name)
         where = (*path, "test", name) if isinstance(comparison.test, dict) else (*path, "test")
-        if test is None:
-            continue
-        if comparison.group is None and test == "clustered_t":
-            yield where, "test 'clustered_t' needs groups: name their column with comparison.group"
-        if comparison.group is not None and test not in CLUSTERED_TESTS:
-            yield where, f"test '{test}' takes rows for independent; with a group: {' or '.join(CLUSTERED_TESTS)}"
-        if suite.is_repeated and test == "mcnemar_exact":
-            yield where, "test 'mcnemar_exact' is for pass or fail, and with repeats a row's score is a mean"
-        elif kind == "numeric" and test == "mcnemar_exact":
-            yield (
-                where,
-                f"test 'mcnemar_exact' is for scores of pass or fail, and '{name}' is numeric; give a test by score",
-            )
+        yield from ((where, problem) for problem in _test_problems(suite, name, kind))
+
+
+def _test_problems(suite: Suite, name: str, kind: str) -> Iterator[str]:
+    """Why the test of a score does not fit it."""
+    test, group = suite.comparison.test_of(name), suite.comparison.group
+    if test is None:
+        return
+    if group is None and test == "clustered_t":
+        yield "test 'clustered_t' needs groups: name their column with comparison.group"
+    if group is not None and test not in CLUSTERED_TESTS:
+        yield f"test '{test}' takes rows for independent; with a group: {' or '.join(CLUSTERED_TESTS)}"
+    if suite.is_repeated and test == "mcnemar_exact":
+        yield "test 'mcnemar_exact' is for pass or fail, and with repeats a row's score is a mean"
+    elif kind == "numeric" and test == "mcnemar_exact":
+        yield f"test 'mcnemar_exact' is for scores of pass or fail, and '{name}' is numeric; give a test by score"
 
 
 def _unknown_scores(suite: Suite, by_score: dict[str, Any], path: Path) -> Iterator[Complaint]:

@@ -68,12 +68,16 @@ def _download(client: httpx2.Client, address: str, target: Path, most: int) -> b
             return False
         if response.is_error:
             raise ServiceError(f"{_shown(address)} answers HTTP {response.status_code}")
-        with target.open("wb") as file:
-            for piece in response.iter_bytes():
-                file.write(piece[: most - file.tell()])
-                if file.tell() >= most:
-                    break
+        _keep(response.iter_bytes(), target, most)
     return True
+
+
+def _keep(pieces: Iterator[bytes], target: Path, most: int) -> None:
+    with target.open("wb") as file:
+        for piece in pieces:
+            file.write(piece[: most - file.tell()])
+            if file.tell() >= most:
+                return
 
 
 def _beside(address: str, name: str) -> str:

@@ -67,45 +67,52 @@ class BlobLeaseLimiter:
         self._telemetry = telemetry
         self._limits = ConfiguredLimits(quota)
         self._leases = PartitionLeases(storage, "", 1, clock, self._share_changed, random)
-        self._granting = Granting(
+        self._granting = self._granting_of(quota, headroom)
+        deployed = Deployment(
+            storage,
             deployment,
             quota,
-            refresh=self._leases.drop_expired,
-            ground=self._leases.longest_tenure,
-            demanded=self._demanded,
-            telemetry=telemetry,
             clock=clock,
-            sleep=sleep,
-            limits=self._limits,
-            headroom=headroom,
-        )
-        self._sharing = Sharing(
-            self._leases,
-            Tickets(storage, "", worker, clock, self.facts),
-            Demand(quota),
-            Deployment(
-                storage,
-                deployment,
-                quota,
-                clock=clock,
-                telemetry=telemetry,
-                now=now,
-                mean_charge_tokens=mean_charge_tokens,
-                reread_seconds=reread_seconds,
-            ),
-            quota_changed=self._quota_changed,
-            crowded_out=self._crowded_out,
-            waiting=lambda: self._granting.has_waiters,
-            clock=clock,
-            sleep=sleep,
-            random=random,
             telemetry=telemetry,
-            debt_seconds=self._granting.seconds_in_debt,
+            now=now,
+            mean_charge_tokens=mean_charge_tokens,
+            reread_seconds=reread_seconds,
         )
+        self._sharing = self._sharing_of(deployed, Tickets(storage, "", worker, clock, self.facts), Demand(quota))
         self._share: asyncio.Task[None] | None = None
         self._looks_again_at = 0.0
         self._told_of_crowd = False
         self._drained = False
+
+    def _granting_of(self, quota: Quota, headroom: float) -> Granting:
+        return Granting(
+            self._deployment,
+            quota,
+            refresh=self._leases.drop_expired,
+            ground=self._leases.longest_tenure,
+            demanded=self._demanded,
+            telemetry=self._telemetry,
+            clock=self._clock,
+            sleep=self._sleep,
+            limits=self._limits,
+            headroom=headroom,
+        )
+
+    def _sharing_of(self, deployed: Deployment, tickets: Tickets, demand: Demand) -> Sharing:
+        return Sharing(
+            self._leases,
+            tickets,
+            demand,
+            deployed,
+            quota_changed=self._quota_changed,
+            crowded_out=self._crowded_out,
+            waiting=lambda: self._granting.has_waiters,
+            clock=self._clock,
+            sleep=self._sleep,
+            random=self._random,
+            telemetry=self._telemetry,
+            debt_seconds=self._granting.seconds_in_debt,
+        )
 
     @property
     def held(self) -> tuple[int, ...]:

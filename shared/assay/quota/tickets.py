@@ -148,6 +148,17 @@ class Tickets:
 
 def board(prefix: str, entries: Iterable[BlobEntry], now: float) -> Board:
     """Reads a listing of everything below `prefix`, at `now` by storage's time."""
+    states, said = _sorted(prefix, entries)
+    owners = {index: ticket for ticket in sorted(said, key=lambda each: each.said_at) for index in ticket.turns}
+    tickets = [_confirmed(ticket, owners, states) for ticket in said]
+    unpaid = {index: ticket.said_at + ticket.debt_seconds for index, ticket in owners.items() if ticket.debt_seconds}
+    alive = tuple(each for each in tickets if each.held or each.said_at >= now - TICKET_SECONDS)
+    dying = any(ticket.held and _lost_one(ticket, owners, states) for ticket in tickets)
+    return Board(states, alive, now, unpaid, dying)
+
+
+def _sorted(prefix: str, entries: Iterable[BlobEntry]) -> tuple[dict[int, LeaseState], list[Ticket]]:
+    """The partitions' leases and the workers' tickets of a listing."""
     states: dict[int, LeaseState] = {}
     said: list[Ticket] = []
     for entry in entries:
@@ -156,12 +167,7 @@ def board(prefix: str, entries: Iterable[BlobEntry], now: float) -> Board:
             states[int(name)] = entry.lease
         elif kind == "w":
             said.append(_read(name, entry))
-    owners = {index: ticket for ticket in sorted(said, key=lambda each: each.said_at) for index in ticket.turns}
-    tickets = [_confirmed(ticket, owners, states) for ticket in said]
-    unpaid = {index: ticket.said_at + ticket.debt_seconds for index, ticket in owners.items() if ticket.debt_seconds}
-    alive = tuple(each for each in tickets if each.held or each.said_at >= now - TICKET_SECONDS)
-    dying = any(ticket.held and _lost_one(ticket, owners, states) for ticket in tickets)
-    return Board(states, alive, now, unpaid, dying)
+    return states, said
 
 
 def _confirmed(ticket: Ticket, owners: Mapping[int, Ticket], states: Mapping[int, LeaseState]) -> Ticket:

@@ -5,7 +5,7 @@ Both are made from the bundle's own files, one row group in memory at a time. `r
 
 import csv
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,15 @@ def write_redacted_results(bundle: Path, redaction: Redaction, target: Path) -> 
         names = [name for name in shown if name in schema.names]
         cells.write(csv_head(names))
         with parquet_writer(target / RESULTS_PARQUET, schema) as results:
-            for at in range(source.num_row_groups):
-                table = redaction.applied(source.read_row_group(at))
-                if not table.num_rows:
-                    continue
+            for table in _redacted(source, redaction):
                 results.write_table(table, row_group_size=GROUP_ROWS)
                 cells.write(csv_cells(pa.table({name: csv_texts(name, table[name]) for name in names})))
+
+
+def _redacted(source: pyarrow.parquet.ParquetFile, redaction: Redaction) -> Iterator[pa.Table]:
+    """The tables of the results of which anything may be shown, one at a time."""
+    tables = (redaction.applied(source.read_row_group(at)) for at in range(source.num_row_groups))
+    return (table for table in tables if table.num_rows)
 
 
 def _hashed(column: pa.ChunkedArray, key: bytes) -> pa.Array:

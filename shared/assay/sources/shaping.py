@@ -61,15 +61,7 @@ class Shape:
 
     def fields(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of one row. Raises Misshapen for the first that does not fit."""
-        taken: set[str] = set()
-        ruled: dict[str, Any] = {}
-        for rule in self.rules:
-            source = self._source_of(rule, found)
-            if source is not None:
-                taken.add(source)
-                ruled[rule.name] = self._value(rule, found[source])
-            elif rule.default is not None:
-                ruled[rule.name] = rule.default
+        ruled, taken = self._ruled(found)
         others = {name: self._null(value) for name, value in found.items() if name not in taken and name not in ruled}
         if self.others == "keep":
             return others | ruled
@@ -77,6 +69,19 @@ class Shape:
         if self.others == "refuse" and strange:
             raise Misshapen(self._unexpected(strange), ", ".join(strange))
         return ruled
+
+    def _ruled(self, found: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+        """The fields that rules make, and the columns that they are made of."""
+        ruled: dict[str, Any] = {}
+        taken: set[str] = set()
+        for rule in self.rules:
+            source = self._source_of(rule, found)
+            if source is not None:
+                taken.add(source)
+                ruled[rule.name] = self._value(rule, found[source])
+            elif rule.default is not None:
+                ruled[rule.name] = rule.default
+        return ruled, taken
 
     def _taken(self, found: Iterable[str]) -> set[str]:
         here = set(found)

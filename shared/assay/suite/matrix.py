@@ -173,24 +173,29 @@ def _too_many(suite: Node, expansions: list[_Expansion]) -> Iterator[tuple[Place
 
 
 def _repeated(expansions: list[_Expansion]) -> Iterator[tuple[Place, str]]:
-    for expansion in expansions:
-        for axis in expansion.axes:
-            seen: list[Any] = []
-            for value in axis:
-                if value.key in seen:
-                    yield value.says.place, f"{value.axis} '{value.key}' stands twice in the matrix"
-                seen.append(value.key)
+    for axis in (axis for expansion in expansions for axis in expansion.axes):
+        seen: list[Any] = []
+        for value in axis:
+            if value.key in seen:
+                yield value.says.place, f"{value.axis} '{value.key}' stands twice in the matrix"
+            seen.append(value.key)
 
 
 def _said_twice(expansions: list[_Expansion]) -> Iterator[tuple[Place, str]]:
     """Model settings of two axes: one would win, and the names of experiments would lie."""
     for expansion in expansions:
         by: dict[str, str] = {}
-        for value in (value for axis in expansion.axes for value in axis):
-            model = value.says.get("model")
-            for key, node in model.value.items() if model else ():
-                if by.setdefault(key, value.axis) != value.axis:
-                    yield node.place, f"model.{key} is said by two axes of the matrix, {by[key]} and {value.axis}"
+        for axis, key, node in _model_settings(expansion):
+            if by.setdefault(key, axis) != axis:
+                yield node.place, f"model.{key} is said by two axes of the matrix, {by[key]} and {axis}"
+
+
+def _model_settings(expansion: _Expansion) -> Iterator[tuple[str, str, Node]]:
+    """What values of the matrix say of the model: axis of the value, name of the setting, what is said."""
+    for value in (value for axis in expansion.axes for value in axis):
+        model = value.says.get("model")
+        for key, node in model.value.items() if model else ():
+            yield value.axis, key, node
 
 
 def _baseline_complaints(expansions: list[_Expansion]) -> Iterator[tuple[Place, str]]:
@@ -222,17 +227,24 @@ def _choice_complaints(expansion: _Expansion, choice: Node) -> Iterator[tuple[Pl
     known = {axis[0].axis: [value.key for value in axis] for axis in expansion.axes}
     unknown = [(axis, value) for axis, value in wanted.items() if value not in known.get(axis, [])]
     for axis, value in unknown:
-        there = [str(one) for one in known.get(axis, [])]
-        found = f"{did_you_mean(str(value), there)}. It has: {', '.join(there) or f'no {axis}'}"
-        yield choice.value[axis].place, f"matrix.baseline: the matrix has no {axis} '{value}'{found}"
+        yield choice.value[axis].place, _not_there(axis, value, [str(one) for one in known.get(axis, [])])
+    if not unknown and (problem := _choice_problem(expansion, wanted)):
+        yield choice.place, problem
+
+
+def _not_there(axis: str, value: Any, there: list[str]) -> str:
+    found = f"{did_you_mean(str(value), there)}. It has: {', '.join(there) or f'no {axis}'}"
+    return f"matrix.baseline: the matrix has no {axis} '{value}'{found}"
+
+
+def _choice_problem(expansion: _Expansion, wanted: Any) -> str | None:
+    """What is wrong with a choice that does not fit exactly one combination."""
     matching = [one.name(expansion.name) for one in expansion.combinations() if one.has(wanted)]
-    if not unknown and len(matching) != 1:
-        open_axes = [axis for axis, values in known.items() if axis not in wanted and len(values) > 1]
-        shown = ", ".join([*matching[:3], *["..."][: len(matching) > 3]])
-        yield (
-            choice.place,
-            f"matrix.baseline fits {len(matching)} combinations ({shown}); say the {' and the '.join(open_axes)} too",
-        )
+    if len(matching) == 1:
+        return None
+    open_axes = [axis[0].axis for axis in expansion.axes if axis[0].axis not in wanted and len(axis) > 1]
+    shown = ", ".join([*matching[:3], *["..."][: len(matching) > 3]])
+    return f"matrix.baseline fits {len(matching)} combinations ({shown}); say the {' and the '.join(open_axes)} too"
 
 
 def _example(expansion: _Expansion) -> str:

@@ -74,13 +74,17 @@ def _flat(value: Any, key: str = "", path: Path = ()) -> Iterator[tuple[str, Pat
         for name, below in value.items():
             yield from _flat(below, f"{key}.{name}" if key else str(name), (*path, name))
     elif isinstance(value, list) and value and all(_name(one) for one in value):
-        names = [_name(one) for one in value]
-        for index, one in enumerate(value):
-            rest = {name: below for name, below in one.items() if name != "name"}  # the name is in the key
-            again = f"[{index}]" if names[index] in names[:index] else ""
-            yield from _flat(rest, f"{key}.{names[index]}{again}", (*path, index))
+        yield from _flat_list(value, key, path)
     else:
         yield key, path, value
+
+
+def _flat_list(value: list[Any], key: str, path: Path) -> Iterator[tuple[str, Path, Any]]:
+    names = [_name(one) for one in value]
+    for index, one in enumerate(value):
+        rest = {name: below for name, below in one.items() if name != "name"}  # the name is in the key
+        again = f"[{index}]" if names[index] in names[:index] else ""
+        yield from _flat(rest, f"{key}.{names[index]}{again}", (*path, index))
 
 
 def _name(value: Any) -> str | None:

@@ -33,14 +33,19 @@ def unpacked(suite: Node) -> Node:
         _over(known[pack.value], bare_defaults, experiment.without("pack")) if pack else experiment.without("pack")
         for experiment, pack in zip(experiments.items, chosen, strict=True)
     ]
-    shared = suite.without("packs").having(
+    bare = suite.without("packs").having(
         experiments=Node(made, experiments.place), **({"defaults": bare_defaults} if defaults.value else {})
     )
+    return _with_shared(bare, used)
+
+
+def _with_shared(suite: Node, used: dict[str, Node]) -> Node:
+    """The suite with what its packs give to the whole of it."""
     for section in PLUGINS:
-        shared = _with_plugins(shared, used, section)
+        suite = _with_plugins(suite, used, section)
     for section in SECTIONS:
-        shared = _with_section(shared, used, section)
-    return shared
+        suite = _with_section(suite, used, section)
+    return suite
 
 
 def _unknown(chosen: list[Node], known: dict[str, Node]) -> Iterator[tuple[Place, str]]:
