@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -31,6 +32,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from assay.telemetry import Attributes
 from assay.telemetry_export.plain import plain
 from assay.telemetry_names import METRICS, MetricKind, MetricName
+
+ADDED_AT_ONCE = 512
+"""Values wait to be added together: one by one, between other work, each finds the processor's caches without us."""
 
 MOST_SERIES = 4096
 """More sets of attributes of one metric than that are a mistake, and are not kept."""
@@ -116,23 +120,21 @@ class Meters:
             "gauge": AggregationTemporality.CUMULATIVE,
         }
         self._series: dict[str, dict[tuple[Any, ...], Series]] = {one.name: {} for one in METRICS}
+        self._waiting: deque[tuple[MetricName, float, Attributes]] = deque()
         self._lock = threading.Lock()
         self._began_ns = self._collected_ns = time.time_ns()
 
     def measure(self, metric: MetricName, value: float, attributes: Attributes) -> None:
-        """Adds to a counter, records a value of a histogram, or sets a gauge."""
-        key = tuple(attributes.items())
-        with self._lock:
-            series = self._series[metric.name]
-            if key not in series:
-                if len(series) >= MOST_SERIES:
-                    return
-                series[key] = _series(metric)
-            series[key].add(value)
+        """Adds to a counter, records a value of a histogram, or sets a gauge. The attributes must stay as they are."""
+        self._waiting.append((metric, value, attributes))
+        if len(self._waiting) >= ADDED_AT_ONCE:
+            with self._lock:
+                self._add_waiting()
 
     def collect(self, *_: Any, **__: Any) -> MetricsData | None:
         """What there is to send; None for nothing. Values that are wanted since the last sending begin anew."""
         with self._lock:
+            self._add_waiting()
             now_ns = time.time_ns()
             found = [self._take(one, series, now_ns) for one in METRICS if (series := self._series[one.name])]
             self._collected_ns = now_ns
@@ -140,6 +142,16 @@ class Meters:
             return None
         scoped = ScopeMetrics(self._scope, found, self._scope.schema_url or "")
         return MetricsData([ResourceMetrics(self._resource, [scoped], self._resource.schema_url)])
+
+    def _add_waiting(self) -> None:
+        while self._waiting:
+            metric, value, attributes = self._waiting.popleft()
+            series, key = self._series[metric.name], tuple(attributes.items())
+            if key not in series:
+                if len(series) >= MOST_SERIES:
+                    continue
+                series[key] = _series(metric)
+            series[key].add(value)
 
     def _take(self, metric: MetricName, series: dict[tuple[Any, ...], Series], now_ns: int) -> Metric:
         temporality = self._temporality[metric.kind]

@@ -15,7 +15,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
-from assay.telemetry import Attributes, bound_fields
+from assay.telemetry import Attributes, fields_in_force
 from assay.telemetry_names import (
     BOUND_FIELDS,
     ERROR_TYPE,
@@ -109,12 +109,13 @@ class OpenSpan:
     __slots__ = (
         "_attributes",
         "_began_ns",
+        "_ended_ns",
         "_fields",
         "_held",
         "_is_chosen",
         "_name",
         "_parent",
-        "_place",
+        "_placed",
         "_token",
         "_tree",
         "_waited_seconds",
@@ -123,11 +124,12 @@ class OpenSpan:
     def __init__(self, tree: Tree, name: SpanName, attributes: dict[str, Any], began: datetime | None) -> None:
         self._tree, self._name, self._attributes = tree, name, attributes
         self._began_ns = round(began.timestamp() * _NANOSECONDS) if began else tree.now_ns()
-        self._fields = bound_fields()
+        self._fields = fields_in_force()
         self._parent = _innermost.get()
-        self._place = self._find_place()
-        self._held: list[FinishedSpan] = []
+        self._placed: Place | None = None
+        self._held: list[OpenSpan] = []
         self._is_chosen = not name.sampled or self._choose()
+        self._ended_ns = 0
         self._waited_seconds = 0.0
         self._token: Token[OpenSpan | None] | None = None
 
@@ -152,6 +154,13 @@ class OpenSpan:
         if kind is not None:
             self._attributes.setdefault(ERROR_TYPE, kind.__name__)
         self._end()
+
+    @property
+    def _place(self) -> Place:
+        """Found when it is first asked for: most spans are never sent."""
+        if self._placed is None:
+            self._placed = self._find_place()
+        return self._placed
 
     def _find_place(self) -> Place:
         run = self._fields.get("run")
@@ -183,26 +192,30 @@ class OpenSpan:
         return drawn < share * 2**64
 
     def _end(self) -> None:
-        ended_ns, parent, head = self._tree.now_ns(), self._parent, self._head
-        waited = self._attributes.get(QUOTA_WAIT, self._waited_seconds)
-        if parent is not None and waited:
-            parent._waited_seconds += waited
-        if head is None and not self._is_kept(ended_ns):
-            return
-        finished = self._finished(ended_ns, waited)
+        self._ended_ns, parent, head = self._tree.now_ns(), self._parent, self._head
+        self._waited_seconds = self._attributes.get(QUOTA_WAIT, self._waited_seconds)
+        if parent is not None:
+            parent._waited_seconds += self._waited_seconds
         if head is not None:
-            head._held.append(finished)
+            head._held.append(self)
             return
-        for one in (finished, *self._held):
-            self._tree.keep(one)
+        if self._is_kept(self._ended_ns):
+            self._keep()
+        self._held.clear()  # they know this span: a cycle would wait for the garbage collector
+
+    def _keep(self) -> None:
+        self._tree.keep(self._finished())
+        for one in self._held:
+            one._keep()
 
     def _is_kept(self, at_ns: int) -> bool:
         if self._is_chosen:
             return True
         return self._attributes.get(OUTCOME) in _KEPT_OUTCOMES and self._tree.may_keep_failure(at_ns)
 
-    def _finished(self, ended_ns: int, waited: float) -> FinishedSpan:
+    def _finished(self) -> FinishedSpan:
         name, known = self._name, self._attributes
+        ended_ns, waited = self._ended_ns, self._waited_seconds
         known.update((attribute(one), self._fields[one]) for one in BOUND_FIELDS if one in self._fields)
         if RUN_TIME in name.attributes:
             known[QUOTA_WAIT] = round(waited, 4)
