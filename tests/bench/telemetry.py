@@ -1,8 +1,10 @@
 """What telemetry costs a worker: without it, with the share of the default, and with every trial sent to a collector in
-a process of its own. Both in the worker of `throughput` and by its calls alone, which other work disturbs less.
+a process of its own. In the worker of `throughput`, and by its calls alone, which find the processor's caches warm.
+Sides take turns in many short rounds; a round is compared with the one of the same turn that has no telemetry.
 """
 
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-from tests.bench.throughput import ON_QUOTA, TRIALS, Round, Servers, servers_running, worker_round
+from tests.bench.throughput import ON_QUOTA, Servers, servers_running, worker_round
 from tests.end_to_end.small_suite import SUITE
 
 from assay.execution.measured_trial import MeasuredTrial
@@ -27,24 +29,51 @@ from assay.settings import Settings
 from assay.suite.loading import load_suite
 from assay.telemetry import bound
 
-ROUNDS = 5
+ROUNDS, TRIALS = 30, 500
+ROUNDS_ALONE = 7
 OFF, SHARE, ALL = "off", "on, 1 % of the trials", "on, every trial"
-CALLS = {OFF: 20_000, SHARE: 20_000, ALL: 1_000}
+CALLS = {OFF: 10_000, SHARE: 10_000, ALL: 1_000}
 """Of every trial no more than may wait, as what is lost costs nothing."""
 RECEIVER = "tests.stand_ins.telemetry_receivers"
+Rounds = dict[str, list[float]]
+"""By side, microseconds of CPU per trial in each turn."""
 
 
 def measure() -> dict[str, str]:
-    """CPU per trial of the calls alone, and of a worker: medians of five rounds in turns after one not counted."""
+    """CPU per trial of the calls alone, and of a worker: medians, and the middle half of the rounds."""
+    loads = [os.getloadavg()[0]]
     with _collector() as address:
-        figures = {f"{side}: its calls alone": f"{_alone(side, address):.0f} us" for side in (OFF, SHARE, ALL)}
+        alone = _alone_in_turns(address)
+        loads.append(os.getloadavg()[0])
         with servers_running() as servers:
-            sides = asyncio.run(_measure(servers, address))
-    for side, rounds in sides.items():
-        pairs = zip(rounds, sides[OFF], strict=True)
-        ratio = statistics.median(one.cpu_seconds / off.cpu_seconds - 1 for one, off in pairs)
-        figures[f"{side}: CPU per trial of a worker"] = f"{_cpu_ms(rounds):.3f} ms ({ratio:+.1%})"
+            worker = asyncio.run(_worker_in_turns(servers, address))
+    loads.append(os.getloadavg()[0])
+    figures = {"load of the machine, at the beginning, middle, end": ", ".join(f"{load:.1f}" for load in loads)}
+    figures |= {f"{side}: its calls alone": f"{_spread(alone[side], '.0f')} us" for side in alone}
+    figures |= {f"{side}: a worker's trial": f"{_spread(worker[side], '.0f')} us" for side in worker}
+    for side in (SHARE, ALL):
+        pairs = list(zip(worker[side], worker[OFF], strict=True))
+        figures[f"{side}: more than off"] = f"{_spread([one - off for one, off in pairs], '+.0f')} us"
+        figures[f"{side}: in parts of off"] = _spread([one / off - 1 for one, off in pairs], "+.1%")
     return figures
+
+
+def _spread(values: list[float], form: str) -> str:
+    low, median, high = statistics.quantiles(values, n=4)
+    return f"{median:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _alone_in_turns(address: str) -> Rounds:
+    rounds: Rounds = {OFF: [], SHARE: [], ALL: []}
+    for _ in range(ROUNDS_ALONE + 1):
+        for side, found in rounds.items():
+            found.append(_alone(side, address))
+    return _without_first(rounds)
+
+
+def _without_first(rounds: Rounds) -> Rounds:
+    """The first turn loads modules and fills caches."""
+    return {side: found[1:] for side, found in rounds.items()}
 
 
 def _alone(side: str, address: str) -> float:
@@ -84,18 +113,17 @@ def _settings(address: str) -> dict[str, dict[str, str]]:
     return {OFF: {}, SHARE: on, ALL: {**on, "ASSAY_TRACE_SAMPLE": "1"}}
 
 
-async def _measure(servers: Servers, address: str) -> dict[str, list[Round]]:
+async def _worker_in_turns(servers: Servers, address: str) -> Rounds:
     suite = load_suite(SUITE + ON_QUOTA)
     settings = _settings(address)
-    sides: dict[str, list[Round]] = {side: [] for side in settings}
+    rounds: Rounds = {side: [] for side in settings}
     for number in range(ROUNDS + 1):
-        for at, (side, chosen) in enumerate(settings.items()):
-            sides[side].append(await worker_round(servers, suite, f"colours-{at}-{number}", **chosen))
-    return {side: rounds[1:] for side, rounds in sides.items()}
-
-
-def _cpu_ms(rounds: list[Round]) -> float:
-    return 1000 * statistics.median(one.cpu_seconds for one in rounds) / TRIALS
+        # Forwards and backwards in turn: what grows with time falls on all sides alike.
+        for side in list(settings)[:: -1 if number % 2 else 1]:
+            run = f"colours-{list(settings).index(side)}-{number}"
+            found = await worker_round(servers, suite, run, TRIALS, **settings[side])
+            rounds[side].append(1e6 * found.cpu_seconds / TRIALS)
+    return _without_first(rounds)
 
 
 @contextmanager

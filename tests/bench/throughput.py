@@ -5,6 +5,7 @@ middleware at work, reads its chunks from Azurite and writes outcomes there.
 """
 
 import asyncio
+import gc
 import statistics
 import tempfile
 import time
@@ -31,6 +32,8 @@ from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.loading import load_suite
 from assay.suite.models import Suite
+from assay.telemetry_export.exported import ExportedTelemetry
+from assay.telemetry_names import HEARTBEAT
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIALS = 2_000
@@ -157,8 +160,8 @@ async def _bare_round(servers: Servers, suite: Suite, client: AsyncAzureOpenAI) 
     return rounds[0]
 
 
-async def worker_round(servers: Servers, suite: Suite, run: str, **settings: str) -> Round:
-    """A run of its own, worked on by one worker with these settings besides."""
+async def worker_round(servers: Servers, suite: Suite, run: str, trials: int = TRIALS, **settings: str) -> Round:
+    """A run of its own, worked on by one worker with these settings besides; telemetry is sent within the time."""
     environment = {
         "ASSAY_STORAGE": servers.storage,
         "AZURE_OPENAI_ENDPOINT": servers.endpoint,
@@ -168,10 +171,14 @@ async def worker_round(servers: Servers, suite: Suite, run: str, **settings: str
     }
     runtime = Runtime(Settings.load(environment))
     try:
-        messages = await _begin(runtime.storage, suite, run)
+        messages = await _begin(runtime.storage, suite, run, trials)
+        runtime.telemetry.record(HEARTBEAT, 0)  # opens it: once in a worker's life
+        gc.collect()
         async with _timed(servers) as rounds:
             await asyncio.gather(*(runtime.worker.handle(one.model_dump_json()) for one in messages))
-        await _check(runtime.storage, messages)
+            if isinstance(runtime.telemetry, ExportedTelemetry):
+                await asyncio.to_thread(runtime.telemetry.flush)
+        await _check(runtime.storage, messages, trials)
     finally:
         await runtime.close()
     return rounds[0]
@@ -191,7 +198,7 @@ async def _timed(servers: Servers) -> AsyncIterator[list[Round]]:
     )
 
 
-def _rows() -> list[Row]:
+def _rows(trials: int = TRIALS) -> list[Row]:
     return [
         Row(
             row_id=f"I-{n:05d}",
@@ -199,7 +206,7 @@ def _rows() -> list[Row]:
             line=n + 1,
             fields={"id": f"I-{n:05d}", "text": f"thing number {n}", "label": COLOURS[n % 4]},
         )
-        for n in range(1, TRIALS + 1)
+        for n in range(1, trials + 1)
     ]
 
 
@@ -208,15 +215,15 @@ def _messages(suite: Suite, row: Row) -> tuple[ChatMessage, ...]:
     return prompt.render(row.fields)
 
 
-async def _begin(storage: Storage, suite: Suite, run: str) -> list[ChunkMessage]:
+async def _begin(storage: Storage, suite: Suite, run: str, trials: int) -> list[ChunkMessage]:
     """Writes what a run consists of; the messages of its chunks."""
-    lines = [row.model_dump_json().encode() + b"\n" for row in _rows()]
+    lines = [row.model_dump_json().encode() + b"\n" for row in _rows(trials)]
     ranges, offset = [], 0
-    for first in range(0, TRIALS, ROWS_PER_CHUNK):
+    for first in range(0, trials, ROWS_PER_CHUNK):
         part = lines[first : first + ROWS_PER_CHUNK]
         ranges.append(RowRange(first_row=first + 1, rows=len(part), offset=offset, length=sum(map(len, part))))
         offset += ranges[-1].length
-    plan = Plan(run=run, rows=TRIALS, bad_rows=0, experiments=(EXPERIMENT,), ranges=tuple(ranges))
+    plan = Plan(run=run, rows=trials, bad_rows=0, experiments=(EXPERIMENT,), ranges=tuple(ranges))
     await storage.write(layout.header(run), _header(suite, run).model_dump_json(by_alias=True).encode())
     await storage.write(layout.rows(run), b"".join(lines))
     await storage.write(layout.plan(run), plan.model_dump_json().encode())
@@ -236,15 +243,15 @@ def _header(suite: Suite, run: str) -> RunHeader:
     )
 
 
-async def _check(storage: Storage, messages: list[ChunkMessage]) -> None:
+async def _check(storage: Storage, messages: list[ChunkMessage], trials: int) -> None:
     found = [one async for one in storage.list(layout.outcomes(messages[0].run))]
     succeeded = sum(int((one.metadata or {})["succeeded"]) for one in found)
-    if succeeded != TRIALS:
-        raise SystemExit(f"{succeeded} of {TRIALS} trials succeeded: this is no measurement")
+    if succeeded != trials:
+        raise SystemExit(f"{succeeded} of {trials} trials succeeded: this is no measurement")
     responses = [one for entry in found for one in await _responses(storage, entry.path)]
     lowered = sum(one.limit_sent is not None for one in responses)
     asked_again = sum(one.reruns for one in responses)
-    if lowered < TRIALS / 2 or asked_again:
+    if lowered < trials / 2 or asked_again:
         raise SystemExit(f"{lowered} lower limits were sent, {asked_again} asked again; expected most of all, and none")
 
 
