@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import httpx2
 import pytest
+from git_publishing import GitPublishing
 
 from assay.errors import ServiceError, UserError
 from assay.provenance.bundle import seal_folder
-from assay.provenance.verification import verify_bundle
 from assay.sinks.base import Bundle
 from assay.sinks.devops import sink as devops
 from assay.sinks.devops.access import IdentityAccess, PersonalAccess
 from assay.sinks.devops.api import explain, is_sign_in
 from assay.sinks.devops.sink import AzureDevOpsSink
-from assay.sinks.git_files import GitFile
 from assay.sinks.http import HttpService
 from assay.suite.sink_options import AzureDevOpsOptions
 from assay.telemetry import LogTelemetry
-from stand_ins.azure_devops import TOKEN, AzureDevOps, refusal
+from stand_ins.azure_devops import TOKEN, AzureDevOps
+from stand_ins.git_host import once, refusal
 from stand_ins.git_store import GitStore
-from stand_ins.sealed import SIGNER, STATEMENT, Dying, Killed, sealed_bundle
+from stand_ins.sealed import SIGNER, STATEMENT, sealed_bundle
 
 OPTIONS = {"organization": "acme", "project": "Lab work", "repository": "results"}
 
@@ -35,15 +32,9 @@ async def bundle(tmp_path: Path) -> Bundle:
     return await sealed_bundle(tmp_path / "bundle")
 
 
-def service_at(folder: Path) -> AzureDevOps:
-    store = GitStore(folder)
-    store.seed({"README.md": b"# Results\n"})
-    return AzureDevOps(store)
-
-
 @pytest.fixture
 def service(tmp_path: Path) -> AzureDevOps:
-    return service_at(tmp_path / "devops.git")
+    return AzureDevOps.at(tmp_path / "devops.git")
 
 
 async def token() -> str:
@@ -69,34 +60,10 @@ def sink_of(
     return AzureDevOpsSink(AzureDevOpsOptions.model_validate({**OPTIONS, **options}), http)
 
 
-def state(service: AzureDevOps) -> object:
-    """Everything that somebody who looks at the repository sees."""
-    heads = {branch: service.store.ref(branch) for branch in service.store.branches()}
-    return heads, json.dumps(service.pulls, sort_keys=True)
-
-
-def once(match: str, answer: httpx2.Response) -> Callable[[httpx2.Request], httpx2.Response | None]:
-    """A fault for the first request that matches."""
-    left = [answer]
-
-    def fault(request: httpx2.Request) -> httpx2.Response | None:
-        return left.pop() if left and match in f"{request.method} {request.url.path}" else None
-
-    return fault
-
-
-class TestPublishing:
-    async def test_a_clone_has_the_bundle_and_it_verifies(self, service, bundle, tmp_path) -> None:
-        """One commit upon the base, with every file byte by byte, read by Git itself."""
-        receipt = await sink_of(service).publish(bundle)
-        clone = tmp_path / "clone"
-        command = ["git", "clone", "--quiet", "--branch", "assay/triage-1", str(service.store.folder), str(clone)]
-        await asyncio.to_thread(subprocess.run, command, check=True)
-        await asyncio.to_thread(subprocess.run, ["git", "-C", str(clone), "fsck", "--strict"], check=True)
-        assert verify_bundle(clone / "assay/triage/triage-1", SIGNER.public_key_pem).ok
-        assert len(service.store.log("assay/triage-1")) == 2
-        assert receipt.details["commit"] == service.store.ref("assay/triage-1")
-        assert receipt.location == "https://dev.azure.com/acme/Lab%20work/_git/results/pullrequest/1"
+class TestPublishing(GitPublishing):
+    host_type = AzureDevOps
+    sink_of = staticmethod(sink_of)
+    merged: ClassVar = {"status": "completed"}
 
     async def test_a_pull_request_shows_the_summary(self, service, bundle) -> None:
         """Cut to what Azure DevOps takes."""
@@ -106,33 +73,6 @@ class TestPublishing:
         (pull,) = service.pulls
         assert (pull["title"], pull["labels"]) == ("Results of triage (triage-1)", ["evaluation"])
         assert len(pull["description"]) <= 4000 and bundle.manifest_sha256 in pull["description"]
-
-    async def test_again_changes_nothing(self, service, bundle) -> None:
-        """Nothing is pushed."""
-        first = await sink_of(service).publish(bundle)
-        before = state(service)
-        assert await sink_of(service).publish(bundle) == first
-        assert state(service) == before
-
-    async def test_only_what_is_not_there_is_read_whole(self, service, bundle, monkeypatch) -> None:
-        """Bundles may be larger than memory."""
-        await sink_of(service).publish(bundle)
-        (bundle.folder / "report.md").write_bytes(b"# Better words\n")
-        read: list[str] = []
-        whole = GitFile.read
-        monkeypatch.setattr(GitFile, "read", lambda file: read.append(file.path) or whole(file))
-        await sink_of(service).publish(bundle)
-        assert read == ["assay/triage/triage-1/report.md"]
-
-    async def test_again_after_a_completed_review_opens_nothing(self, service, bundle) -> None:
-        """Also when the branch was deleted with it."""
-        await sink_of(service).publish(bundle)
-        service.store.set_ref("main", service.store.ref("assay/triage-1"))
-        service.store.delete_ref("assay/triage-1")
-        service.pulls[0]["status"] = "completed"
-        before = state(service)
-        await sink_of(service).publish(bundle)
-        assert state(service) == before
 
     async def test_a_new_report_of_the_run_edits_adds_and_deletes(self, service, bundle) -> None:
         """As one more commit on the branch."""
@@ -156,24 +96,13 @@ class TestPublishing:
         assert earlier and all(name not in service.store.files(one) for one in earlier)
         assert name in service.store.files(last)
 
-
-class TestDeath:
     @pytest.mark.parametrize("bytes_per_push", [10_000_000, 600])
-    async def test_at_any_request_leaves_what_the_next_try_completes(
+    async def test_death_at_any_request_leaves_what_the_next_try_completes(
         self, tmp_path, bundle, monkeypatch, bytes_per_push
     ) -> None:
-        """Before each request and after each answer: in the end the same commits, one pull request, nothing else."""
+        """Also of a bundle that no request can hold."""
         monkeypatch.setattr(devops, "_MOST_BYTES_PER_PUSH", bytes_per_push)
-        whole = service_at(tmp_path / "whole.git")
-        await sink_of(whole, labels=("a",)).publish(bundle)
-        expected, number = state(whole), len(whole.requests)
-        for at in range(number):
-            for before in (True, False):
-                service = service_at(tmp_path / f"{at}-{before}.git")
-                with pytest.raises(Killed):
-                    await sink_of(Dying(service, at, before=before), labels=("a",)).publish(bundle)
-                await sink_of(service, labels=("a",)).publish(bundle)
-                assert state(service) == expected, (at, before)
+        await super().test_death_at_any_request_leaves_what_the_next_try_completes(tmp_path, bundle)
 
     async def test_another_publisher_at_the_same_time_is_found(self, service, bundle) -> None:
         """A push upon a tip that moved is refused, and what is there is looked at again."""

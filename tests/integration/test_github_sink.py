@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import httpx2
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from git_publishing import GitPublishing
 from openapi_core.exceptions import OpenAPIError
 
 from assay.errors import NameRefused, ServiceError, UserError
 from assay.provenance.bundle import seal_folder
-from assay.provenance.verification import verify_bundle
 from assay.sinks.base import Bundle
-from assay.sinks.git_files import GitFile
 from assay.sinks.github.access import AppAccess, TokenAccess
 from assay.sinks.github.api import explain, is_limited, waiting
 from assay.sinks.github.sink import GitHubSink
 from assay.sinks.http import HttpService
 from assay.suite.sink_options import GitHubOptions
 from assay.telemetry import LogTelemetry
-from stand_ins.git_store import GitStore
-from stand_ins.github import ADDRESS, TOKEN, GitHub, refusal, reply, validate
-from stand_ins.sealed import SIGNER, STATEMENT, Dying, Killed, sealed_bundle
+from stand_ins.git_host import once, refusal, reply
+from stand_ins.github import ADDRESS, TOKEN, GitHub, validate
+from stand_ins.sealed import SIGNER, STATEMENT, sealed_bundle
 
 
 @pytest.fixture
@@ -36,15 +34,9 @@ async def bundle(tmp_path: Path) -> Bundle:
     return await sealed_bundle(tmp_path / "bundle")
 
 
-def github_at(folder: Path) -> GitHub:
-    store = GitStore(folder)
-    store.seed({"README.md": b"# Results\n"})
-    return GitHub(store)
-
-
 @pytest.fixture
 def github(tmp_path: Path) -> GitHub:
-    return github_at(tmp_path / "github.git")
+    return GitHub.at(tmp_path / "github.git")
 
 
 def sink_of(github: httpx2.AsyncBaseTransport, slept: list[float] | None = None, **options: object) -> GitHubSink:
@@ -68,34 +60,10 @@ def sink_of(github: httpx2.AsyncBaseTransport, slept: list[float] | None = None,
     return GitHubSink(GitHubOptions.model_validate({"repository": "acme/results", **options}), service)
 
 
-def state(github: GitHub) -> object:
-    """Everything that somebody who looks at the repository sees."""
-    heads = {branch: github.store.ref(branch) for branch in github.store.branches()}
-    return heads, json.dumps(github.pulls, sort_keys=True)
-
-
-def once(match: str, answer: httpx2.Response) -> Callable[[httpx2.Request], httpx2.Response | None]:
-    """A fault for the first request that matches."""
-    left = [answer]
-
-    def fault(request: httpx2.Request) -> httpx2.Response | None:
-        return left.pop() if left and match in f"{request.method} {request.url.path}" else None
-
-    return fault
-
-
-class TestPublishing:
-    async def test_a_clone_has_the_bundle_and_it_verifies(self, github, bundle, tmp_path) -> None:
-        """One commit upon the base, with every file byte by byte, read by Git itself."""
-        receipt = await sink_of(github).publish(bundle)
-        clone = tmp_path / "clone"
-        command = ["git", "clone", "--quiet", "--branch", "assay/triage-1", str(github.store.folder), str(clone)]
-        await asyncio.to_thread(subprocess.run, command, check=True)
-        await asyncio.to_thread(subprocess.run, ["git", "-C", str(clone), "fsck", "--strict"], check=True)
-        assert verify_bundle(clone / "assay/triage/triage-1", SIGNER.public_key_pem).ok
-        assert (clone / "README.md").read_bytes() == b"# Results\n"
-        assert len(github.store.log("assay/triage-1")) == 2
-        assert receipt.details["commit"] == github.store.ref("assay/triage-1")
+class TestPublishing(GitPublishing):
+    host_type = GitHub
+    sink_of = staticmethod(sink_of)
+    merged: ClassVar = {"state": "closed"}
 
     async def test_a_pull_request_shows_the_summary(self, github, bundle) -> None:
         """With title, labels and how to check."""
@@ -104,33 +72,6 @@ class TestPublishing:
         assert (pull["title"], pull["labels"]) == ("Results of triage (triage-1)", ["evaluation"])
         assert pull["body"].startswith("## think-first is better") and "assay verify" in pull["body"]
         assert receipt.location == "https://github.com/acme/results/pull/1"
-
-    async def test_again_changes_nothing(self, github, bundle) -> None:
-        """The same commit, the same pull request, and no object is moved."""
-        first = await sink_of(github).publish(bundle)
-        before = state(github)
-        assert await sink_of(github).publish(bundle) == first
-        assert state(github) == before
-
-    async def test_only_what_is_not_there_is_read_whole(self, github, bundle, monkeypatch) -> None:
-        """Bundles may be larger than memory."""
-        await sink_of(github).publish(bundle)
-        (bundle.folder / "report.md").write_bytes(b"# Better words\n")
-        read: list[str] = []
-        whole = GitFile.read
-        monkeypatch.setattr(GitFile, "read", lambda file: read.append(file.path) or whole(file))
-        await sink_of(github).publish(bundle)
-        assert read == ["assay/triage/triage-1/report.md"]
-
-    async def test_again_after_a_merge_opens_nothing(self, github, bundle) -> None:
-        """Also when the branch was deleted, as hosts offer after a merge."""
-        await sink_of(github).publish(bundle)
-        github.store.set_ref("main", github.store.ref("assay/triage-1"))
-        github.store.delete_ref("assay/triage-1")
-        github.pulls[0]["state"] = "closed"
-        before = state(github)
-        await sink_of(github).publish(bundle)
-        assert state(github) == before
 
     async def test_a_new_report_of_the_run_is_a_commit_upon_the_last(self, github, bundle) -> None:
         """The same pull request shows it."""
@@ -160,21 +101,6 @@ class TestPublishing:
         assert lines[0] == "commit to acme/results, branch assay/triage-1, from default"
         assert "file assay/triage/triage-1/results.csv (5 bytes)" in lines
         assert lines[-1] == "pull request 'Results of triage (triage-1)', labels: none"
-
-
-class TestDeath:
-    async def test_at_any_request_leaves_what_the_next_try_completes(self, tmp_path, bundle) -> None:
-        """Before each request and after each answer: in the end the same commit, one pull request, nothing else."""
-        whole = github_at(tmp_path / "whole.git")
-        await sink_of(whole, labels=("a",)).publish(bundle)
-        expected, number = state(whole), len(whole.requests)
-        for at in range(number):
-            for before in (True, False):
-                github = github_at(tmp_path / f"{at}-{before}.git")
-                with pytest.raises(Killed):
-                    await sink_of(Dying(github, at, before=before), labels=("a",)).publish(bundle)
-                await sink_of(github, labels=("a",)).publish(bundle)
-                assert state(github) == expected, (at, before)
 
     async def test_two_at_once_make_one(self, github, bundle) -> None:
         """The second finds the branch of the first."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 import httpx2
 from jsonschema import Draft202012Validator
 
-from stand_ins.git_store import GitStore
+from stand_ins.git_host import GitHost, Route, path_of, refusal, reply
 
 TOKEN = "devops-token-confidential"
 NOTHING = "0" * 40
@@ -60,29 +58,23 @@ SHAPES = {
     "PATCH /pullrequests/1": _shape("", title=_TITLE, description=_DESCRIPTION),
     "POST /pullRequests/1/labels": _shape("name", name=TEXT),
 }
-Fault = Callable[[httpx2.Request], httpx2.Response | None]
 
 
 @dataclass
-class AzureDevOps(httpx2.AsyncBaseTransport):
-    """One repository. `faults` may answer a request before it is looked at; `requests` keeps all."""
+class AzureDevOps(GitHost):
+    """One repository of Azure DevOps."""
 
-    store: GitStore
     prefix: str = "/acme/Lab%20work/_apis/git/repositories/results"
     authorization: str = "Basic " + base64.b64encode(f":{TOKEN}".encode()).decode()
     largest_body: int = 25_000_000
-    pulls: list[dict[str, Any]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    requests: list[httpx2.Request] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await request.aread()
         self.requests.append(request)
-        path = request.url.raw_path.decode().partition("?")[0]
+        path = path_of(request)
         assert request.url.params.get("api-version") == "7.1"
-        for fault in self.faults:
-            if (answer := fault(request)) is not None:
-                return answer
+        if ordered := self.fault(request):
+            return ordered
         if request.headers.get("authorization") != self.authorization:
             return httpx2.Response(203, text="<html>Sign in</html>")
         if len(request.content) > self.largest_body:
@@ -90,13 +82,11 @@ class AzureDevOps(httpx2.AsyncBaseTransport):
         if not path.startswith(self.prefix):
             return refusal(404, "TF200016: The project does not exist.")
         rest, body = path.removeprefix(self.prefix), json.loads(request.content or b"null")
-        for method, pattern, answer in _ROUTES:
-            if request.method == method and (found := re.fullmatch(pattern, rest)):
-                shape = re.sub(r"/\d+", "/1", f"{method} {rest}")
-                if shape in SHAPES:
-                    Draft202012Validator(SHAPES[shape]).validate(body)
-                return answer(self, request, body, *map(unquote, found.groups()))
-        raise AssertionError(f"Azure DevOps documents no {request.method} {rest}")
+        if shape := SHAPES.get(re.sub(r"/\d+", "/1", f"{request.method} {rest}")):
+            Draft202012Validator(shape).validate(body)
+        answer = self.answer(_ROUTES, request, rest, body)
+        assert answer, f"Azure DevOps documents no {request.method} {rest}"
+        return answer
 
     def repository(self, request: httpx2.Request, body: Any) -> httpx2.Response:
         facts = {"id": "1", "name": "results"}
@@ -170,7 +160,7 @@ class AzureDevOps(httpx2.AsyncBaseTransport):
         return reply({"name": body["name"], "active": True})
 
 
-_ROUTES: list[tuple[str, str, Callable[..., httpx2.Response]]] = [
+_ROUTES: list[Route] = [
     ("GET", "", AzureDevOps.repository),
     ("GET", "/refs", AzureDevOps.refs),
     ("GET", "/items", AzureDevOps.items),
@@ -180,11 +170,3 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx2.Response]]] = [
     ("PATCH", r"/pullrequests/(\d+)", AzureDevOps.change_pull),
     ("POST", r"/pullRequests/(\d+)/labels", AzureDevOps.add_label),
 ]
-
-
-def reply(content: Any, status: int = 200) -> httpx2.Response:
-    return httpx2.Response(status, json=content)
-
-
-def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> httpx2.Response:
-    return httpx2.Response(status, json={"message": message}, headers=headers)

@@ -9,19 +9,17 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import httpx2
 from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
-from stand_ins.git_store import GitStore
+from stand_ins.git_host import GitHost, Route, path_of, refusal, reply
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ADDRESS = "https://api.github.com"
@@ -43,27 +41,21 @@ PATHS = (
     "/app/installations/{installation_id}/access_tokens",
 )
 TOKEN = "github-token-confidential"
-Fault = Callable[[httpx2.Request], httpx2.Response | None]
 
 
 @dataclass
-class GitHub(httpx2.AsyncBaseTransport):
-    """One repository on GitHub. `faults` may answer a request before it is looked at; `requests` keeps all."""
+class GitHub(GitHost):
+    """One repository on GitHub."""
 
-    store: GitStore
     repository: str = "acme/results"
     token: str = TOKEN
-    pulls: list[dict[str, Any]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    requests: list[httpx2.Request] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await request.aread()
         self.requests.append(request)
         validate(request)
-        for fault in self.faults:
-            if (answer := fault(request)) is not None:
-                return answer
+        if ordered := self.fault(request):
+            return ordered
         if request.headers.get("authorization") != f"Bearer {self.token}":
             return refusal(401, "Bad credentials")
         try:
@@ -71,20 +63,13 @@ class GitHub(httpx2.AsyncBaseTransport):
         except KeyError as error:
             return refusal(422, f"Object does not exist: {error}")
 
-    def said(self) -> list[str]:
-        """Method and path of every request."""
-        return [f"{one.method} {one.url.path}" for one in self.requests]
-
     def _routed(self, request: httpx2.Request) -> httpx2.Response:
         prefix = f"/repos/{self.repository}"
-        path = request.url.raw_path.decode().partition("?")[0]
+        path = path_of(request)
         if not path.startswith(prefix):
             return refusal(404, "Not Found")
         rest, body = path.removeprefix(prefix), json.loads(request.content or b"null")
-        for method, pattern, answer in _ROUTES:
-            if request.method == method and (found := re.fullmatch(pattern, rest)):
-                return answer(self, request, body, *map(unquote, found.groups()))
-        return refusal(404, "Not Found")
+        return self.answer(_ROUTES, request, rest, body) or refusal(404, "Not Found")
 
     def repository_facts(self, request: httpx2.Request, body: Any) -> httpx2.Response:
         return reply({"default_branch": "main", "full_name": self.repository})
@@ -192,7 +177,7 @@ class GitHub(httpx2.AsyncBaseTransport):
         return reply([{"name": name} for name in labels])
 
 
-_ROUTES: list[tuple[str, str, Callable[..., httpx2.Response]]] = [
+_ROUTES: list[Route] = [
     ("GET", "", GitHub.repository_facts),
     ("GET", "/git/ref/heads%2F([^/]+)", GitHub.get_ref),
     ("POST", "/git/refs", GitHub.make_ref),
@@ -207,14 +192,6 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx2.Response]]] = [
     ("PATCH", r"/pulls/(\d+)", GitHub.change_pull),
     ("POST", r"/issues/(\d+)/labels", GitHub.add_labels),
 ]
-
-
-def reply(content: Any, status: int = 200) -> httpx2.Response:
-    return httpx2.Response(status, json=content)
-
-
-def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> httpx2.Response:
-    return httpx2.Response(status, json={"message": message}, headers=headers)
 
 
 def validate(request: httpx2.Request) -> None:
@@ -255,7 +232,7 @@ class _Described:
     def __init__(self, request: httpx2.Request) -> None:
         self._request = request
         self.host_url = ADDRESS
-        self.path = request.url.raw_path.decode().partition("?")[0]
+        self.path = path_of(request)
         self.method = request.method.lower()
         self.body = request.content or None
         self.content_type = request.headers.get("content-type", "")
