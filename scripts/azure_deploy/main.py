@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,10 @@ def guarded(work: Callable[[], None], name: str) -> int:
     except KeyboardInterrupt:
         print(f"\n{name} interrupted. What Azure has begun goes on there; the same command goes on.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read along, such as `head`, has gone; what Python still has to print would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     return 0
 
 

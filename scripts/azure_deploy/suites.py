@@ -136,7 +136,7 @@ def _assay(place: Place, *words: str, doing: str) -> str:
         answer, complaint = process.communicate()
     if process.returncode == 0:
         return answer
-    problem = without_secrets((complaint or answer).strip())
+    problem = without_secrets(complaint.strip() or answer.strip())
     kind = StepFailed if process.returncode == _USER_ERROR else _NotYet
     raise kind(f"{doing}: `assay {words[0]}` ended with exit code {process.returncode}.\n{problem}")
 

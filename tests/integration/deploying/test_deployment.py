@@ -321,3 +321,14 @@ def test_a_terminal_that_cannot_show_a_name_ends_nothing(cloud: Cloud) -> None:
     done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, check=False)
 
     assert done.returncode == 0 and b"Z?rich" in done.stdout
+
+
+def test_a_reader_that_goes_away_is_no_error_of_the_script(cloud: Cloud) -> None:
+    """As `head` does after its first line."""
+    command = [sys.executable, str(ROOT / "scripts" / "deploy"), "--location", "swedencentral", "--dry-run"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as deploying:
+        assert deploying.stdout and deploying.stderr
+        deploying.stdout.close()
+        complaint = deploying.stderr.read()
+
+    assert deploying.returncode == 1 and complaint == b""
