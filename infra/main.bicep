@@ -173,7 +173,7 @@ param existingDnsZonesGroupId string = ''
 @description('Keep it in the Durable Task Scheduler in place of the storage account.')
 param durableTaskScheduler bool = false
 
-@description('Address ranges that may reach the scheduler, which gets no private endpoint.')
+@description('Address ranges that may reach the scheduler; with privateNetwork none does.')
 param durableTaskIpAllowlist string[] = ['0.0.0.0/0']
 
 // Monitoring
@@ -383,6 +383,7 @@ module scheduler 'modules/durable-task.bicep' = if (durableTaskScheduler) {
     location: location
     tags: tags
     taskHubName: taskHubName
+    isPrivate: privateNetwork
     ipAllowlist: durableTaskIpAllowlist
   }
 }
@@ -427,6 +428,7 @@ var fixedEndpoints = filter([
   { name: 'pe-${name}-vault', resourceId: isNewKeyVault ? keyVaultId : '', groupId: 'vault', zone: 'privatelink.vaultcore.azure.net' }
   { name: 'pe-${name}-registry', resourceId: isNewRegistry && privateRegistry ? registryId : '', groupId: 'registry', zone: 'privatelink.azurecr.io' }
   { name: 'pe-${name}-safety', resourceId: contentSafety ? '${home}/providers/Microsoft.CognitiveServices/accounts/${contentSafetyName}' : '', groupId: 'account', zone: 'privatelink.cognitiveservices.azure.com' }
+  { name: 'pe-${name}-tasks', resourceId: durableTaskScheduler ? '${home}/providers/Microsoft.DurableTask/schedulers/${durableTaskName}' : '', groupId: 'scheduler', zone: 'privatelink.durabletask.io' }
 ], one => !empty(one.resourceId))
 var openAiEndpoints = map(filter(models, one => one.isNew), one => {
   name: 'pe-${name}-openai-${one.name}'
@@ -457,7 +459,7 @@ module privateLinks 'modules/private-endpoints.bicep' = if (privateNetwork) {
     zonesGroupId: zonesGroupId
     endpoints: privateEndpoints
   }
-  dependsOn: [storageAccount, keyVault, registry, safety, openAi, dnsZones]
+  dependsOn: [storageAccount, keyVault, registry, safety, scheduler, openAi, dnsZones]
 }
 
 // Who may do what; the table is in roles.bicep

@@ -200,6 +200,8 @@ resource storageDenied 'Microsoft.Insights/metricAlerts@2018-03-01' = {
             }
           ]
           timeAggregation: 'Total'
+          // A resource has no metrics in its first minutes, and the rule would be refused.
+          skipMetricValidation: true
           operator: 'GreaterThan'
           threshold: 0
         }
@@ -255,6 +257,8 @@ resource undelivered 'Microsoft.Insights/metricAlerts@2018-03-01' = [for one in 
           metricNamespace: 'Microsoft.EventGrid/systemTopics'
           metricName: one.metric
           timeAggregation: 'Total'
+          // A resource has no metrics in its first minutes, and the rule would be refused.
+          skipMetricValidation: true
           operator: 'GreaterThan'
           threshold: one.threshold
         }

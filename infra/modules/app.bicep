@@ -110,7 +110,7 @@ var settings = {
   // Files arrive by Event Grid; the blob trigger would poll and, with many blobs, miss some.
   AzureWebJobs_ingest_blob_Disabled: 'true'
   WEBSITE_SITE_NAME: name
-  WEBSITE_HOSTNAME: '${name}.${environmentDomain}'
+  WEBSITE_HOSTNAME: '${name}${ingressExternal ? '' : '.internal'}.${environmentDomain}'
   AzureFunctionsJobHost__extensions__durableTask__storageProvider__type: empty(durableTaskAddress) ? '' : 'azureManaged'
   AzureFunctionsJobHost__extensions__durableTask__storageProvider__connectionStringName: empty(durableTaskAddress) ? '' : 'DURABLE_TASK_SCHEDULER_CONNECTION_STRING'
   DURABLE_TASK_SCHEDULER_CONNECTION_STRING: durableTaskAddress

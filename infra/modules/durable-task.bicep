@@ -12,7 +12,10 @@ param tags object
 @description('Name of the task hub.')
 param taskHubName string
 
-@description('Address ranges that may reach the scheduler. It gets no private endpoint.')
+@description('Only private endpoints reach the scheduler.')
+param isPrivate bool
+
+@description('Address ranges that may reach the scheduler, if it is not private.')
 param ipAllowlist string[]
 
 resource scheduler 'Microsoft.DurableTask/schedulers@2026-02-01' = {
@@ -20,7 +23,8 @@ resource scheduler 'Microsoft.DurableTask/schedulers@2026-02-01' = {
   location: location
   tags: tags
   properties: {
-    ipAllowlist: ipAllowlist
+    ipAllowlist: isPrivate ? [] : ipAllowlist
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
     sku: {
       name: 'Consumption'
     }

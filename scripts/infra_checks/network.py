@@ -27,6 +27,7 @@ CLOSED: Mapping[str, Mapping[str, str]] = {
     "Microsoft.KeyVault/vaults": {"publicNetworkAccess": _OFF, "networkAcls.defaultAction": _DENY},
     "Microsoft.CognitiveServices/accounts": {"publicNetworkAccess": _OFF, "networkAcls.defaultAction": _DENY},
     "Microsoft.ContainerRegistry/registries": {"publicNetworkAccess": _OFF},
+    "Microsoft.DurableTask/schedulers": {"publicNetworkAccess": _OFF},
 }
 
 # For each module with the switch: when it is created, its resource id, and the zone of each part of it that is reached.
@@ -43,6 +44,10 @@ PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "modules/content-safety.bicep": (
         "contentSafety ? '${home}/providers/Microsoft.CognitiveServices/accounts/${contentSafetyName}' : ''",
         {"account": "'privatelink.cognitiveservices.azure.com'"},
+    ),
+    "modules/durable-task.bicep": (
+        "durableTaskScheduler ? '${home}/providers/Microsoft.DurableTask/schedulers/${durableTaskName}' : ''",
+        {"scheduler": "'privatelink.durabletask.io'"},
     ),
     "modules/openai.bicep": ("one.id", {"account": "'privatelink.${openAiDomain}'"}),
 }

@@ -95,6 +95,11 @@ def test_the_host_has_its_storage_and_the_triggers_theirs_by_identity() -> None:
         assert connection not in given()
 
 
+def test_the_host_is_told_the_address_that_it_has() -> None:
+    """Container Apps puts `internal` into the address of an app that is not reached from outside its environment."""
+    assert given()["WEBSITE_HOSTNAME"] == "'${name}${ingressExternal ? '' : '.internal'}.${environmentDomain}'"
+
+
 def test_overrides_of_host_json_override_what_is_there() -> None:
     """`AzureFunctionsJobHost__a__b` overrides a.b; a misspelt path would override nothing, silently."""
     overridden = [name.split("__")[1:] for name in given() if name.startswith("AzureFunctionsJobHost__")]

@@ -53,6 +53,12 @@ OPEN = {
         "'Enabled'",
         "publicNetworkAccess must be",
     ),
+    "the scheduler answers everybody": (
+        "modules/durable-task.bicep",
+        "isPrivate ? 'Disabled' : 'Enabled'",
+        "'Enabled'",
+        "publicNetworkAccess must be",
+    ),
     "a switch is not passed on": (
         "main.bicep",
         "    isPrivate: privateNetwork && privateRegistry",
