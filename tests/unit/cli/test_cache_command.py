@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
+from functools import partial
 
 import pytest
 import typer
 
-from assay.cli import cache, main
 from assay.cli.cache import parsed_period, parsed_size
 from assay.errors import UserError
 from assay.middleware.cached_answer import digest_of
@@ -22,35 +19,12 @@ from assay.storage.memory import MemoryStorage
 Running = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(name="storage")
-def _storage(monkeypatch: pytest.MonkeyPatch) -> MemoryStorage:
-    """The storage that the command talks to, with two corrupt entries."""
-    storage = MemoryStorage()
-
-    def with_runtime(work: Callable[[Any], Awaitable[Any]]) -> Any:
-        async def run() -> Any:
-            return await work(SimpleNamespace(storage=storage))
-
-        return asyncio.run(run())
-
-    monkeypatch.setattr(cache, "with_runtime", with_runtime)
+@pytest.fixture(name="run")
+def _run(assay: Running, storage: MemoryStorage) -> Running:
+    """`assay cache`, on two corrupt entries."""
     for key in ("0" * 64, "1" * 64):
         asyncio.run(storage.write(f"cache/{key[:2]}/{key}.json", b"{}", metadata=digest_of(b"{}")))
-    return storage
-
-
-@pytest.fixture(name="run")
-def _run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, storage: MemoryStorage) -> Running:
-    """The command as a shell runs it: exit code, standard output, standard error."""
-
-    def of(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["assay", "cache", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return of
+    return partial(assay, "cache")
 
 
 def left_in(storage: MemoryStorage) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from assay.cli import main
 from assay.planning.azure_prices import load_azure_prices
 
 SUITE = """\
@@ -36,17 +35,8 @@ def _folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(name="run")
-def _run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Running:
-    """The command as a shell runs it: exit code, standard output, standard error."""
-
-    def of(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["assay", "estimate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return of
+def _run(assay: Running) -> Running:
+    return partial(assay, "estimate")
 
 
 def test_a_table_and_sentences(run: Running, folder: Path) -> None:

@@ -14,26 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from assay.cli import main
 from assay.planning.plugin_catalogue import KINDS, all_plugins
 from assay.planning.preflight import aggregators_of, checked_suite, comparers_of, scorers_of
 from installing import install
 
 Running = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(name="run")
-def _run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Running:
-    """The command as a shell runs it: exit code, standard output, standard error."""
-
-    def of(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["assay", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return of
 
 
 def install_scaffold(monkeypatch: pytest.MonkeyPatch, folder: Path, target: Path) -> None:
@@ -44,20 +29,20 @@ def install_scaffold(monkeypatch: pytest.MonkeyPatch, folder: Path, target: Path
 
 
 class TestList:
-    def test_every_kind_is_listed_with_its_plugins(self, run: Running):
+    def test_every_kind_is_listed_with_its_plugins(self, assay: Running):
         """What stands in a suite, and what it is for."""
-        code, out, _ = run("plugins")
+        code, out, _ = assay("plugins")
         assert code == 0
         for registry in KINDS.values():
             for name in registry.names:
                 assert any(line.split()[:3].count(name) for line in out.splitlines()), name
 
     def test_an_installed_plugin_that_is_broken_is_listed_with_its_fault(
-        self, run: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, assay: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ):
         """It hides no other."""
         install(monkeypatch, tmp_path, "bad", {"worse": "worse_a:PLUGIN"}, {"worse_a": "raise RuntimeError('no')"})
-        code, out, _ = run("plugins", "--json")
+        code, out, _ = assay("plugins", "--json")
         found = {one["name"]: one for one in json.loads(out)["plugins"]}
         assert code == 0
         assert (found["worse"]["usable"], found["worse"]["from"]) == (False, "bad 1.0")
@@ -66,26 +51,26 @@ class TestList:
 
 
 class TestShow:
-    def test_a_plugin_is_shown_with_options_and_an_example(self, run: Running):
+    def test_a_plugin_is_shown_with_options_and_an_example(self, assay: Running):
         """From its docstring and its options model."""
-        code, out, _ = run("plugins", "show", "json_score")
+        code, out, _ = assay("plugins", "show", "json_score")
         assert code == 0
         assert "json_score (scorer)\nA number from the answer, checked against its range" in out
         assert "maximum    number" in out
         assert "scorers:\n- plugin: json_score\n  name: helpfulness\n" in out
 
-    def test_all_plugins_of_a_name_are_shown(self, run: Running):
+    def test_all_plugins_of_a_name_are_shown(self, assay: Running):
         """A name may be that of several kinds."""
-        _, out, _ = run("plugins", "show", "callable", "--json")
+        _, out, _ = assay("plugins", "show", "callable", "--json")
         found = json.loads(out)["plugins"]
         assert [one["kind"] for one in found] == ["scorer", "aggregator", "comparer"]
         options = {one["name"]: one for one in found[0]["options"]}
         assert (options["call"]["default"], options["kind"]["default"]) == (None, "numeric")
         assert options["kind"]["type"] == "binary | numeric"
 
-    def test_a_name_that_is_not_there_is_told_with_the_closest(self, run: Running):
+    def test_a_name_that_is_not_there_is_told_with_the_closest(self, assay: Running):
         """Exit code 2: the input is wrong."""
-        code, _, err = run("plugins", "show", "contain")
+        code, _, err = assay("plugins", "show", "contain")
         assert code == 2
         assert "there is no plugin 'contain' (did you mean 'contains'?)" in err
 
@@ -105,12 +90,12 @@ OURS = ("scorer", "aggregator", "comparer")
 
 class TestNew:
     def test_what_is_written_runs_its_test_is_listed_and_used_by_a_suite(
-        self, run: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, assay: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ):
         """For each kind: a package that works as it is."""
         names = {"scorer": "thankful", "aggregator": "seen_scores", "comparer": "gains"}
         for kind, name in names.items():
-            code, out, _ = run("new", kind, name, "--folder", str(tmp_path / "new"))
+            code, out, _ = assay("new", kind, name, "--folder", str(tmp_path / "new"))
             assert (code, f"Made {tmp_path / 'new' / name}" in out) == (0, True)
             install_scaffold(monkeypatch, tmp_path / "new" / name, tmp_path / "installed")
         path = os.pathsep.join(str(tmp_path / "new" / name) for name in names.values())
@@ -128,7 +113,7 @@ class TestNew:
         environment = {**os.environ, "PYTHONPATH": path}
         tests = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert (tests.returncode, "4 passed" in tests.stdout) == (0, True), tests.stdout + tests.stderr
-        _, out, _ = run("plugins", "--json")
+        _, out, _ = assay("plugins", "--json")
         listed = {one["name"]: one for one in json.loads(out)["plugins"]}
         assert {listed[name]["kind"] for name in names.values()} == set(names)
         assert listed["seen_scores"]["from"] == "assay-seen-scores 1.0"
@@ -136,11 +121,11 @@ class TestNew:
         made = (*scorers_of(suite), *aggregators_of(suite), *comparers_of(suite))
         assert [one.name for one in made] == ["thankful", "seen_scores", "gains"]
 
-    def test_nothing_is_written_over(self, run: Running, tmp_path: Path):
+    def test_nothing_is_written_over(self, assay: Running, tmp_path: Path):
         """What somebody has changed stays."""
-        assert run("new", "scorer", "mine", "--folder", str(tmp_path))[0] == 0
+        assert assay("new", "scorer", "mine", "--folder", str(tmp_path))[0] == 0
         (tmp_path / "mine" / "assay_mine.py").write_text("changed", encoding="utf-8")
-        code, _, err = run("new", "scorer", "mine", "--folder", str(tmp_path))
+        code, _, err = assay("new", "scorer", "mine", "--folder", str(tmp_path))
         assert (code, "is there already; nothing was written" in err) == (2, True)
         assert (tmp_path / "mine" / "assay_mine.py").read_text(encoding="utf-8") == "changed"
 
@@ -152,15 +137,15 @@ class TestNew:
             ("contains", "scorer 'contains' is built in; give yours another name"),
         ],
     )
-    def test_a_name_that_could_not_be_used_is_refused(self, run: Running, tmp_path: Path, name: str, problem: str):
+    def test_a_name_that_could_not_be_used_is_refused(self, assay: Running, tmp_path: Path, name: str, problem: str):
         """Before anything is written."""
-        code, _, err = run("new", "scorer", name, "--folder", str(tmp_path / "new"))
+        code, _, err = assay("new", "scorer", name, "--folder", str(tmp_path / "new"))
         assert (code, problem in err) == (2, True)
         assert not (tmp_path / "new").exists()
 
-    def test_the_files_are_told_as_json(self, run: Running, tmp_path: Path):
+    def test_the_files_are_told_as_json(self, assay: Running, tmp_path: Path):
         """For scripts."""
-        _, out, _ = run("new", "comparer", "gains", "--folder", str(tmp_path), "--json")
+        _, out, _ = assay("new", "comparer", "gains", "--folder", str(tmp_path), "--json")
         names = {Path(one).name for one in json.loads(out)["files"]}
         assert names == {"pyproject.toml", "README.md", "assay_gains.py", "test_gains.py"}
         assert all(Path(one).is_file() for one in json.loads(out)["files"])

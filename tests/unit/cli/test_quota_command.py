@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
-from types import SimpleNamespace
-from typing import Any
+from functools import partial
 
 import pytest
 
-from assay.cli import main, quota
+from assay.cli import quota
 from assay.quota.base import Quota
 from assay.quota.deployments import Cut, Deployment
 from assay.quota.leases import LEASE_SECONDS, RENEWAL_SECONDS, PartitionLeases
@@ -26,32 +24,9 @@ Running = Callable[..., tuple[int, str, str]]
 DEPLOYMENT = "gpt-4o-mini@west"
 
 
-@pytest.fixture(name="storage")
-def _storage(monkeypatch: pytest.MonkeyPatch) -> MemoryStorage:
-    storage = MemoryStorage()
-
-    def with_runtime(work: Callable[[Any], Awaitable[Any]]) -> Any:
-        async def run() -> Any:
-            return await work(SimpleNamespace(storage=storage))
-
-        return asyncio.run(run())
-
-    monkeypatch.setattr(quota, "with_runtime", with_runtime)
-    return storage
-
-
 @pytest.fixture(name="run")
-def _run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, storage: MemoryStorage) -> Running:
-    """The command as a shell runs it: exit code, standard output, standard error."""
-
-    def of(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["assay", "quota", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return of
+def _run(assay: Running, storage: MemoryStorage) -> Running:
+    return partial(assay, "quota")
 
 
 def use(storage: MemoryStorage) -> None:
