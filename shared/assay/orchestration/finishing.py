@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,10 +123,15 @@ class FinishingSteps:
         return followed(suite, seen.courses, seen.control.settled)
 
     async def _bad_rows(self, run: str, plan: Plan) -> list[BadRow]:
+        """The first of them: no report shows more, and there may be a million."""
+        from assay.reporting.evaluation import MOST_BAD_ROWS
+
         if not plan.bad_rows:
             return []
-        lines = (await self.storage.read(layout.bad_rows(run))).splitlines()
-        return [BadRow.model_validate_json(line) for line in lines]
+        with scratch_folder() as folder:
+            await self.storage.download(layout.bad_rows(run), folder / BAD_ROWS)
+            with (folder / BAD_ROWS).open("rb") as lines:
+                return [BadRow.model_validate_json(line) for line in islice(lines, MOST_BAD_ROWS)]
 
     async def _fetch_judging(self, plan: Plan, folder: Path) -> "OutcomeFiles | None":
         """The judges' own outcomes, in a folder of their own; None when nothing was judged."""

@@ -34,6 +34,7 @@ from assay.orchestration.publishing import Delivery, PublishingSteps
 from assay.provenance.manifest import read_manifest
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
+from assay.reporting.evaluation import MOST_BAD_ROWS
 from assay.run_records import Stage
 from assay.sinks.base import Bundle, Receipt
 from assay.sinks.storage import BlobSink
@@ -434,6 +435,18 @@ async def test_bad_rows_are_part_of_the_bundle(signer: LocalKeySigner) -> None:
     await take(steps(storage, signer), run, "evaluate", "report")
 
     assert (await bundle_of(storage, run))["bad_rows.jsonl"] == await storage.read(layout.bad_rows(run))
+
+
+async def test_no_more_bad_rows_are_read_than_reports_show(signer: LocalKeySigner) -> None:
+    """A million of them would take a worker's memory; what stands after the first is never parsed."""
+    storage = await with_suite()
+    run = await answered(storage, BAD_CSV)
+    (bad,) = (await storage.read(layout.bad_rows(run))).splitlines(keepends=True)
+    await storage.write(layout.bad_rows(run), bad * MOST_BAD_ROWS + b"not read\n", overwrite=True)
+
+    await take(steps(storage, signer), run, "evaluate")
+
+    assert len(json.loads((await bundle_of(storage, run))["summary.json"])["bad_rows"]) == MOST_BAD_ROWS
 
 
 async def test_nothing_stays_on_disk(signer: LocalKeySigner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
