@@ -140,5 +140,5 @@ class TestRefusals:
     @pytest.mark.parametrize("hours", [0, -1, 169])
     async def test_more_hours_than_storage_grants_are_refused(self, storage: MemoryStorage, hours: float) -> None:
         """Seven days."""
-        with pytest.raises(UserError, match="at most 168"):
+        with pytest.raises(UserError, match="at most 167"):
             await bundle_link(storage, "triage-1", hours, "internal", NOW)

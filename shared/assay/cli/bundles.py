@@ -80,7 +80,7 @@ def publish(
 
 def link(
     run: RunArgument,
-    hours: Annotated[float, typer.Option("--hours", help="How long it works, at most 168")] = 24,
+    hours: Annotated[float, typer.Option("--hours", help="How long it works, at most 167")] = 24,
     clearance: Annotated[
         str, typer.Option("--clearance", help="The highest level that may be given to whoever has the link")
     ] = "internal",
