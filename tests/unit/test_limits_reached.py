@@ -42,6 +42,6 @@ def test_a_judge_s_scale_of_whole_numbers_has_a_bound() -> None:
     ("hours", "said"), [(MOST_HOURS, "there is no bundles/demo-1.zip"), (MOST_HOURS + 0.1, "cannot last 167.1 hours")]
 )
 async def test_a_link_lasts_nearly_a_week_at_most(hours: float, said: str) -> None:
-    """By whose clock ever: storage grants an identity seven days. The bundle is looked for afterwards."""
+    """Storage grants an identity seven days by its own clock. The bundle is looked for afterwards."""
     with pytest.raises(UserError, match=said):
         await bundle_link(MemoryStorage(), "demo-1", hours, "internal", NOON)
