@@ -1,9 +1,10 @@
 """What telemetry costs a worker: without it, with the share of the default, and with every trial sent to a collector in
-a process of its own. In the worker of `throughput`, and by its calls alone, which find the processor's caches warm.
-Sides take turns in many short rounds; a round is compared with the one of the same turn that has no telemetry.
+a process of its own. By its calls alone, which find the processor's caches warm, and in the worker of `throughput`, by
+its part of each round's CPU time and by rounds with and without it, in turns.
 """
 
 import asyncio
+import gc
 import os
 import statistics
 import subprocess
@@ -11,9 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 
-from tests.bench.throughput import ON_QUOTA, Servers, servers_running, worker_round
+from tests.bench.throughput import ON_QUOTA, Servers, begin, check, servers_running, timed, work, worker_settings
+from tests.bench.timed_telemetry import TimedTelemetry
 from tests.end_to_end.small_suite import SUITE
 
 from assay.execution.measured_trial import MeasuredTrial
@@ -28,6 +31,7 @@ from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.suite.loading import load_suite
 from assay.telemetry import bound
+from assay.telemetry_names import HEARTBEAT
 
 ROUNDS, TRIALS = 30, 500
 ROUNDS_ALONE = 7
@@ -35,8 +39,23 @@ OFF, SHARE, ALL = "off", "on, 1 % of the trials", "on, every trial"
 CALLS = {OFF: 10_000, SHARE: 10_000, ALL: 1_000}
 """Of every trial no more than may wait, as what is lost costs nothing."""
 RECEIVER = "tests.stand_ins.telemetry_receivers"
-Rounds = dict[str, list[float]]
-"""By side, microseconds of CPU per trial in each turn."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Microseconds of CPU per trial in one round: all, and telemetry's part of it."""
+
+    all: float
+    telemetry: float = 0.0
+
+    @property
+    def part(self) -> float:
+        """What telemetry adds to the trial."""
+        return self.telemetry / (self.all - self.telemetry)
+
+
+Turns = dict[str, list[Turn]]
+"""By side."""
 
 
 def measure() -> dict[str, str]:
@@ -49,12 +68,14 @@ def measure() -> dict[str, str]:
             worker = asyncio.run(_worker_in_turns(servers, address))
     loads.append(os.getloadavg()[0])
     figures = {"load of the machine, at the beginning, middle, end": ", ".join(f"{load:.1f}" for load in loads)}
-    figures |= {f"{side}: its calls alone": f"{_spread(alone[side], '.0f')} us" for side in alone}
-    figures |= {f"{side}: a worker's trial": f"{_spread(worker[side], '.0f')} us" for side in worker}
+    figures |= {f"{side}: calls alone": f"{_spread([one.all for one in alone[side]], '.0f')} us" for side in alone}
+    for side, turns in worker.items():
+        figures[f"{side}: a worker's trial"] = f"{_spread([one.all for one in turns], '.0f')} us"
+        figures[f"{side}: telemetry's part of it"] = f"{_spread([one.telemetry for one in turns], '.0f')} us"
+        figures[f"{side}: adds to a trial"] = _spread([one.part for one in turns], ".1%")
     for side in (SHARE, ALL):
-        pairs = list(zip(worker[side], worker[OFF], strict=True))
-        figures[f"{side}: more than off"] = f"{_spread([one - off for one, off in pairs], '+.0f')} us"
-        figures[f"{side}: in parts of off"] = _spread([one / off - 1 for one, off in pairs], "+.1%")
+        ratios = [one.all / off.all - 1 for one, off in zip(worker[side], worker[OFF], strict=True)]
+        figures[f"{side}: round against round"] = _spread(ratios, "+.1%")
     return figures
 
 
@@ -63,17 +84,17 @@ def _spread(values: list[float], form: str) -> str:
     return f"{median:{form}} ({low:{form}} to {high:{form}})"
 
 
-def _alone_in_turns(address: str) -> Rounds:
-    rounds: Rounds = {OFF: [], SHARE: [], ALL: []}
+def _alone_in_turns(address: str) -> Turns:
+    turns: Turns = {OFF: [], SHARE: [], ALL: []}
     for _ in range(ROUNDS_ALONE + 1):
-        for side, found in rounds.items():
-            found.append(_alone(side, address))
-    return _without_first(rounds)
+        for side, found in turns.items():
+            found.append(Turn(_alone(side, address)))
+    return _without_first(turns)
 
 
-def _without_first(rounds: Rounds) -> Rounds:
-    """The first turn loads modules and fills caches."""
-    return {side: found[1:] for side, found in rounds.items()}
+def _without_first(turns: Turns) -> Turns:
+    """The first round loads modules."""
+    return {side: found[1:] for side, found in turns.items()}
 
 
 def _alone(side: str, address: str) -> float:
@@ -113,17 +134,34 @@ def _settings(address: str) -> dict[str, dict[str, str]]:
     return {OFF: {}, SHARE: on, ALL: {**on, "ASSAY_TRACE_SAMPLE": "1"}}
 
 
-async def _worker_in_turns(servers: Servers, address: str) -> Rounds:
-    suite = load_suite(SUITE + ON_QUOTA)
+async def _worker_in_turns(servers: Servers, address: str) -> Turns:
     settings = _settings(address)
-    rounds: Rounds = {side: [] for side in settings}
+    turns: Turns = {side: [] for side in settings}
     for number in range(ROUNDS + 1):
         # Forwards and backwards in turn: what grows with time falls on all sides alike.
         for side in list(settings)[:: -1 if number % 2 else 1]:
             run = f"colours-{list(settings).index(side)}-{number}"
-            found = await worker_round(servers, suite, run, TRIALS, **settings[side])
-            rounds[side].append(1e6 * found.cpu_seconds / TRIALS)
-    return _without_first(rounds)
+            turns[side].append(await _worker_turn(servers, run, settings[side]))
+    return _without_first(turns)
+
+
+async def _worker_turn(servers: Servers, run: str, settings: dict[str, str]) -> Turn:
+    """Telemetry is opened before and sends the last of it within: more often than in a worker that goes on."""
+    runtime = Runtime(Settings.load({**worker_settings(servers), **settings}))
+    runtime.telemetry = telemetry = TimedTelemetry(runtime.telemetry)
+    try:
+        messages = await begin(runtime.storage, load_suite(SUITE + ON_QUOTA), run, TRIALS)
+        telemetry.record(HEARTBEAT, 0)
+        gc.collect()
+        before = telemetry.cpu_seconds
+        async with timed(servers) as rounds:
+            await work(runtime, messages)
+            await asyncio.to_thread(telemetry.flush)
+        told = telemetry.cpu_seconds - before
+        await check(runtime.storage, messages, TRIALS)
+    finally:
+        await runtime.close()
+    return Turn(1e6 * rounds[0].cpu_seconds / TRIALS, 1e6 * told / TRIALS)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ middleware at work, reads its chunks from Azurite and writes outcomes there.
 """
 
 import asyncio
-import gc
 import statistics
 import tempfile
 import time
@@ -32,8 +31,6 @@ from assay.storage import layout
 from assay.storage.base import Storage
 from assay.suite.loading import load_suite
 from assay.suite.models import Suite
-from assay.telemetry_export.exported import ExportedTelemetry
-from assay.telemetry_names import HEARTBEAT
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIALS = 2_000
@@ -155,37 +152,42 @@ async def _bare_round(servers: Servers, suite: Suite, client: AsyncAzureOpenAI) 
                 response_format={"type": "json_object"},
             )
 
-    async with client, _timed(servers) as rounds:
+    async with client, timed(servers) as rounds:
         await asyncio.gather(*(ask(messages) for messages in prompts))
     return rounds[0]
 
 
-async def worker_round(servers: Servers, suite: Suite, run: str, trials: int = TRIALS, **settings: str) -> Round:
-    """A run of its own, worked on by one worker with these settings besides; telemetry is sent within the time."""
-    environment = {
-        "ASSAY_STORAGE": servers.storage,
-        "AZURE_OPENAI_ENDPOINT": servers.endpoint,
-        "AZURE_OPENAI_API_KEY": "any",
-        "ASSAY_WORKER_CONCURRENCY": str(CONCURRENCY),
-        **settings,
-    }
-    runtime = Runtime(Settings.load(environment))
+async def worker_round(servers: Servers, suite: Suite, run: str) -> Round:
+    """A run of its own, worked on by one worker."""
+    runtime = Runtime(Settings.load(worker_settings(servers)))
     try:
-        messages = await _begin(runtime.storage, suite, run, trials)
-        runtime.telemetry.record(HEARTBEAT, 0)  # opens it: once in a worker's life
-        gc.collect()
-        async with _timed(servers) as rounds:
-            await asyncio.gather(*(runtime.worker.handle(one.model_dump_json()) for one in messages))
-            if isinstance(runtime.telemetry, ExportedTelemetry):
-                await asyncio.to_thread(runtime.telemetry.flush)
-        await _check(runtime.storage, messages, trials)
+        messages = await begin(runtime.storage, suite, run, TRIALS)
+        async with timed(servers) as rounds:
+            await work(runtime, messages)
+        await check(runtime.storage, messages, TRIALS)
     finally:
         await runtime.close()
     return rounds[0]
 
 
+def worker_settings(servers: Servers) -> dict[str, str]:
+    """A worker's settings."""
+    return {
+        "ASSAY_STORAGE": servers.storage,
+        "AZURE_OPENAI_ENDPOINT": servers.endpoint,
+        "AZURE_OPENAI_API_KEY": "any",
+        "ASSAY_WORKER_CONCURRENCY": str(CONCURRENCY),
+    }
+
+
+async def work(runtime: Runtime, messages: list[ChunkMessage]) -> None:
+    """Works on all chunks at once."""
+    await asyncio.gather(*(runtime.worker.handle(one.model_dump_json()) for one in messages))
+
+
 @asynccontextmanager
-async def _timed(servers: Servers) -> AsyncIterator[list[Round]]:
+async def timed(servers: Servers) -> AsyncIterator[list[Round]]:
+    """Puts what the block took into the list."""
     rounds: list[Round] = []
     began, cpu, emulator = time.perf_counter(), time.process_time(), cpu_seconds(servers.emulator_pid)
     yield rounds
@@ -215,7 +217,7 @@ def _messages(suite: Suite, row: Row) -> tuple[ChatMessage, ...]:
     return prompt.render(row.fields)
 
 
-async def _begin(storage: Storage, suite: Suite, run: str, trials: int) -> list[ChunkMessage]:
+async def begin(storage: Storage, suite: Suite, run: str, trials: int) -> list[ChunkMessage]:
     """Writes what a run consists of; the messages of its chunks."""
     lines = [row.model_dump_json().encode() + b"\n" for row in _rows(trials)]
     ranges, offset = [], 0
@@ -243,7 +245,8 @@ def _header(suite: Suite, run: str) -> RunHeader:
     )
 
 
-async def _check(storage: Storage, messages: list[ChunkMessage], trials: int) -> None:
+async def check(storage: Storage, messages: list[ChunkMessage], trials: int) -> None:
+    """Ends the benchmark if the work was not done as it should be."""
     found = [one async for one in storage.list(layout.outcomes(messages[0].run))]
     succeeded = sum(int((one.metadata or {})["succeeded"]) for one in found)
     if succeeded != trials:
