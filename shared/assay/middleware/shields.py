@@ -7,10 +7,9 @@ from http import HTTPStatus
 from re import IGNORECASE, Pattern, compile
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
-
 from assay.errors import AssayError
 from assay.middleware.context import ContentSafety
+from assay.patience import Busy, Patience, is_busy, retry_after_seconds
 
 if TYPE_CHECKING:
     import httpx2
@@ -19,7 +18,7 @@ PATH = "/contentsafety/text:shieldPrompt"
 API_VERSION = "2024-09-01"
 LONGEST_PROMPT = 10_000
 OVERLAP = 200
-LONGEST_WAIT_SECONDS = 8.0
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 8.0
 
 # Control characters but those of lines, and what Unicode calls default ignorable code points.
 _UNSEEN = compile(
@@ -49,12 +48,12 @@ class ShieldFailed(AssayError):
     """No verdict. The message quotes nothing of the prompt."""
 
 
-class _Busy(ShieldFailed):
+class _Busy(ShieldFailed, Busy):
     """No verdict yet; asking again may help."""
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
+        self.wait_seconds = wait_seconds
 
 
 class Shield(Protocol):
@@ -100,30 +99,19 @@ class ContentSafetyShield:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transport: "httpx2.AsyncBaseTransport | None" = None,
     ) -> None:
-        self._service, self._timeout_seconds, self._attempts = service, timeout_seconds, attempts
-        self._sleep, self._transport = sleep, transport
+        self._service, self._timeout_seconds, self._transport = service, timeout_seconds, transport
+        self._patience = Patience(attempts, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, sleep)
         self._made: httpx2.AsyncClient | None = None
 
     async def attack_in(self, texts: Sequence[str]) -> str | None:
         pieces = [piece for text in texts for piece in _pieces(text)]
-        verdicts = await asyncio.gather(*(self._verdict(piece) for piece in pieces))
+        verdicts = await asyncio.gather(*(self._patience.ask(self._ask, piece) for piece in pieces))
         return "prompt shields" if any(verdicts) else None
 
     async def close(self) -> None:
         made, self._made = self._made, None
         if made is not None:
             await made.aclose()
-
-    async def _verdict(self, text: str) -> bool:
-        retrying = AsyncRetrying(
-            sleep=self._sleep,
-            stop=stop_after_attempt(self._attempts),
-            wait=_seconds_to_wait,
-            retry=retry_if_exception_type(_Busy),
-            reraise=True,
-        )
-        verdict: bool = await retrying(self._ask, text)
-        return verdict
 
     async def _ask(self, text: str) -> bool:
         import httpx2
@@ -159,11 +147,8 @@ class ContentSafetyShield:
 
 def _read(response: "httpx2.Response") -> bool:
     status = response.status_code
-    if (
-        status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    ):
-        raise _Busy(f"HTTP {status}", _positive(response.headers.get("retry-after")))
+    if is_busy(status):
+        raise _Busy(f"HTTP {status}", retry_after_seconds(response.headers))
     if status != HTTPStatus.OK:
         raise ShieldFailed(f"HTTP {status}; expected 200. Check CONTENT_SAFETY_ENDPOINT and its key or role")
     try:
@@ -175,16 +160,6 @@ def _read(response: "httpx2.Response") -> bool:
     if not all(isinstance(one, bool) for one in found):
         raise ShieldFailed("the verdict is neither true nor false")
     return any(found)
-
-
-def _seconds_to_wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after_seconds if isinstance(error, _Busy) else None
-    return min(asked or 0.5 * 2.0 ** (state.attempt_number - 1), LONGEST_WAIT_SECONDS)
-
-
-def _positive(text: str | None) -> float | None:
-    return float(text) if text and text.isdecimal() and int(text) else None
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -1,18 +1,17 @@
 """HTTP for sinks: JSON in, JSON out, patient with services that are busy, clear about those that refuse.
 
-Every sink that talks HTTP makes an `HttpService` and describes its refusals; Tenacity runs the retries.
+Every sink that talks HTTP makes an `HttpService` and describes its refusals.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
 import httpx2
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from assay.errors import ServiceError, UserError
+from assay.patience import Busy, Patience, is_busy, retry_after_seconds
 from assay.telemetry import Telemetry
 
 LONGEST_WAIT_SECONDS = 900.0
@@ -34,7 +33,7 @@ class Refused(UserError):
         self.status, self.said = status, said
 
 
-class _Busy(ServiceError):
+class _Busy(ServiceError, Busy):
     """No answer, or one that asks to come again."""
 
     def __init__(self, message: str, wait_seconds: float | None = None) -> None:
@@ -43,9 +42,8 @@ class _Busy(ServiceError):
 
 
 def retry_after(response: httpx2.Response) -> float | None:
-    """The seconds of a `Retry-After` header (RFC 9110, 10.2.3, in its form of seconds)."""
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else None
+    """As most services say it."""
+    return retry_after_seconds(response.headers)
 
 
 @dataclass
@@ -82,16 +80,9 @@ class HttpService:
 
         Raises Refused when the service refuses, ServiceError when it stays busy or away.
         """
-        retrying = AsyncRetrying(
-            sleep=self.sleep,
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=_seconds_to_wait,
-            retry=retry_if_exception_type(_Busy),
-            reraise=True,
-        )
         request = {"json": body, "params": params, "content": content}
-        response: httpx2.Response = await retrying(self._try, method, path, request, headers or {}, fine)
-        return response
+        patience = Patience(_ATTEMPTS, _FIRST_WAIT_SECONDS, sleep=self.sleep)
+        return await patience.ask(self._try, method, path, request, headers or {}, fine)
 
     async def close(self) -> None:
         """Closes connections; a second call does nothing."""
@@ -116,8 +107,7 @@ class HttpService:
     def _fault(self, method: str, path: str, response: httpx2.Response) -> Exception:
         status, said = response.status_code, _said(response)
         message = f"{self.name} answered {method} {path} with HTTP {status}{': ' + said if said else ''}"
-        again = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS) or status >= 500
-        if again or self.is_busy(response):
+        if is_busy(status) or self.is_busy(response):
             seconds = self.waiting(response)
             self.telemetry.event("sink_busy", sink=self.name, status=status, wait_seconds=seconds)
             if seconds is not None and seconds > LONGEST_WAIT_SECONDS:
@@ -125,12 +115,6 @@ class HttpService:
             return _Busy(message, seconds)
         advice = self.explain(response)
         return Refused(f"{message}. {advice}".strip(), status, said)
-
-
-def _seconds_to_wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.wait_seconds if isinstance(error, _Busy) else None
-    return asked if asked is not None else _FIRST_WAIT_SECONDS * 2.0 ** (state.attempt_number - 1)
 
 
 def _said(response: httpx2.Response) -> str:
