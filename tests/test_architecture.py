@@ -18,7 +18,7 @@ FUNCTION_APP = ROOT / "function_app"
 
 # A room imports rooms of earlier lines and itself, never a neighbour on its own line.
 LAYERS = (
-    ("errors", "records"),
+    ("errors", "records", "field_problems"),
     ("run_records", "installed", "references", "repetition", "amounts", "patience"),
     ("telemetry_names", "vault", "variables"),
     ("model_settings", "publishing_settings"),

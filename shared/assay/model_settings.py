@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 from pydantic_core import ErrorDetails
 from pydantic_settings import NoDecode
 
+from assay.field_problems import field_expectation
 from assay.variables import Url, from_json
 
 MOST_PER_MINUTE = 10**12
@@ -82,7 +83,7 @@ def endpoint_problem(error: ErrorDetails) -> str:
     """Without what was found, which may be a key in the wrong place."""
     if error["type"] == "extra_forbidden":
         return f"unknown key; an endpoint has: {', '.join(Endpoint.model_fields)}"
-    return error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return field_expectation(error)
 
 
 Endpoints = Annotated[dict[str, Endpoint], NoDecode, BeforeValidator(_endpoints)]

@@ -11,6 +11,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from assay.errors import BlobExists, BlobMissing, MessageRefused
+from assay.field_problems import field_sentence
 from assay.middleware.redaction import default_redact
 from assay.planning.frozen import read_header, read_plan
 from assay.records import ChunkMessage, Outcome, Row
@@ -106,9 +107,8 @@ def read_message(body: str) -> ChunkMessage:
     try:
         message = ChunkMessage.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the message"
-        raise MessageRefused(f"not a chunk message: {where}: {first['msg']}") from None
+        first = field_sentence(error.errors()[0], "the message")
+        raise MessageRefused(f"not a chunk message: {first}") from None
     # Checked before the name becomes a part of blob paths.
     if not is_run_id(message.run):
         raise MessageRefused(f"not a chunk message: {ascii(message.run)[:100]} is not a run's id")

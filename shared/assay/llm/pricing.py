@@ -13,8 +13,10 @@ from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from assay.errors import UserError
+from assay.field_problems import field_sentence
 from assay.records import Usage
 
 PRICES = Path(__file__).with_name("prices.yaml")
@@ -131,10 +133,10 @@ def _content(path: Path) -> Any:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 
 
-def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "the file"
+def _sentence(error: ErrorDetails) -> str:
     found = "" if error["type"] == "missing" else f", found {str(error['input'])[:60]!r}"
     return (
-        f"{where}: {error['msg']}{found}; expected a price table: as_of (a date), source (text) and prices, per model "
+        f"{field_sentence(error, 'the file')}{found}; "
+        "expected a price table: as_of (a date), source (text) and prices, per model "
         "input and output, if there are such also cached_input, batch_input and batch_output, in USD per million tokens"
     )

@@ -17,9 +17,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from assay.errors import SuiteError
+from assay.field_problems import field_sentence
 from assay.local.emulator_deployment import Deployment, HeaderRules, Latency, Pattern, Share, Strict, TokenCount
 from assay.local.emulator_mishaps import (
     ContentSafety,
@@ -211,10 +211,5 @@ def _read_file(path: Path) -> EmulatorFile:
     try:
         return EmulatorFile.model_validate({} if content is None else content)
     except ValidationError as error:
-        source.refuse((detail["loc"], _sentence(detail)) for detail in error.errors())
+        source.refuse((detail["loc"], field_sentence(detail, "the file")) for detail in error.errors())
         raise
-
-
-def _sentence(detail: ErrorDetails) -> str:
-    where = ".".join(map(str, detail["loc"])) or "the file"
-    return f"{where}: {detail['msg'].removeprefix('Value error, ')}"

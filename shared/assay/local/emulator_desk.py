@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from assay.field_problems import field_sentence
 from assay.local.emulator_deployment import HeaderRules
 from assay.local.emulator_orders import (
     DownOrder,
@@ -139,8 +140,7 @@ async def _order(request: web.Request, kind: type[_Order]) -> _Order:
     try:
         return kind.model_validate(json.loads(raw) if raw else {})
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise web.HTTPBadRequest(text=told) from error
+        raise web.HTTPBadRequest(text="; ".join(map(field_sentence, error.errors()))) from error
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"The body is no JSON object: {error}") from error
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 
 from assay.errors import UserError
+from assay.field_problems import field_path, field_problem
 
 OVERRIDE_PREFIX = "AzureFunctionsJobHost__"
 _CORES = os.cpu_count() or 1
@@ -117,8 +118,8 @@ def load_host_settings(path: Path, environment: Mapping[str, str]) -> HostSettin
         raise UserError(f"{path}:{error.lineno}: not valid JSON: {error.msg}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        setting = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: setting '{setting}': found {first['input']!r}; {first['msg']}.") from error
+        said = f"found {first['input']!r}; {field_problem(first)}"
+        raise UserError(f"{path}: setting '{field_path(first)}': {said}.") from error
 
 
 def _overridden(document: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from assay.errors import UserError
+from assay.field_problems import field_problem
 from assay.registry import Registry, UnknownName
 from assay.scoring.base import Aggregator, Comparer, Json
 from assay.scoring.experiments import AGGREGATORS, COMPARERS
@@ -22,7 +23,7 @@ def made(registry: Registry[Made], settings: PluginSettings) -> Made:
     except UnknownName as error:
         raise UserError(str(error)) from error
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        said = field_problem(error.errors()[0])
         raise UserError(f"{registry.kind} '{settings.plugin}': {said}") from error
 
 

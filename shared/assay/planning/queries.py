@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationError
 
 from assay.errors import DatasetError, SuiteError
+from assay.field_problems import field_sentence
 from assay.registry import did_you_mean
 from assay.sources.sql import Query
 from assay.suite.datasets import DatasetSettings
@@ -53,5 +54,5 @@ def read_query(content: bytes, file: str, dataset: DatasetSettings) -> Query:
 
 def _complaints(error: ValidationError) -> str:
     expected = "expected 'connection', 'query' and, if it has any, 'parameters'"
-    found = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors()[:5])
+    found = "; ".join(field_sentence(one, "the file") for one in error.errors()[:5])
     return f"{found}. {expected.capitalize()}"

@@ -12,6 +12,7 @@ import rfc8785
 from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 
 from assay.errors import CheckFailed, NameRefused, UserError
+from assay.field_problems import field_path, field_problem
 from assay.records import Record
 from assay.storage.bundle_names import ALL_SEAL_NAMES
 from assay.storage.media_types import media_type
@@ -119,7 +120,7 @@ def _refuse_clashes(paths: Sequence[str]) -> None:
 
 def _first_fault(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"{shown('.'.join(str(part) for part in first['loc']))}: {shown(first['msg'])}"
+    return f"{shown(field_path(first))}: {shown(field_problem(first))}"
 
 
 def canonical_bytes(manifest: Manifest) -> bytes:

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from assay.errors import BlobChanged, BlobExists, BlobMissing, NameRefused, StorageError, UserError
+from assay.field_problems import field_path
 from assay.model_settings import Accounting
 from assay.quota.base import Quota
 from assay.quota.leases import LEASE_SECONDS
@@ -90,7 +91,7 @@ async def read_quota(storage: Storage, deployment: str) -> DeploymentQuota | Non
     except BlobMissing:
         return None
     except ValidationError as error:
-        wrong = ".".join(map(str, error.errors()[0]["loc"])) or "all of it"
+        wrong = field_path(error.errors()[0], "all of it")
         raise StorageError(
             f"{path} is no quota: wrong is {wrong}. Delete it while no worker runs; the next one writes it anew."
         ) from error

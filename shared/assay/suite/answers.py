@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
+from assay.field_problems import field_expectation, field_path
 from assay.suite.strict import Strict
 
 FieldType = Literal["text", "integer", "number", "boolean"]
@@ -89,8 +90,7 @@ def _field(at: int, written: Any) -> AnswerField:
         return AnswerField.model_validate({"name": written} if isinstance(written, str) else written)
     except ValidationError as error:
         detail = error.errors()[0]
-        key = ".".join(str(part) for part in detail["loc"])
-        said = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        key, said = field_path(detail), field_expectation(detail)
         if detail["type"] == "extra_forbidden":
             said = f"unknown key; known here: {', '.join(AnswerField.model_fields)}"
         raise ValueError(f"field {at}: {f'{key}: ' if key else ''}{said}") from None

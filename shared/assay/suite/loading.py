@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from assay.field_problems import field_expectation, field_path, field_problem
 from assay.registry import did_you_mean
 from assay.storage.bundle_names import SUITE_FILE
 from assay.suite.datasets import dataset_complaints
@@ -139,14 +140,13 @@ def _complaint(detail: ErrorDetails) -> tuple[Path, str]:
         return path, f"unknown key '{path[-1]}'{hint}. Known here: {', '.join(known)}"
     if detail["type"] == "missing":
         return path, f"'{path[-1]}' is missing{_below(path)}"
-    where = ".".join(str(part) for part in path)
-    return path, f"{where}: found {_shown(detail['input'])}; {_expected(detail)}"
+    return path, f"{field_path(detail)}: found {_shown(detail['input'])}; {_expected(detail)}"
 
 
 def value_problem(detail: ErrorDetails) -> str:
     """What was found and what was expected; a validator of ours says it in its own words."""
     if detail["type"] == "value_error":
-        return detail["msg"].removeprefix("Value error, ")
+        return field_problem(detail)
     return f"found {_shown(detail['input'])}; {_expected(detail)}"
 
 
@@ -156,8 +156,7 @@ def _expected(detail: ErrorDetails) -> str:
         return f"expected {RULES.get(pattern, f'what matches {pattern}')}"
     if detail["loc"] == ("version",) and detail["type"] == "literal_error":
         return "expected 1, the only version there is"
-    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    return EXPECTED.get(detail["type"], message)
+    return EXPECTED.get(detail["type"], field_expectation(detail))
 
 
 def _below(path: Path) -> str:
