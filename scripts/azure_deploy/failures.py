@@ -30,6 +30,10 @@ _REMEDIES = (
         "You need the role Owner on the subscription, or Contributor together with Role Based Access Control "
         "Administrator.",
     ),
+    (
+        r"UnmatchedPrincipalType",
+        "Say in the parameters what `operatorsId` is: `operatorsType` is User, Group or ServicePrincipal.",
+    ),
     (r"RequestDisallowedByPolicy", "A policy of your organisation forbids this; its name is in the message."),
     (r"ScopeLocked", "Somebody put a lock on it: `az lock list` shows it; its owner can take it away."),
     (

@@ -26,6 +26,7 @@ from tests.stand_ins.azure_cli import SUBSCRIPTION, TENANT, Cloud
         ("deployment sub what-if", "(InvalidTemplateDeployment) RequestDisallowedByPolicy: no public", "policy"),
         ("deployment sub create", "(InsufficientQuota) This operation requires 100", "quotaincrease"),
         ("deployment sub create", "does not have Microsoft.Authorization/roleAssignments/write", "Owner"),
+        ("deployment sub create", "(UnmatchedPrincipalType) The PrincipalId has type 'Group'", "`operatorsType`"),
         ("deployment sub create", "(DeploymentActive) the previous deployment is still active", "wait for it"),
         ("deployment sub create", "(InvalidResourceGroupLocation) already exists in location 'westus'", "--location"),
         ("deployment sub create", "(StorageAccountAlreadyTaken) The storage account named x", "another --name"),
