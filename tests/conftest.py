@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from azure.core.configuration import ConnectionConfiguration
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from assay.local.azurite import Azurite, start_azurite
+from assay.telemetry import LOGGER
 from stand_ins.certificate import write_certificate
 from stand_ins.managed_identity import ManagedIdentity
 
@@ -89,3 +91,15 @@ def running_azurite(certificate: Path | None = None) -> Iterator[Azurite]:
     yield server
     server.stop()
     shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """`log_as_json` changes the process's logging; what was set before comes back."""
+    root, ours, factory = logging.getLogger(), logging.getLogger(LOGGER), logging.getLogRecordFactory()
+    before = root.handlers[:], root.level, ours.level
+    yield
+    logging.setLogRecordFactory(factory)
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])

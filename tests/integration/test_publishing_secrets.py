@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from assay.runtime import Runtime
 from assay.settings import Settings
 from assay.sinks import http
 from assay.storage.memory import MemoryStorage
-from assay.telemetry import log_as_json, redact_logs
+from assay.telemetry import LOGGER, log_as_json, redact_logs
 from assay.vault import KeyVaultSecrets
 from stand_ins.ended_run import ID, blobs, ended_run
 
@@ -92,19 +92,13 @@ async def failing(failure: str) -> AsyncIterator[tuple[Failing, str]]:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def log(restored_logging: None) -> io.StringIO:
     """Everything that this process logs, down to DEBUG, as the product sets its log up."""
-    root, ours, factory = logging.getLogger(), logging.getLogger("assay"), logging.getLogRecordFactory()
-    before = root.handlers[:], root.level, ours.level
     stream = io.StringIO()
     log_as_json(stream)
-    root.setLevel(logging.DEBUG)
-    ours.setLevel(logging.DEBUG)
-    yield stream
-    logging.setLogRecordFactory(factory)
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
+    for logger in (logging.getLogger(), logging.getLogger(LOGGER)):
+        logger.setLevel(logging.DEBUG)
+    return stream
 
 
 @pytest.fixture

@@ -7,16 +7,30 @@ from pathlib import Path
 
 import pytest
 
+from assay.execution.job import Job
 from assay.runtime import Runtime, now
 from assay.settings import Settings
 from assay.storage import layout
 from assay.storage.memory import MemoryStorage
+from assay.suite.models import Suite
 from assay.telemetry import RecordingTelemetry
 from assay.telemetry_names import QUEUE, QUEUE_AGE, STEP, STEP_SPAN
 from builders import RUN, plan, run_header, suite
 from installing import install
 
 ENVIRONMENT = {"AZURE_OPENAI_ENDPOINT": "https://home.example", "AZURE_OPENAI_API_KEY": "a-key"}
+
+
+async def job_of(of: Suite) -> Job:
+    """What a worker makes of the first chunk of a run of this suite."""
+    storage = MemoryStorage()
+    await storage.write(layout.header(RUN), run_header(of).model_dump_json(by_alias=True).encode())
+    await storage.write(layout.plan(RUN), plan(of).model_dump_json().encode())
+    runtime = Runtime(Settings.load(ENVIRONMENT), RecordingTelemetry())
+    vars(runtime)["storage"] = storage
+    job = await runtime.worker.jobs.of(next(plan(of).messages(0, 1)))
+    await runtime.close()
+    return job
 
 
 async def test_a_process_that_has_worked_ends_what_it_began() -> None:
@@ -43,13 +57,7 @@ async def test_a_run_as_it_is_frozen_keeps_its_templates_examples_images_and_sch
         "schema": ["label"],
     }
     one = {"name": "plain", "baseline": True, "model": {"deployment": "m"}, "criteria": [criterion]}
-    of, storage = suite([one], scorers=[], templates={"base": "Hello {{ name }}"}), MemoryStorage()
-    await storage.write(layout.header(RUN), run_header(of).model_dump_json(by_alias=True).encode())
-    await storage.write(layout.plan(RUN), plan(of).model_dump_json().encode())
-    runtime = Runtime(Settings.load(ENVIRONMENT), RecordingTelemetry())
-    vars(runtime)["storage"] = storage
-    job = await runtime.worker.jobs.of(next(plan(of).messages(0, 1)))
-    await runtime.close()
+    job = await job_of(suite([one], scorers=[], templates={"base": "Hello {{ name }}"}))
 
     (prompt,) = job.trials["plain"].prompts
     *examples, last = prompt.render({"name": "Ann"})
@@ -74,13 +82,8 @@ def test_containers_of_one_host_have_names_of_their_own(monkeypatch: pytest.Monk
 
 async def test_experiments_share_no_scorer() -> None:
     """What one of them keeps, the others must not see."""
-    storage, of = MemoryStorage(), suite()
-    await storage.write(layout.header(RUN), run_header(of).model_dump_json(by_alias=True).encode())
-    await storage.write(layout.plan(RUN), plan(of).model_dump_json().encode())
-    runtime = Runtime(Settings.load(ENVIRONMENT), RecordingTelemetry())
-    vars(runtime)["storage"] = storage
-    job = await runtime.worker.jobs.of(next(plan(of).messages(0, 1)))
-    await runtime.close()
+    of = suite()
+    job = await job_of(of)
     scorers = [id(trial.scorers[0]) for trial in job.trials.values()]
     assert len(set(scorers)) == len(scorers) == len(of.experiments)
 

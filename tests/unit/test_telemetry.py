@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -24,18 +23,6 @@ from assay.telemetry import (
     redact_logs,
     redacted,
 )
-
-
-@pytest.fixture
-def restored_logging() -> Iterator[None]:
-    """`log_as_json` changes the process's logging; what was set before comes back."""
-    root, ours, factory = logging.getLogger(), logging.getLogger(LOGGER), logging.getLogRecordFactory()
-    before = root.handlers[:], root.level, ours.level
-    yield
-    logging.setLogRecordFactory(factory)
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 from chain_bench import NOW, Time, context
@@ -77,17 +76,11 @@ def script(request: ChatRequest) -> Reply:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def log(restored_logging: None) -> io.StringIO:
     """Everything that this process logs, as the product sets its log up."""
-    root, ours, factory = logging.getLogger(), logging.getLogger("assay"), logging.getLogRecordFactory()
-    before = root.handlers[:], root.level, ours.level
     stream = io.StringIO()
     log_as_json(stream)
-    yield stream
-    logging.setLogRecordFactory(factory)
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
+    return stream
 
 
 class WholeRun:

@@ -4,30 +4,16 @@ import csv
 import io
 import tracemalloc
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rows_of import Read, bad, good
 
 from assay.errors import DatasetError
-from assay.records import BadRow, Row
+from assay.records import Row
 from assay.sources import checking, lines
 from assay.sources.tabular import open_source
-
-
-class Read(Protocol):
-    def __call__(self, content: bytes | str, file: str = ..., id_column: str | None = ...) -> list[Row | BadRow]: ...
-
-
-def good(rows: list[Row | BadRow]) -> list[tuple[str, int, int]]:
-    """Id, number and line of the good rows."""
-    return [(row.row_id, row.number, row.line) for row in rows if isinstance(row, Row)]
-
-
-def bad(rows: list[Row | BadRow]) -> list[tuple[int, str]]:
-    """Line and reason of the bad rows."""
-    return [(row.line, row.reason) for row in rows if isinstance(row, BadRow)]
 
 
 class TestReading:

@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
+from rows_of import bad
 
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
@@ -25,10 +26,6 @@ def _read(tmp_path: Path):
 
 def texts(rows: list[Row | BadRow]) -> list[str]:
     return [row.fields["text"] for row in rows if isinstance(row, Row)]
-
-
-def bad(rows: list[Row | BadRow]) -> list[tuple[int, str]]:
-    return [(row.line, row.reason) for row in rows if isinstance(row, BadRow)]
 
 
 class TestSeparators:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rows_of import bad
 
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
@@ -23,10 +24,6 @@ def _read(tmp_path: Path):
         return list(open_source(path, "d.json", Reading("id")).rows())
 
     return of
-
-
-def bad(rows: list[Row | BadRow]) -> list[tuple[int, str]]:
-    return [(row.line, row.reason) for row in rows if isinstance(row, BadRow)]
 
 
 def ids(rows: list[Row | BadRow]) -> list[str]:

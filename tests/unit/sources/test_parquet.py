@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow
 import pytest
 from pyarrow.parquet import write_table
+from rows_of import bad
 
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
@@ -30,10 +31,6 @@ def refusal(path: Path) -> str:
     with pytest.raises(DatasetError) as caught:
         read(path)
     return str(caught.value)
-
-
-def bad(rows: list[Row | BadRow]) -> list[tuple[int, str]]:
-    return [(row.line, row.reason) for row in rows if isinstance(row, BadRow)]
 
 
 class TestValues:

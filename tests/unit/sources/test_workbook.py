@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rows_of import bad
 
 from assay.errors import DatasetError
 from assay.records import BadRow, Row
@@ -58,10 +59,6 @@ def refusal(path: Path, **written: Any) -> str:
     with pytest.raises(DatasetError) as caught:
         read(path, **written)
     return str(caught.value)
-
-
-def bad(rows: list[Row | BadRow]) -> list[tuple[int, str]]:
-    return [(row.line, row.reason) for row in rows if isinstance(row, BadRow)]
 
 
 HEADER = ("id", "text")
