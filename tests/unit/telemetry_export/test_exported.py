@@ -260,6 +260,23 @@ def test_the_identity_is_the_one_of_the_functions_host(
     assert made == [client_id]
 
 
+def test_each_place_gets_sums_as_it_wants_them(receiver: Receiver, opened: Open) -> None:
+    """Azure Monitor adds up what came since the last sending, a collector takes the sum since the beginning."""
+    telemetry = opened(**{OTLP: receiver.address, INSIGHTS: receiver.insights})
+    for trials in (2, 3):
+        telemetry.count(TRIALS, trials, {SUITE: "triage"})
+        telemetry.record(WAIT_FOR_QUOTA, trials, {DEPLOYMENT: "mini"})
+        telemetry.flush()
+
+    sent: dict[str, list[float]] = {}
+    for one in receiver.envelopes:
+        for point in one["data"]["baseData"]["metrics"]:
+            sent.setdefault(point["name"], []).append(point["value"])
+    assert sent == {TRIALS.name: [2, 3], WAIT_FOR_QUOTA.name: [2, 3]}
+    assert receiver.metrics[TRIALS.name]["points"] == [(5, {SUITE: "triage"})]
+    assert receiver.metrics[WAIT_FOR_QUOTA.name]["points"] == [(5, {DEPLOYMENT: "mini"})]
+
+
 def test_numbers_stay_numbers(receiver: Receiver, opened: Open) -> None:
     """A cost that is text cannot be summed; nested fields are JSON."""
     telemetry = opened(**{OTLP: receiver.address})
