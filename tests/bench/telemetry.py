@@ -33,7 +33,7 @@ from assay.suite.loading import load_suite
 from assay.telemetry import bound
 from assay.telemetry_names import HEARTBEAT
 
-ROUNDS, TRIALS = 30, 500
+ROUNDS, TRIALS = 15, 500
 ROUNDS_ALONE = 7
 OFF, SHARE, ALL = "off", "on, 1 % of the trials", "on, every trial"
 CALLS = {OFF: 10_000, SHARE: 10_000, ALL: 1_000}
