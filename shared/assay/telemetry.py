@@ -22,7 +22,7 @@ Redact = Callable[[str], str]
 """Takes secrets and personal data out of a text; `middleware/redaction.py` has one."""
 
 Attributes = Mapping[str, Any]
-"""Short values by the names of `telemetry_names.py`."""
+"""Short values by the names of `telemetry_names.py`. Whoever gave them leaves them as they are."""
 
 _PLAIN = (int, float, bool, type(None))
 _NONE: Attributes = {}
