@@ -28,6 +28,7 @@ SIGNAL, TOKEN_KIND = "assay.signal", "assay.token_kind"
 OPERATION, PROVIDER = "gen_ai.operation.name", "gen_ai.provider.name"
 REQUEST_MODEL, RESPONSE_MODEL = "gen_ai.request.model", "gen_ai.response.model"
 MAX_TOKENS, TEMPERATURE, SEED = "gen_ai.request.max_tokens", "gen_ai.request.temperature", "gen_ai.request.seed"
+REASONING_LEVEL = "gen_ai.request.reasoning.level"
 INPUT_TOKENS, OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 FINISH_REASONS, TOKEN_TYPE = "gen_ai.response.finish_reasons", "gen_ai.token.type"
@@ -97,7 +98,7 @@ CALL_SPAN = SpanName(
     "chat",
     "client",
     (
-        *(OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, MAX_TOKENS, TEMPERATURE, SEED),
+        *(OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, MAX_TOKENS, TEMPERATURE, REASONING_LEVEL, SEED),
         *(INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, FINISH_REASONS, SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE),
         *(RUN, EXPERIMENT, CHUNK, DEPLOYMENT, REQUEST_ID, STATUS, QUOTA_WAIT),
     ),

@@ -39,6 +39,7 @@ class Call:
         asked = {
             names.MAX_TOKENS: self.request.max_tokens,
             names.TEMPERATURE: self.request.temperature,
+            names.REASONING_LEVEL: self.request.reasoning_effort,
             names.SEED: self.request.seed,
             names.SERVER_PORT: self.route.server.port,
             names.QUOTA_WAIT: round(quota_wait_seconds, 4),

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from assay.llm.base import AnswerSchema, ChatMessage, ChatRequest
 from assay.llm.schemas import schema_problem
+from assay.model_settings import ReasoningEffort
 from assay.programs.model import BadCall, Messages, Options
 from assay.registry import did_you_mean
 from assay.suite.models import PROGRAM_CRITERION
@@ -15,6 +16,7 @@ Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = get_args(Role)
 MOST_STOPS = 4
 HIGHEST_TEMPERATURE = 2
+_EFFORTS: tuple[ReasoningEffort, ...] = get_args(ReasoningEffort)
 
 
 def request_of(messages: Messages, options: Options, defaults: ChatRequest) -> ChatRequest:
@@ -76,6 +78,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "temperature": lambda value: (
         isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= HIGHEST_TEMPERATURE
     ),
+    "reasoning_effort": lambda value: isinstance(value, str) and value in _EFFORTS,
     "seed": _is_whole,
     "json": lambda value: isinstance(value, bool),
     "stop": lambda value: (
@@ -86,6 +89,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 _EXPECTED = {
     "max_tokens": "a whole number of at least 1",
     "temperature": f"a number from 0 to {HIGHEST_TEMPERATURE}",
+    "reasoning_effort": f"one of {', '.join(_EFFORTS)}",
     "seed": "a whole number",
     "json": "True or False",
     "stop": f"a list of at most {MOST_STOPS} texts",

@@ -137,6 +137,7 @@ class Trial:
             read_timeout_seconds=self.limits.read_timeout_seconds,
             schema=schema,
             stream=model.stream,
+            reasoning_effort=model.reasoning_effort,
         )
 
     def _too_slow(self, course: Course, criterion: str) -> Failure:

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from assay.errors import ServiceError
 from assay.llm.errors import FailureKind
+from assay.model_settings import ReasoningEffort
 from assay.records import Usage
 
 BLOB = "blob://"
@@ -45,7 +46,7 @@ class ChatRequest:
     """One request to one deployment. `max_tokens` bounds the answer; `json` asks for a JSON object.
 
     With a `schema` the service is asked for answers that fit it, and `json` means nothing. `stream` asks for the answer
-    piece by piece, which tells when it began.
+    piece by piece, which tells when it began. Without a `reasoning_effort` the service takes the model's own.
     `timeout_seconds` bounds the whole request, `read_timeout_seconds` the silence of the service within it.
     """
 
@@ -61,6 +62,7 @@ class ChatRequest:
     read_timeout_seconds: float | None = None
     schema: AnswerSchema | None = None
     stream: bool = False
+    reasoning_effort: ReasoningEffort | None = None
 
     @property
     def counted(self) -> tuple[ChatMessage, ...]:

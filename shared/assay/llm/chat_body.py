@@ -24,6 +24,8 @@ def chat_body(request: ChatRequest, limit: str) -> dict[str, Any]:
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
+    if request.reasoning_effort is not None:
+        body["reasoning_effort"] = request.reasoning_effort
     if request.seed is not None:
         body["seed"] = request.seed
     if request.stop:

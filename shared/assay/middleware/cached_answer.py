@@ -79,6 +79,8 @@ def cache_key(question: Question) -> str:
         del shape["schema"]  # so that answers kept before there were schemas are still found
     if not shape["stream"]:
         del shape["stream"]  # as it was before there were streams
+    if shape["reasoning_effort"] is None:
+        del shape["reasoning_effort"]  # as it was before there were efforts
     drawn = {"draw": question.draw} if question.draw else {}
     return sha256(_canonical({"v": FORMAT, "repeat": question.repeat, **drawn, "request": shape})).hexdigest()
 

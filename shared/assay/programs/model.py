@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict, Unpack
 
+from assay.model_settings import ReasoningEffort
+
 Messages = str | Sequence[Mapping[str, str]]
 """A user's words alone, or the whole conversation: mappings of `role` (system, user, assistant) and `content`."""
 
@@ -23,6 +25,7 @@ class Options(TypedDict, total=False):
     json: bool | None
     stop: Sequence[str] | None
     schema: Mapping[str, Any] | None
+    reasoning_effort: ReasoningEffort | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from assay.suite.located import Node, merged, plain
 from assay.suite.models import MOST_EXPERIMENTS, Limits
 from assay.suite.yaml_text import Place, refuse
 
-PARAMETERS = {"temperature": "t", "max_tokens": "max", "seed": "seed", "json": "json"}
+PARAMETERS = {"temperature": "t", "reasoning_effort": "effort-", "max_tokens": "max", "seed": "seed", "json": "json"}
 """The parameters of a matrix, and how they begin in the names of experiments."""
 
 LONGEST_NAME = 40

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from assay.model_settings import LimiterName, QuotaSettings
+from assay.model_settings import LimiterName, QuotaSettings, ReasoningEffort
 from assay.run_records import BudgetMode
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
@@ -71,6 +71,11 @@ class ModelSettings(Strict):
         description="Model whose price budgets and estimates take; absent: the one that the deployment is named for",
     )
     temperature: float | None = Field(None, ge=0, le=2)
+    reasoning_effort: ReasoningEffort | None = Field(
+        None,
+        description="How much the model may think before it answers; absent: as the service does by default",
+        exclude_if=lambda effort: effort is None,  # so that suites without it keep their digests
+    )
     max_tokens: Whole = Field(400, ge=1, description="Longest answer in tokens; the service charges it to the quota")
     seed: Whole | None = None
     json_answer: bool = Field(False, alias="json", description="Ask the service for a JSON object")

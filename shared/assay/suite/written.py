@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, StringConstraints,
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from assay.model_settings import QuotaSettings
+from assay.model_settings import QuotaSettings, ReasoningEffort
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
 from assay.suite.images import Images
@@ -64,6 +64,9 @@ class ModelFile(Strict):
         description="Model whose price budgets and estimates take; absent: the one that the deployment is named for",
     )
     temperature: float | None = Field(None, ge=0, le=2)
+    reasoning_effort: ReasoningEffort | None = Field(
+        None, description="How much the model may think before it answers; absent: as the service does by default"
+    )
     max_tokens: Whole | None = Field(
         None, ge=1, description="Longest answer in tokens; the service charges it to the quota"
     )
@@ -141,6 +144,7 @@ class MatrixParameters(Strict):
     """Values of model settings, each tried with each."""
 
     temperature: tuple[Annotated[float, Field(ge=0, le=2)], ...] | None = Field(None, min_length=1)
+    reasoning_effort: tuple[ReasoningEffort, ...] | None = Field(None, min_length=1)
     max_tokens: tuple[Annotated[Whole, Field(ge=1)], ...] | None = Field(None, min_length=1)
     seed: tuple[Whole, ...] | None = Field(None, min_length=1)
     json_answer: tuple[bool, ...] | None = Field(None, alias="json", min_length=1)
@@ -152,6 +156,7 @@ class MatrixChoice(Strict):
     model: str | None = Field(None, description="Name of a model, or its deployment where it has no name")
     prompt: str | None = Field(None, description="Name of a prompt")
     temperature: float | None = None
+    reasoning_effort: ReasoningEffort | None = None
     max_tokens: Whole | None = None
     seed: Whole | None = None
     json_answer: bool | None = Field(None, alias="json")
