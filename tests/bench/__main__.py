@@ -4,7 +4,7 @@
 datasets of 1,000,000 rows take (ten minutes), `statistics` how often intervals and tests err (five minutes),
 `evaluation` how long evaluating 1,000,000 rows x 3 takes (four minutes), `early_stop` how often early stop errs and
 what it saves (one minute), `report` how large a report of 20,000 trials is and how soon a browser has opened it,
-`telemetry` what exporting telemetry costs a worker (two minutes),
+`telemetry` what exporting telemetry costs a worker (four minutes),
 `sealing` how long and in what memory a bundle of 500 MB is sealed, verified and published (half a minute).
 """
 

@@ -1,6 +1,6 @@
 """Values of metrics, summed up here and given to OpenTelemetry when they are sent. `pipeline.py` measures with them.
 
-The SDK's instruments copy, check, sort and hash the attributes at every value, which cost more than all the rest here.
+The SDK's instruments copy, check, sort and hash the attributes at every value, which cost as much as all the rest here.
 """
 
 import math
