@@ -44,8 +44,8 @@ _REMEDIES = (
     (r"AuthorizationFailed|does not have authorization|Forbidden", "Ask an owner of the subscription for Contributor."),
     (
         r"FlagMustBeSetForRestore|soft.?deleted|in deleted state",
-        "A resource of this name was deleted and can still be restored, so its name is taken: restore it, or run "
-        "`scripts/teardown` for that environment with --purge.",
+        "A resource of this name was deleted and can still be restored, so its name is taken: run `scripts/teardown` "
+        "for that environment with --purge. A vault that is protected from that keeps its name: choose another --name.",
     ),
     (
         r"AlreadyTaken|VaultAlreadyExists|CustomDomainInUse|AlreadyInUse|already (in use|used by|taken)",

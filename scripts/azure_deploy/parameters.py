@@ -56,6 +56,8 @@ def _read_file(azure: Azure, file: Path, declared: set[str]) -> dict[str, Any]:
 def _json_of(path: Path) -> Any:
     try:
         read = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise StepFailed(f"--parameters {path}: it cannot be read ({problem.strerror}).") from None
     except ValueError as problem:
         raise StepFailed(f"{path}: expected a JSON parameters file or a .bicepparam file ({problem}).") from None
     if "${" in json.dumps(read):
