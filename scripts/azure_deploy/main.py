@@ -22,6 +22,7 @@ from azure_deploy.template import Environment
 
 EPILOG = "The same command again goes on where it failed, or upgrades. docs/deploying.md explains every step."
 SAMPLE = ROOT / "config" / "support-triage"
+SAMPLE_ASKS = "gpt-4o-mini"
 PORTAL = "https://portal.azure.com/#@{tenant}/resource{resource}"
 
 
@@ -194,22 +195,30 @@ def use(site: Site, options: argparse.Namespace) -> None:
         if site.reason_not_to_upload:
             say(site.reason_not_to_upload)
             return
-        suites.upload_suites(place, options.suite or [SAMPLE])
-        deployment = first_deployment(site.environment.values["openAiAccounts"])
-        if options.smoke and deployment:
-            suites.smoke_run(place, deployment, secrets.token_hex(4))
+        names = deployment_names(site.environment.values["openAiAccounts"])
+        suites.upload_suites(place, options.suite or fitting_sample(names))
+        if options.smoke and names:
+            suites.smoke_run(place, names[0], secrets.token_hex(4))
     finally:
         print(farewell(site), flush=True)
 
 
-def first_deployment(accounts: Sequence[Mapping[str, Any]]) -> str:
-    """A model deployment as suites name it; nothing when there is none."""
-    names = [
+def deployment_names(accounts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The model deployments as suites name them."""
+    return [
         one["name"] if account is accounts[0] else f"{one['name']}@{account['name']}"
         for account in accounts
         for one in account["deployments"]
     ]
-    return names[0] if names else ""
+
+
+def fitting_sample(names: Sequence[str]) -> list[Path]:
+    """The sample, if there is the deployment that it asks; another model may refuse its temperature or its limit."""
+    if SAMPLE_ASKS in names:
+        return [SAMPLE]
+    have = ", ".join(names) or "none"
+    say(f"No suite uploaded: {SAMPLE.name} asks {SAMPLE_ASKS}, and there is {have}. Upload yours with --suite FOLDER")
+    return []
 
 
 def farewell(site: Site) -> str:

@@ -22,12 +22,13 @@ TRIES = 15
 SECONDS_BETWEEN_TRIES = 20.0
 SMOKE_RUN_SECONDS = 900.0
 _OUR_VARIABLES = ("ASSAY_", "AZURE_OPENAI_", "KEY_VAULT_")
+# No temperature, which reasoning models refuse; and room for what they think before they say the number.
 _SMOKE_SUITE = """version: 1
 name: smoke
 description: Shows that a dropped file becomes a signed bundle
 dataset: {{id: id, columns: [id, number]}}
 defaults:
-  model: {{deployment: {deployment}, temperature: 0, max_tokens: 20}}
+  model: {{deployment: {deployment}, max_tokens: 1000}}
   criteria: [{{name: answer}}]
 experiments:
   - {{name: plain, baseline: true, user: "Say only this number: {{{{ number }}}}"}}

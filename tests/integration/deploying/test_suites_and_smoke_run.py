@@ -148,9 +148,24 @@ def test_the_smoke_run_asks_the_first_deployment_as_suites_name_it(deploying: Mo
     none = {"name": "main", "deployments": []}
     west = {"name": "west", "deployments": [{"name": "gpt-4o"}]}
 
-    assert deploying.main.first_deployment([west, none]) == "gpt-4o"
-    assert deploying.main.first_deployment([none, west]) == "gpt-4o@west"
-    assert deploying.main.first_deployment([none]) == ""
+    assert deploying.main.deployment_names([west, none]) == ["gpt-4o"]
+    assert deploying.main.deployment_names([none, west]) == ["gpt-4o@west"]
+    assert deploying.main.deployment_names([none]) == []
+
+
+def test_the_sample_is_left_out_where_nobody_would_answer_it(
+    cloud: Cloud, deploy: Run, deploying: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its deployment is not among those of the parameters; the smoke run asks one that is."""
+    sample = checked_suite((deploying.main.SAMPLE / "suite.yaml").read_text(encoding="utf-8"), "support-triage")
+    assert {name for model in sample.models for name in model.deployments} == {deploying.main.SAMPLE_ASKS}
+    accounts = [{"name": "main", "deployments": [{"name": "gpt-4o", "capacity": 1}]}]
+    read = {"parameters": {"openAiAccounts": {"value": accounts}}}
+    cloud.answers("bicep build-params", {"parametersJson": json.dumps(read)})
+
+    assert deploy("--yes", "--parameters", str(ROOT / "infra" / "dev.bicepparam")) == 0
+    assert [call["words"][0] for call in assay_calls(cloud)] == ["deploy", "submit", "watch", "fetch", "verify"]
+    assert "support-triage asks gpt-4o-mini, and there is gpt-4o." in told(capsys)
 
 
 def test_headings_that_messages_name_are_in_the_runbook() -> None:
