@@ -74,6 +74,9 @@ predict = dspy.Predict("body -> queue")
 ready = Triage()
 
 
+EFFORT = {"reasoning_effort": "none"}
+
+
 def function(row: Any, model: Any) -> Any:
     with dspy.context(lm=AssayLM(model), adapter=dspy.JSONAdapter()):
-        return dspy.Predict(Sort)(ticket=row["body"], config={"max_tokens": 17, "temperature": 0.5})
+        return dspy.Predict(Sort)(ticket=row["body"], config={"max_tokens": 17, "temperature": 0.5, **EFFORT})

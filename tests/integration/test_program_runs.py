@@ -45,7 +45,9 @@ def dspy_emulator(folder: Path) -> EmulatorConfig:
             {"name": "all", "easy": 1.0},
         ],
     }
-    deployments = {"mini": {"model": "gpt-4o-mini-2024-07-18", "latency_ms": {"median": 1, "sigma": 0}}}
+    mini = {"model": "gpt-5.4-mini-2026-03-17", "latency_ms": {"median": 1, "sigma": 0}}
+    thinks = {"reasoning": {"median": 64}, "default_effort": "none"}
+    deployments = {"mini": mini | thinks}
     content = EmulatorFile.model_validate({"seed": 1, "deployments": deployments, "tasks": [task]})
     return EmulatorConfig(content.deployments, (EmulatorScript(folder / "emulator.yaml", content),))
 
@@ -138,6 +140,7 @@ async def test_what_dspy_says_of_a_call_is_asked(tmp_path: Path) -> None:
 
     (request,) = seen
     assert (request.max_tokens, request.temperature, request.deployment) == (17, 0.5, "mini")
+    assert request.reasoning_effort == "none"
     assert request.schema is not None and '"enum":["billing","delivery"]' in request.schema.text
 
 

@@ -23,9 +23,22 @@ _ADVICE = {
     "with {resume}.",
     FailureKind.DEPLOYMENT_MISSING: "Create the deployment (a new one takes up to five minutes to appear), then go on "
     "with {resume}; or name one that exists in the suite and start a new run.",
+    FailureKind.UNSUPPORTED_SETTING: "The model does not take this setting: leave it out of the suite's model, or choose "
+    "a value that it takes, and start a new run.",
+    FailureKind.MAX_TOKENS_SPENT: "All of max_tokens goes into what the model thinks: raise model.max_tokens or lower "
+    "model.reasoning_effort in the suite, and start a new run. If only some rows are at fault, go on with {resume}.",
     FailureKind.INVALID_REQUEST: "The model refuses what the suite asks for: correct the suite and start a new run. If "
     "only some rows are at fault, go on with {resume}.",
 }
+
+# The first that the refusal names.
+_SETTINGS = {
+    "temperature": "While a model reasons it takes no temperature: leave temperature out of the suite's model, or set "
+    "`reasoning_effort: none` beside it if the model knows that (docs/models.md), and start a new run.",
+    "reasoning_effort": "Each model knows its own efforts, and one that does not reason takes none (docs/models.md): "
+    "choose one that it knows, or leave reasoning_effort out of the suite's model, and start a new run.",
+}
+_OTHER_MODEL = " If it is the deployment that gets another model, go on with {resume}."
 
 
 @dataclass
@@ -57,5 +70,12 @@ def stopped(error: ModelError, reference: str, run: str) -> RunStopped:
     found = " ".join(str(error).split())[:_LONGEST_FOUND]
     return RunStopped(
         f"The deployment '{reference}' ended with {error.kind}{status}: {found} "
-        + _ADVICE[error.kind].format(resume=f"`assay resume {run}`")
+        + _advice(error).format(resume=f"`assay resume {run}`")
     )
+
+
+def _advice(error: ModelError) -> str:
+    if error.kind is not FailureKind.UNSUPPORTED_SETTING:
+        return _ADVICE[error.kind]
+    named = (advice for setting, advice in _SETTINGS.items() if setting in str(error))
+    return next(named, _ADVICE[error.kind]) + _OTHER_MODEL

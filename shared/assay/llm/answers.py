@@ -14,6 +14,10 @@ from assay.records import Usage
 
 _SHOWN_CHARACTERS = 80
 _CUT_BY_FILTER = "content_filter"
+_SPENT = (
+    "The answer ended at max_tokens ({:,}) before its first word: a model that reasons spends them on its thoughts "
+    "first. Raise max_tokens, or lower reasoning_effort"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +95,17 @@ def broken_off(delivery: Delivery) -> ModelError:
 def usable(answer: ChatAnswer, request: ChatRequest) -> ChatAnswer:
     """The answer itself. Raises ModelError when it is cut by the content filter, empty, or not the JSON asked for.
 
-    What is truncated or a refusal cannot be expected to be JSON.
+    What is truncated or a refusal cannot be expected to be JSON. What a model thinks counts as output too, so that
+    thoughts alone can take all of `max_tokens`.
     """
     if answer.finish_reason == _CUT_BY_FILTER:
         raise _unusable(FailureKind.ANSWER_FILTERED, "The content filter cut the answer off", answer)
+    is_empty = not answer.text.strip()
+    if answer.truncated and is_empty:
+        raise _unusable(FailureKind.MAX_TOKENS_SPENT, _SPENT.format(request.max_tokens), answer)
     if answer.refused or answer.truncated:
         return answer
-    if not answer.text.strip():
+    if is_empty:
         raise _unusable(FailureKind.INVALID_ANSWER, "The answer is empty", answer)
     # Whether it fits a schema is judged by the link `answer_schemas`, which can have it repaired.
     if request.json and not request.schema and not _is_json_object(answer.text):

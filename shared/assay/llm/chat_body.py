@@ -12,6 +12,8 @@ from assay.llm.errors import FailureKind
 
 _OLD_LIMIT, _NEW_LIMIT = "max_tokens", "max_completion_tokens"
 
+_MISNAMED = (FailureKind.UNSUPPORTED_SETTING, FailureKind.INVALID_REQUEST)
+
 _Ask = Callable[[ChatRequest, str], Awaitable[ChatAnswer]]
 
 
@@ -58,7 +60,7 @@ class LimitNames:
         try:
             return await ask(request, limit)
         except ModelError as error:
-            if limit == _NEW_LIMIT or error.kind is not FailureKind.INVALID_REQUEST or _NEW_LIMIT not in str(error):
+            if limit == _NEW_LIMIT or error.kind not in _MISNAMED or _NEW_LIMIT not in str(error):
                 raise
         self._takes_new.add(request.deployment)
         return await ask(request, _NEW_LIMIT)

@@ -21,6 +21,7 @@ class FailureKind(StrEnum):
     CONTENT_FILTER = "content_filter"
     CONTEXT_LENGTH = "context_length"
     INVALID_REQUEST = "invalid_request"
+    UNSUPPORTED_SETTING = "unsupported_setting"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     DEPLOYMENT_MISSING = "deployment_missing"
@@ -33,6 +34,7 @@ class FailureKind(StrEnum):
     READ_TIMEOUT = "read_timeout"
     MALFORMED_ANSWER = "malformed_answer"
     INVALID_ANSWER = "invalid_answer"
+    MAX_TOKENS_SPENT = "max_tokens_spent"
     ANSWER_FILTERED = "answer_filtered"
     TLS = "tls"
     TRIAL_TIMEOUT = "trial_timeout"
@@ -79,6 +81,8 @@ _BLOCKED = TrialStatus.BLOCKED
 # A missing deployment is not retried, although a new one may take five minutes to appear: a wrong name is likelier.
 # A refused identity or network, and an account without money, stop the run: nothing else would answer differently, and
 # a suspension must not be dodged through another deployment. Provisioned units say 429 on purpose, to spill over.
+# A setting that the model does not take is refused with every row, so the first refusal stops the run. Thoughts that
+# leave no room for an answer are billed, and would be again; twenty such questions in a row are no chance.
 TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.RATE_LIMITED: Rule(30, cap_seconds=60, honours_retry_after=True, counts=False, falls_back_after=3),
     FailureKind.SERVICE_BUSY: Rule(6, cap_seconds=30, honours_retry_after=True, falls_back_after=3, breaks=True),
@@ -89,6 +93,7 @@ TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.CONTENT_FILTER: Rule(_NEVER, outcome=_BLOCKED),
     FailureKind.CONTEXT_LENGTH: Rule(_NEVER, falls_back_after=1),
     FailureKind.INVALID_REQUEST: Rule(_NEVER, stops_after=3),
+    FailureKind.UNSUPPORTED_SETTING: Rule(_NEVER, stops_after=1),
     FailureKind.UNAUTHORIZED: Rule(1, charged=False, stops_after=1),
     FailureKind.FORBIDDEN: Rule(_NEVER, charged=False, stops_after=1),
     FailureKind.DEPLOYMENT_MISSING: Rule(_NEVER, charged=False, falls_back_after=1, stops_after=1, breaks=True),
@@ -101,6 +106,7 @@ TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.READ_TIMEOUT: Rule(3, maybe_billed=True, falls_back_after=2, breaks=True),
     FailureKind.MALFORMED_ANSWER: Rule(4, maybe_billed=True, falls_back_after=3, breaks=True),
     FailureKind.INVALID_ANSWER: Rule(2),
+    FailureKind.MAX_TOKENS_SPENT: Rule(_NEVER, stops_after=20),
     FailureKind.ANSWER_FILTERED: Rule(_NEVER, outcome=_BLOCKED),
     FailureKind.TLS: Rule(_NEVER, charged=False, stops_after=1),
     FailureKind.TRIAL_TIMEOUT: Rule(_NEVER),

@@ -17,6 +17,7 @@ from assay.llm.sdk_errors import LONGEST_MESSAGE, causes, refused, translate
 _OWN_KINDS = {
     raised.ContextWindowExceededError: FailureKind.CONTEXT_LENGTH,
     raised.ContentPolicyViolationError: FailureKind.CONTENT_FILTER,
+    raised.UnsupportedParamsError: FailureKind.UNSUPPORTED_SETTING,
 }
 # What may lie below the others, where the provider's code does not use the openai SDK.
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (

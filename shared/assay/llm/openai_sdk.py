@@ -19,7 +19,7 @@ import openai
 from assay.llm.answers import Delivery, answer_in, broken_off, malformed, read_answer
 from assay.llm.base import ChatAnswer, ChatRequest
 from assay.llm.chat_body import LimitNames, chat_body
-from assay.llm.sdk_errors import TRANSPORT_ERRORS, rate_limit, refused, request_id, said_code, translate
+from assay.llm.sdk_errors import TRANSPORT_ERRORS, rate_limit, refused, request_id, said_code, said_text, translate
 from assay.llm.streaming import StreamedCompletion, StreamError, chunks_in
 
 CONNECTIONS = 256
@@ -117,7 +117,7 @@ class SdkChat:
     def _reported(self, error: StreamError, response: httpx2.Response) -> Exception:
         """An error in mid-stream comes with status 200; the one it would have had may be its code."""
         said = error.error if isinstance(error.error, dict) else {}
-        code, message = str(said.get("code")), str(said.get("message") or error)
+        code, message = str(said.get("code")), said_text(said) or str(error)
         status = int(code) if code.isdecimal() else _STATUS_OF_CODE.get(said_code(said), 500)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return refused(status, said_code(said), message, headers, self._clocks.now())

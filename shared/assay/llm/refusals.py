@@ -31,6 +31,12 @@ _NO_SUCH_MODEL = compile(r"model_not_found|^\S* (?:the )?model\b.{0,200}\b(?:not
 # llama.cpp: status 503 until its model is loaded, and 500 for images where it has no eyes.
 _LOADING = compile(r"loading model", IGNORECASE)
 _UNSUPPORTED = compile(r"input is not supported", IGNORECASE)
+_SETTING = compile(
+    r"unsupported (?:value|parameter): '(?!messages)|unrecognized request argument supplied"
+    r"|invalid value: .*\(parameter reasoning_effort\)",
+    IGNORECASE,
+)
+_SPENT = compile(r"could not finish the message because max_tokens", IGNORECASE)
 _DURATION = compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _RETRY_AFTER_TEXT = compile(
     r"(?:retry after|try again in) (\d+(?:\.\d+)?) ?(ms|milliseconds?|s|seconds?)\b", IGNORECASE
@@ -99,7 +105,11 @@ def _classify_bad_request(code: str, message: str) -> FailureKind:
         return FailureKind.CONTENT_FILTER
     if _TOO_LONG.search(f"{code} {message}"):
         return FailureKind.CONTEXT_LENGTH
-    return FailureKind.DEPLOYMENT_MISSING if _NO_SUCH_MODEL.search(f"{code} {message}") else FailureKind.INVALID_REQUEST
+    if _NO_SUCH_MODEL.search(f"{code} {message}"):
+        return FailureKind.DEPLOYMENT_MISSING
+    if _SETTING.search(message):
+        return FailureKind.UNSUPPORTED_SETTING
+    return FailureKind.MAX_TOKENS_SPENT if _SPENT.search(message) else FailureKind.INVALID_REQUEST
 
 
 def retry_after_seconds(headers: Mapping[str, str], message: str, now: datetime) -> float | None:

@@ -29,8 +29,7 @@ def translate(error: Exception, now: datetime) -> ModelError:
     """The ModelError for whatever the SDK or its transport raised."""
     if isinstance(error, openai.APIStatusError):
         headers = {name.lower(): value for name, value in error.response.headers.items()}
-        said = error.body.get("message") if isinstance(error.body, dict) else None
-        return refused(error.status_code, said_code(error.body), str(said or error.message), headers, now)
+        return refused(error.status_code, said_code(error.body), said_text(error.body) or error.message, headers, now)
     kind = _transport_kind(error)
     sent = kind not in (FailureKind.UNREACHABLE, FailureKind.TLS)
     root = [one for one in causes(error) if not isinstance(one, asyncio.CancelledError)][-1]
@@ -56,6 +55,15 @@ def said_code(error: Any) -> str:
         return ""
     code, kind = error.get("code"), error.get("type")
     return code if isinstance(code, str) and not code.isdecimal() else str(kind or code or "")
+
+
+def said_text(error: Any) -> str:
+    """The message of an error object, and which parameter it is about where only the object says so."""
+    if not isinstance(error, dict):
+        return ""
+    message, parameter = str(error.get("message") or ""), error.get("param")
+    is_named = error.get("code") != "invalid_value" or not parameter or str(parameter) in message
+    return message if is_named else f"{message} (parameter {parameter})"
 
 
 def request_id(response: httpx2.Response) -> str | None:

@@ -10,6 +10,17 @@ from assay.local.emulator_bodies import Completion
 from assay.local.emulator_deployment import Deployment
 from assay.local.emulator_mishaps import Fault
 from assay.local.emulator_requests import CHARACTERS_PER_TOKEN, ChatRequest, count_tokens
+from assay.model_settings import ReasoningEffort
+
+_EFFORTS: dict[ReasoningEffort, float] = {
+    "none": 0,
+    "minimal": 0.1,
+    "low": 0.4,
+    "medium": 1,
+    "high": 2.5,
+    "xhigh": 5,
+}
+"""How much is thought, in parts of what effort medium thinks; on the service that differs by model and question."""
 
 REFUSAL = "I'm sorry, but I can't assist with that request."
 
@@ -25,10 +36,10 @@ def finish(
 ) -> Completion:
     """The completion for a text, with what a verdict or fault makes of it; other faults change nothing here.
 
-    The text's length is its own: a limit only cuts it, after the hidden tokens of a reasoning model.
+    The text's length is its own: a limit only cuts it, after the hidden tokens of a model that reasons.
     """
     text = _flawed(text, flaw)
-    hidden = drawn_tokens(deployment.reasoning, seed, chat.digest, "reasoning") if deployment.reasoning else 0
+    hidden = _hidden_tokens(chat, deployment, seed)
     limit = deployment.max_output_tokens if chat.max_tokens is None else chat.max_tokens
     hidden = min(hidden, limit)
     tokens, room = count_tokens(len(text)), limit - hidden
@@ -47,6 +58,12 @@ def finish(
         half = completion.text[: len(completion.text) // 2]
         return replace(completion, text=half, finish_reason="content_filter", filter_verdict="violent")
     return replace(completion, filter_verdict="error") if flaw == "filter_error" else completion
+
+
+def _hidden_tokens(chat: ChatRequest, deployment: Deployment, seed: int) -> int:
+    if deployment.reasoning is None:
+        return 0
+    return round(drawn_tokens(deployment.reasoning, seed, chat.digest, "reasoning") * _EFFORTS[chat.effort])
 
 
 def _flawed(text: str, flaw: Fault | None) -> str:

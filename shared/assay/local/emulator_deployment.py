@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from assay.model_settings import ReasoningEffort
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Pattern = re.Pattern[str]
 Dialect = Literal["azure", "openai", "llama_cpp"]
@@ -59,10 +61,11 @@ class Deployment(Strict):
     `accounting`: whether the token charge stays what it was at arrival (`standard`) or is corrected to the actual usage
     when the answer is sent (`settled`, as provisioned throughput does). `request_window_seconds` and `count_rejected`
     (which windows a rejected request fills) are the server's unless they are set here. `answer_tokens`: lengths of
-    answers that no task scripts. `reasoning`: makes it a reasoning model, which refuses `max_tokens` and adds so many
-    hidden tokens to each answer. `prompt_cache`: prompts that begin alike are billed as cached, as on the service.
-    `first_token_share`: which part of the answer time passes before a streamed answer begins. `dialect`: what it speaks
-    below `/v1`; elsewhere it is always Azure's.
+    answers that no task scripts. `reasoning`: makes it a model that reasons, which refuses `max_tokens`, adds so many
+    hidden tokens to each answer (at effort medium), and refuses sampling unless the effort is none. It knows the
+    `efforts`, and takes `default_effort` unless a request says another. `prompt_cache`: prompts that begin alike are
+    billed as cached, as on the service. `first_token_share`: which part of the answer time passes before a streamed
+    answer begins. `dialect`: what it speaks below `/v1`; elsewhere it is always Azure's.
     """
 
     model: str
@@ -78,6 +81,8 @@ class Deployment(Strict):
     headers: HeaderRules = HeaderRules()
     answer_tokens: TokenCount | None = None
     reasoning: TokenCount | None = None
+    efforts: tuple[ReasoningEffort, ...] = ("none", "low", "medium", "high", "xhigh")
+    default_effort: ReasoningEffort = "medium"
     prompt_cache: bool = False
     first_token_share: Share = 0.3
     dialect: Literal["openai", "llama_cpp"] = "openai"

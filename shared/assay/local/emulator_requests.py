@@ -13,6 +13,7 @@ from typing import Any
 from assay.local.emulator_deployment import Deployment
 from assay.local.emulator_refusals import invalid_request, wrong_type
 from assay.local.emulator_schemas import check_json_schema
+from assay.model_settings import ReasoningEffort
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 CHARACTERS_PER_TOKEN = 4
@@ -58,6 +59,7 @@ class ChatRequest:
     stream: bool
     include_usage: bool
     temperature: float
+    effort: ReasoningEffort = "none"
 
     @property
     def charge(self) -> int:
@@ -84,8 +86,9 @@ def parse_body(raw: bytes) -> dict[str, Any]:
 def read_chat_request(body: Mapping[str, Any], name: str, deployment: Deployment) -> ChatRequest:
     """Check `body` for the deployment called `name`. Raises Refusal (400) with the service's own error codes."""
     _check_parameters(body)
+    effort = _effort(body, deployment)
     if deployment.reasoning is not None:
-        _check_reasoning_parameters(body)
+        _check_reasoning_parameters(body, effort)
     messages = body.get("messages")
     texts = _texts_of(messages)
     response_format = _response_format(body, texts)
@@ -99,6 +102,7 @@ def read_chat_request(body: Mapping[str, Any], name: str, deployment: Deployment
         stream=bool(body.get("stream")),
         include_usage=_include_usage(body),
         temperature=_temperature(body),
+        effort=effort,
     )
 
 
@@ -133,8 +137,29 @@ def _check_parameters(body: Mapping[str, Any]) -> None:
         )
 
 
-def _check_reasoning_parameters(body: Mapping[str, Any]) -> None:
-    """Reasoning models refuse the old token limit, and any sampling but the default one."""
+def _effort(body: Mapping[str, Any], deployment: Deployment) -> ReasoningEffort:
+    """How much the model is to think. Models that do not reason refuse the parameter, others what they do not know."""
+    said = body.get("reasoning_effort")
+    if deployment.reasoning is None:
+        if said is not None:
+            raise invalid_request("Unrecognized request argument supplied: reasoning_effort")
+        return "none"
+    if said is None:
+        return deployment.default_effort
+    known = [effort for effort in deployment.efforts if effort == said]
+    if not known:
+        *others, last = (f"'{effort}'" for effort in deployment.efforts)
+        raise invalid_request(
+            f"Unsupported value: 'reasoning_effort' does not support '{said}' with this model. "
+            f"Supported values are: {', '.join(others)}, and {last}.",
+            "reasoning_effort",
+            "unsupported_value",
+        )
+    return known[0]
+
+
+def _check_reasoning_parameters(body: Mapping[str, Any], effort: ReasoningEffort) -> None:
+    """Models that reason refuse the old token limit, and, while they do, any sampling but the default one."""
     if body.get("max_tokens") is not None:
         raise invalid_request(
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
@@ -142,7 +167,7 @@ def _check_reasoning_parameters(body: Mapping[str, Any]) -> None:
             "max_tokens",
             "unsupported_parameter",
         )
-    for name, only in REASONING_DEFAULTS.items():
+    for name, only in REASONING_DEFAULTS.items() if effort != "none" else ():
         if body.get(name) not in (None, only):
             raise invalid_request(
                 f"Unsupported value: '{name}' does not support {body[name]} with this model. Only the default "

@@ -12,8 +12,8 @@ from assay.middleware.base import Ask, Question, Reply, Unanswered
 from assay.middleware.superseded import Superseded
 from assay.telemetry import Telemetry
 
-CAUSED_BY_LOW_LIMITS = frozenset({FailureKind.INVALID_REQUEST})
-"""Reasoning models refuse a request whose limit they reach before they begin to answer."""
+CAUSED_BY_LOW_LIMITS = frozenset({FailureKind.INVALID_REQUEST, FailureKind.MAX_TOKENS_SPENT})
+"""Reasoning models may reach the limit before they begin to answer; some refuse the request then."""
 
 
 class AnswerLimits:
@@ -115,6 +115,7 @@ class _Asking:
         except Unanswered as error:
             if error.last.kind not in CAUSED_BY_LOW_LIMITS:
                 raise
+            self._prompt_tokens = error.last.usage.input_tokens
             return Superseded.of_failure(error)
         if not reply.answer.truncated:
             return self._seen(reply)

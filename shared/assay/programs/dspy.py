@@ -13,13 +13,14 @@ import dspy
 from dspy import lm15
 
 from assay.errors import ModelUnavailable
+from assay.model_settings import ReasoningEffort
 from assay.programs.model import Answer, AsyncModel, BadCall, Model, Options
 
 COLUMNS = "columns"
 """Attribute of a module: which column of the row each of its inputs is taken from, where the names differ."""
 
 _OPTIONS = ("max_tokens", "temperature", "seed")
-_TAKEN = {*_OPTIONS, "stop", "response_format"}
+_TAKEN = {*_OPTIONS, "reasoning", "stop", "response_format"}
 _PREFIX = "assay/"  # So that DSPy knows no rules of its own for the name.
 
 
@@ -133,7 +134,15 @@ def _options(request: lm15.Request) -> Options:
     options = cast(Options, {name: getattr(config, name) for name in _OPTIONS})
     if config.stop:
         options["stop"] = list(config.stop)
+    if config.reasoning:
+        options["reasoning_effort"] = _effort(config.reasoning)
     return cast(Options, {**options, **_format(config.response_format or {})})
+
+
+def _effort(reasoning: lm15.Reasoning) -> ReasoningEffort:
+    if reasoning.thinking_budget is not None or reasoning.summary is not None:
+        raise lm15.UnsupportedFeatureError("Assay's model takes an effort, and shows no thoughts", feature="reasoning")
+    return cast(ReasoningEffort, "none" if reasoning.is_off else reasoning.effort)
 
 
 def _format(response_format: Mapping[str, Any]) -> Options:

@@ -317,7 +317,7 @@ async def test_a_hook_hears_of_questions_that_stay_without_an_answer(error: Exce
 )
 async def test_failures_that_every_question_would_share_stop_the_run(kind: FailureKind, in_a_row: int) -> None:
     """After as many in a row as the taxonomy says; the message says what was found, what to do and how to go on."""
-    bench = Bench(*[failing(kind, status=400)] * 9)
+    bench = Bench(*[failing(kind, status=400)] * 2 * in_a_row)
     for _ in range(in_a_row - 1):
         with pytest.raises(Unanswered):
             await bench.ask()

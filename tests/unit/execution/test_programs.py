@@ -79,7 +79,14 @@ async def test_a_call_may_say_its_own_parameters() -> None:
     asked = Replies([reply()])
 
     def program(row: Any, model: Any) -> str:
-        said = {"max_tokens": 9, "temperature": 0.7, "seed": None, "json": True, "stop": ["END"]}
+        said = {
+            "max_tokens": 9,
+            "temperature": 0.7,
+            "seed": None,
+            "json": True,
+            "stop": ["END"],
+            "reasoning_effort": "low",
+        }
         answer = model.call("Hello?", schema=None, **said)
         return f"{answer.text} {answer.input_tokens} {answer.output_tokens} {answer.finish_reason}"
 
@@ -87,7 +94,7 @@ async def test_a_call_may_say_its_own_parameters() -> None:
 
     request = asked.questions[0].request
     assert (request.max_tokens, request.temperature, request.seed, request.json) == (9, 0.7, 3, True)
-    assert request.stop == ("END",)
+    assert (request.stop, request.reasoning_effort) == (("END",), "low")
     assert outcome.responses[0].text == "ok 10 5 stop"
 
 
@@ -109,6 +116,10 @@ async def test_a_schema_reaches_the_question() -> None:
         (lambda m: m.ask("Hello?", max_token=3), "there is no option 'max_token'. Did you mean 'max_tokens'"),
         (lambda m: m.ask("Hello?", max_tokens=0), "max_tokens is 0; expected a whole number of at least 1"),
         (lambda m: m.ask("Hello?", temperature=3), "temperature is 3; expected a number from 0 to 2"),
+        (
+            lambda m: m.ask("Hello?", reasoning_effort="most"),
+            "reasoning_effort is 'most'; expected one of none, minimal",
+        ),
         (lambda m: m.ask("Hello?", schema={"type": "text"}), "schema: "),
         (lambda m: m.ask([]), "expected text, or a list of at least one message"),
         (lambda m: m.ask([{"role": "tool", "content": "x"}]), "a message has role 'tool'"),

@@ -74,6 +74,7 @@ async def test_a_request_holds_what_the_experiment_says() -> None:
     """Deployment, prompts, bounds and parameters reach the model as written."""
     seen: list[ChatRequest] = []
     model = {"deployment": "gpt-x", "temperature": 0.5, "max_tokens": 7, "seed": 3, "json": True, "stop": ["END"]}
+    model["reasoning_effort"] = "high"
     criterion = {"name": "answer", "system": "Be brief.", "user": "{{ subject }} / {{ queue }}"}
     changed = experiment("plain", baseline=True) | {"model": model, "criteria": [criterion]}
 
@@ -87,6 +88,7 @@ async def test_a_request_holds_what_the_experiment_says() -> None:
     messages = [(one.role, one.content) for one in request.messages]
     assert messages == [("system", "Be brief."), ("user", "Größe 1 / billing")]
     assert (request.deployment, request.temperature, request.max_tokens) == ("gpt-x", 0.5, 7)
+    assert request.reasoning_effort == "high"
     assert (request.seed, request.json, request.stop, request.timeout_seconds) == (3, True, ("END",), 60.0)
 
 

@@ -39,11 +39,19 @@ def test_a_complete_answer_is_itself() -> None:
     assert (answer.refused, answer.truncated, answer.unfiltered) == (False, False, False)
 
 
-@pytest.mark.parametrize("content", ["Half an ans", '{"half": "an', "", None])
-def test_a_truncated_answer_is_kept_whatever_it_holds(content: str | None) -> None:
+@pytest.mark.parametrize("content", ["Half an ans", '{"half": "an'])
+def test_a_truncated_answer_is_kept_whatever_it_holds(content: str) -> None:
     """It is not 'invalid JSON': our limit cut it, and its reason says so."""
     answer = read_answer(body(content, "length"), JSON_REQUEST)
-    assert (answer.text, answer.truncated) == (content or "", True)
+    assert (answer.text, answer.truncated) == (content, True)
+
+
+@pytest.mark.parametrize("content", ["", None, "\n"])
+def test_an_answer_that_ends_at_the_limit_without_a_word_says_what_took_the_tokens(content: str | None) -> None:
+    """Thoughts are billed as output and count to the limit; asking again at the same one would not help."""
+    error = failure(body(content, "length"))
+    assert (error.kind, error.usage, error.model) == (FailureKind.MAX_TOKENS_SPENT, BILLED, MODEL)
+    assert f"max_tokens ({REQUEST.max_tokens})" in str(error) and "reasoning_effort" in str(error)
 
 
 @pytest.mark.parametrize("content", [None, ""])

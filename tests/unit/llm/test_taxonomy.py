@@ -27,6 +27,14 @@ FILTER_TEXT = (
     "Please modify your prompt and retry."
 )
 LENGTH_TEXT = "This model's maximum context length is 128000 tokens. However, your messages resulted in 130012 tokens."
+# As Azure OpenAI said them to requests of others: github.com/johny-b/llmcomp/issues/69, BerriAI/litellm/issues/16704.
+ONLY_DEFAULT = "does not support 0 with this model. Only the default (1) value is supported."
+UNKNOWN_EFFORT = (
+    "Unsupported value: 'reasoning_effort' does not support 'minimal' with this model. "
+    "Supported values are: 'none', 'low', 'medium', 'high', and 'xhigh'."
+)
+OLD_EFFORTS = "Invalid value: 'none'. Supported values are: 'low', 'medium', and 'high'. (parameter reasoning_effort)"
+SPENT_TEXT = "Could not finish the message because max_tokens or model output limit was reached."
 
 ANSWERS = [
     (429, "429", RATE_LIMIT_TEXT, {}, FailureKind.RATE_LIMITED),
@@ -50,7 +58,14 @@ ANSWERS = [
     (400, "context_length_exceeded", LENGTH_TEXT, {}, FailureKind.CONTEXT_LENGTH),
     (400, "string_above_max_length", "Invalid 'messages[0].content': too long.", {}, FailureKind.CONTEXT_LENGTH),
     (400, None, LENGTH_TEXT, {}, FailureKind.CONTEXT_LENGTH),
-    (400, "unsupported_parameter", "Unsupported parameter: 'logprobs'.", {}, FailureKind.INVALID_REQUEST),
+    (400, "unsupported_parameter", "Unsupported parameter: 'logprobs'.", {}, FailureKind.UNSUPPORTED_SETTING),
+    (400, "unsupported_value", f"Unsupported value: 'temperature' {ONLY_DEFAULT}", {}, FailureKind.UNSUPPORTED_SETTING),
+    (400, "unsupported_value", UNKNOWN_EFFORT, {}, FailureKind.UNSUPPORTED_SETTING),
+    (400, "invalid_value", OLD_EFFORTS, {}, FailureKind.UNSUPPORTED_SETTING),
+    (400, None, "Unrecognized request argument supplied: reasoning_effort", {}, FailureKind.UNSUPPORTED_SETTING),
+    (400, "unsupported_value", "Unsupported value: 'messages[1].content'", {}, FailureKind.INVALID_REQUEST),
+    (400, "invalid_value", "Invalid value: 'bird'. Supported values are: 'user'.", {}, FailureKind.INVALID_REQUEST),
+    (400, None, SPENT_TEXT, {}, FailureKind.MAX_TOKENS_SPENT),
     (401, "401", "Access denied due to invalid subscription key.", {}, FailureKind.UNAUTHORIZED),
     (403, "AccessDenied", "Public access is disabled.", {}, FailureKind.FORBIDDEN),
     (

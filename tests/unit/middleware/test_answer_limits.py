@@ -134,12 +134,13 @@ async def test_an_answer_cut_at_the_suite_s_own_limit_is_not_asked_for_again() -
     assert reply.limit_sent is None
 
 
-async def test_a_failure_that_a_low_limit_can_cause_is_asked_for_again() -> None:
-    """Reasoning models refuse a request whose limit they reach before they begin to answer."""
+@pytest.mark.parametrize("kind", [FailureKind.INVALID_REQUEST, FailureKind.MAX_TOKENS_SPENT])
+async def test_a_failure_that_a_low_limit_can_cause_is_asked_for_again(kind: FailureKind) -> None:
+    """Models that reason may reach the limit before they begin to answer; some refuse the request then."""
     link = limits()
     await taught(link, [100] * COHORT)
     model = Model(lambda row: 50)
-    model.fails = FailureKind.INVALID_REQUEST
+    model.fails = kind
     reply = await link.answer(question(), model)
     assert (model.sent, reply.reruns, reply.discarded.usage.input_tokens) == ([104, LONGEST], 1, 3)
     assert [attempt.number for attempt in reply.attempts] == [1, 2, 3, 4]

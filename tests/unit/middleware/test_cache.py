@@ -117,6 +117,7 @@ OTHERS: dict[str, Any] = {
     "stop": ("\n",),
     "schema": AnswerSchema("total", "{}"),
     "stream": True,
+    "reasoning_effort": "none",
 }
 
 

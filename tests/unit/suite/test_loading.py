@@ -59,9 +59,21 @@ class TestMeaning:
         (found,) = complaints(MINIMAL.replace("gpt-4o-mini}", "m, json_answer: true}"))
         assert found == (
             "demo/suite.yaml:4: unknown key 'json_answer'. "
-            "Known here: deployment, spread, fallbacks, priced_as, temperature, max_tokens, seed, json, stop, "
-            "stream"
+            "Known here: deployment, spread, fallbacks, priced_as, temperature, reasoning_effort, max_tokens, "
+            "seed, json, stop, stream"
         )
+
+    def test_a_suite_that_says_no_effort_means_what_it_meant_before_there_were_efforts(self):
+        """Its digest, which run ids are made of, and its frozen copy do not know the key."""
+        silent, said = load_suite(MINIMAL), load_suite(MINIMAL.replace("gpt-4o-mini}", "m, reasoning_effort: none}"))
+        assert "reasoning_effort" not in silent.model_dump_json()
+        assert said.model_dump(mode="json")["experiments"][0]["model"]["reasoning_effort"] == "none"
+        assert suite_digest(said) != suite_digest(load_suite(MINIMAL.replace("gpt-4o-mini}", "m}")))
+
+    def test_an_effort_that_nobody_knows_is_refused_with_those_that_there_are(self):
+        """Which of them a model knows is for the service to say."""
+        (found,) = complaints(MINIMAL.replace("gpt-4o-mini}", "m, reasoning_effort: most}"))
+        assert "demo/suite.yaml:4" in found and "'xhigh'" in found
 
     def test_criteria_take_missing_prompts_from_their_experiment_then_the_defaults(self):
         """The nearest prompt wins."""

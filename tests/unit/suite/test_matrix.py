@@ -50,6 +50,13 @@ class TestExpansion:
             "ask-small-t0_7-long",
         ]
 
+    def test_an_effort_is_a_parameter_like_others_and_none_is_a_word(self):
+        """It stands in names, and may choose the baseline."""
+        text = MATRIX.replace("{temperature: [0, 0.7]}", "{reasoning_effort: [none, high]}")
+        suite = load_suite(text.replace("temperature: 0", "reasoning_effort: none"))
+        assert suite.baseline.name == "ask-small-effort-none-short"
+        assert suite.experiment("ask-small-effort-high-long").model.reasoning_effort == "high"
+
     def test_a_combination_goes_over_its_experiment_and_the_defaults(self):
         """What no axis says comes from the experiment, then the defaults."""
         suite = load_suite(MATRIX)
