@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     storage_credential: Literal["managedidentity"] | None = variable("ASSAY_STORAGE__credential", "'managedidentity'")
     azure_openai_endpoint: Url | None = variable("AZURE_OPENAI_ENDPOINT", URL_EXPECTED)
     azure_openai_api_key: SecretStr | None = variable("AZURE_OPENAI_API_KEY", "a key or keyvault:<secret-name>")
-    azure_openai_api_version: str = variable("AZURE_OPENAI_API_VERSION", "an API version", "2024-10-21")
+    azure_openai_api_version: str = variable("AZURE_OPENAI_API_VERSION", "v1, or a dated API version", "v1")
     endpoints: Endpoints = variable("ASSAY_ENDPOINTS", 'JSON such as {"west": "https://..."}', {})
     content_safety_endpoint: Url | None = variable("CONTENT_SAFETY_ENDPOINT", URL_EXPECTED)
     content_safety_key: SecretStr | None = variable("CONTENT_SAFETY_KEY", "a key or keyvault:<secret-name>")

@@ -140,5 +140,5 @@ async def test_what_the_provider_does_not_know_is_refused_before_it_is_sent(
 ) -> None:
     """Dropped silently, a seed would promise what it does not keep."""
     found = await failure(model, replace(REQUEST, seed=7))
-    assert (found.kind, service.bodies) == (FailureKind.INVALID_REQUEST, [])
+    assert (found.kind, service.bodies) == (FailureKind.UNSUPPORTED_SETTING, [])
     assert "does not support parameters: ['seed']" in str(found)

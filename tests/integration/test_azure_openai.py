@@ -134,6 +134,23 @@ async def test_the_request_is_azures_wire_format(service: Service, model: AzureO
     }
 
 
+@pytest.mark.parametrize("by_token", [False, True])
+async def test_without_a_date_the_service_is_asked_as_openai_s_clients_ask(service: Service, by_token: bool) -> None:
+    """Deployment in the body, no version, key or token in the one header that takes both."""
+
+    async def provider() -> str:
+        return "a-token"
+
+    access: dict[str, Any] = {"token_provider": provider} if by_token else {"api_key": "a-key"}
+    model = AzureOpenAIChat(f"{service.endpoint}/", "v1", **access)
+    await model.complete(REQUEST)
+    await model.close()
+    seen = service.requests[0]
+    assert (seen.path, dict(seen.query)) == ("/openai/v1/chat/completions", {})
+    assert seen.headers["authorization"] == f"Bearer {'a-token' if by_token else 'a-key'}"
+    assert service.bodies[0]["model"] == "chat"
+
+
 async def test_given_parameters_are_sent(service: Service, model: AzureOpenAIChat) -> None:
     """Temperature, seed, stop and the JSON format arrive, zero included."""
     service.answer = service.reply(completion(content="{}"))

@@ -41,7 +41,7 @@ def test_nothing_set_gives_the_defaults() -> None:
     assert settings.max_file_bytes == 2 * 1024**3
     assert settings.history_days == 30
     assert settings.limiter == "blob_lease"
-    assert settings.azure_openai_api_version == "2024-10-21"
+    assert settings.azure_openai_api_version == "v1"
     assert settings.azure_openai_endpoint is None
 
 

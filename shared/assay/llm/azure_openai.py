@@ -4,8 +4,10 @@ Chosen by `deployments.py`. The emulator speaks the same protocol, so laptops an
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+import httpx2
 import openai
 
 from assay.llm.base import ModelError
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
 TokenProvider = Callable[[], Awaitable[str]]
 
 _SCOPE = "https://cognitiveservices.azure.com/.default"
+_UNDATED = "v1"
 
 
 class AzureOpenAIChat(SdkChat):
     """A ChatModel over the deployments of one Azure OpenAI resource; safe to share between tasks of one loop.
 
+    `api_version` is `v1`, which knows every model and setting, or a date: then it knows those of that day.
     Exactly one of `api_key` and `token_provider` is given; the provider is asked before every request and caches.
     `forget_token` is called when the service refuses a token, so that the provider gets a new one.
     """
@@ -40,15 +44,9 @@ class AzureOpenAIChat(SdkChat):
     ) -> None:
         if (api_key is None) == (token_provider is None):
             raise ValueError("AzureOpenAIChat takes either an api_key or a token_provider")
-        client = openai.AsyncAzureOpenAI(
-            azure_endpoint=endpoint,
-            api_version=api_version,
-            api_key=api_key,
-            azure_ad_token_provider=token_provider and _translated(token_provider),
-            max_retries=0,  # a hidden retry would be a request without a permit
-            http_client=http_client(connections),
-        )
-        super().__init__(client, clocks, forget_token)
+        provider = token_provider and _translated(token_provider)
+        client = _undated if api_version == _UNDATED else partial(_dated, api_version)
+        super().__init__(client(endpoint, api_key, provider, http_client(connections)), clocks, forget_token)
 
 
 class EntraTokens:
@@ -66,6 +64,31 @@ class EntraTokens:
         from azure.identity.aio import get_bearer_token_provider
 
         self._provider = get_bearer_token_provider(self._credential, _SCOPE)
+
+
+def _undated(
+    endpoint: str, api_key: str | None, provider: TokenProvider | None, http: httpx2.AsyncClient
+) -> openai.AsyncOpenAI:
+    """https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle"""
+    return openai.AsyncOpenAI(
+        base_url=f"{endpoint.rstrip('/')}/openai/v1",
+        api_key=api_key or provider,
+        max_retries=0,  # a hidden retry would be a request without a permit
+        http_client=http,
+    )
+
+
+def _dated(
+    api_version: str, endpoint: str, api_key: str | None, provider: TokenProvider | None, http: httpx2.AsyncClient
+) -> openai.AsyncOpenAI:
+    return openai.AsyncAzureOpenAI(
+        azure_endpoint=endpoint,
+        api_version=api_version,
+        api_key=api_key,
+        azure_ad_token_provider=provider,
+        max_retries=0,
+        http_client=http,
+    )
 
 
 def _translated(provider: TokenProvider) -> TokenProvider:
