@@ -28,7 +28,7 @@ name: smoke
 description: Shows that a dropped file becomes a signed bundle
 dataset: {{id: id, columns: [id, number]}}
 defaults:
-  model: {{deployment: {deployment}, max_tokens: 1000}}
+  model: {{deployment: {deployment}, max_tokens: 2000}}
   criteria: [{{name: answer}}]
 experiments:
   - {{name: plain, baseline: true, user: "Say only this number: {{{{ number }}}}"}}

@@ -43,7 +43,7 @@ PROVIDERS = [
     "Microsoft.OperationalInsights",
     "Microsoft.Storage",
 ]
-ACCOUNTS = [{"name": "main", "deployments": [{"name": "gpt-4o-mini", "version": "2024-07-18", "capacity": 100}]}]
+ACCOUNTS = [{"name": "main", "deployments": [{"name": "gpt-5.4-mini", "version": "2026-03-17", "capacity": 100}]}]
 _BICEP = Path(__file__).resolve().parents[2] / "infra" / "main.bicep"
 TEMPLATE = {
     "parameters": {
@@ -57,10 +57,10 @@ TEMPLATE = {
     }
 }
 MODELS = [
-    {"name": "gpt-4o-mini", "version": "2024-07-18", "skus": ["GlobalStandard", "Standard"]},
+    {"name": "gpt-5.4-mini", "version": "2026-03-17", "skus": ["GlobalStandard", "Standard"]},
     {"name": "gpt-4o", "version": "2024-11-20", "skus": ["GlobalStandard"]},
 ]
-USAGE = [{"name": {"value": "OpenAI.GlobalStandard.gpt-4o-mini"}, "currentValue": 50, "limit": 250}]
+USAGE = [{"name": {"value": "OpenAI.GlobalStandard.gpt-5.4-mini"}, "currentValue": 50, "limit": 250}]
 NOTHING_DEPLOYED = "(DeploymentNotFound) Deployment 'assay-assay' could not be found."
 
 

@@ -23,8 +23,8 @@ _ADVICE = {
     "with {resume}.",
     FailureKind.DEPLOYMENT_MISSING: "Create the deployment (a new one takes up to five minutes to appear), then go on "
     "with {resume}; or name one that exists in the suite and start a new run.",
-    FailureKind.UNSUPPORTED_SETTING: "The model does not take this setting: leave it out of the suite's model, or choose "
-    "a value that it takes, and start a new run.",
+    FailureKind.UNSUPPORTED_SETTING: "The model does not take this setting: leave it out of the suite's model, or "
+    "choose a value that it takes, and start a new run.",
     FailureKind.MAX_TOKENS_SPENT: "All of max_tokens goes into what the model thinks: raise model.max_tokens or lower "
     "model.reasoning_effort in the suite, and start a new run. If only some rows are at fault, go on with {resume}.",
     FailureKind.INVALID_REQUEST: "The model refuses what the suite asks for: correct the suite and start a new run. If "

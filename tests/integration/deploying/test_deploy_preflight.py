@@ -125,12 +125,12 @@ def test_too_little_quota_is_found_before_anything_is_changed(
     cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Azure would find it minutes into the deployment."""
-    usage = [{"name": {"value": "OpenAI.GlobalStandard.gpt-4o-mini"}, "currentValue": 200, "limit": 250}]
+    usage = [{"name": {"value": "OpenAI.GlobalStandard.gpt-5.4-mini"}, "currentValue": 200, "limit": 250}]
     cloud.answers("cognitiveservices usage list", usage)
 
     assert deploy("--yes") == 1
 
-    assert changes(cloud) == [] and "a capacity of 50 of OpenAI.GlobalStandard.gpt-4o-mini" in told(capsys)
+    assert changes(cloud) == [] and "a capacity of 50 of OpenAI.GlobalStandard.gpt-5.4-mini" in told(capsys)
 
 
 def test_a_quota_that_is_not_listed_is_left_to_azure(
@@ -140,7 +140,7 @@ def test_a_quota_that_is_not_listed_is_left_to_azure(
     cloud.answers("cognitiveservices usage list", [])
 
     assert deploy("--yes", "--no-smoke") == 0
-    assert "lists no quota OpenAI.GlobalStandard.gpt-4o-mini" in told(capsys)
+    assert "lists no quota OpenAI.GlobalStandard.gpt-5.4-mini" in told(capsys)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_quotas_are_known_by_azures_names(cloud: Cloud, deploying: ModuleType, s
 
 def test_quota_that_this_environment_holds_counts_as_its_own(cloud: Cloud, deploy: Run) -> None:
     """Otherwise a second deployment would ask for twice of it."""
-    usage = [{"name": {"value": "OpenAI.GlobalStandard.gpt-4o-mini"}, "currentValue": 100, "limit": 100}]
-    held = {"sku": {"name": "GlobalStandard", "capacity": 100}, "properties": {"model": {"name": "gpt-4o-mini"}}}
+    usage = [{"name": {"value": "OpenAI.GlobalStandard.gpt-5.4-mini"}, "currentValue": 100, "limit": 100}]
+    held = {"sku": {"name": "GlobalStandard", "capacity": 100}, "properties": {"model": {"name": "gpt-5.4-mini"}}}
     cloud.answers("cognitiveservices usage list", usage)
     cloud.answers("cognitiveservices account list", [{"name": "oai-assay", "location": "swedencentral"}])
     cloud.answers("cognitiveservices account deployment list", [held])
@@ -308,7 +308,7 @@ def test_a_region_is_the_same_however_it_is_written(cloud: Cloud, deploying: Mod
 @pytest.mark.parametrize(
     ("deployment", "complaint"),
     [
-        ({"name": "gpt-4o-mino"}, "no model 'gpt-4o-mino'. It has: gpt-4o-mini"),
+        ({"name": "gpt-5.4-mino"}, "no model 'gpt-5.4-mino'. It has: gpt-5.4-mini"),
         (
             {"name": "x", "model": "gpt-4o", "version": "2024-01-01"},
             "no version '2024-01-01' of gpt-4o. It has: 2024-11-20",

@@ -35,7 +35,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "infr
 SCRIPTS = sorted((ROOT / "scripts" / "azure_deploy").glob("*.py"))
 VAULT = {"name": "kv-a", "properties": {"vaultId": f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv-a"}}
 ACCOUNT = {"name": "oai-a", "location": "swedencentral", "id": f"{GROUP}/providers/Microsoft.CognitiveServices/a"}
-HELD = {"sku": {"name": "GlobalStandard", "capacity": 1}, "properties": {"model": {"name": "gpt-4o-mini"}}}
+HELD = {"sku": {"name": "GlobalStandard", "capacity": 1}, "properties": {"model": {"name": "gpt-5.4-mini"}}}
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def test_the_smoke_suite_is_a_valid_suite(deploying: ModuleType) -> None:
     suite = checked_suite(deploying.suites._SMOKE_SUITE.format(deployment="gpt-4.1"), "smoke")
 
     assert [one.name for one in suite.experiments] == ["plain", "polite"]
+    assert {(one.temperature, one.reasoning_effort, one.max_tokens) for one in suite.models} == {(None, None, 2_000)}
     assert "{{ number }}" in deploying.suites._SMOKE_SUITE.format(deployment="x")
 
 
@@ -165,7 +166,7 @@ def test_the_sample_is_left_out_where_nobody_would_answer_it(
 
     assert deploy("--yes", "--parameters", str(ROOT / "infra" / "dev.bicepparam")) == 0
     assert [call["words"][0] for call in assay_calls(cloud)] == ["deploy", "submit", "watch", "fetch", "verify"]
-    assert "support-triage asks gpt-4o-mini, and there is gpt-4o." in told(capsys)
+    assert "support-triage asks gpt-5.4-mini, and there is gpt-4o." in told(capsys)
 
 
 def test_headings_that_messages_name_are_in_the_runbook() -> None:
