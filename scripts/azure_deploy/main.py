@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -214,11 +215,18 @@ def deployment_names(accounts: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def fitting_sample(names: Sequence[str]) -> list[Path]:
     """The sample, if there is the deployment that it asks; another model may refuse its temperature or its limit."""
-    if SAMPLE_ASKS in names:
+    asked = deployment_of_sample()
+    if asked in names:
         return [SAMPLE]
     have = ", ".join(names) or "none"
-    say(f"No suite uploaded: {SAMPLE.name} asks {SAMPLE_ASKS}, and there is {have}. Upload yours with --suite FOLDER")
+    say(f"No suite uploaded: {SAMPLE.name} asks {asked}, and there is {have}. Upload yours with --suite FOLDER")
     return []
+
+
+def deployment_of_sample() -> str:
+    """The one deployment that the sample asks."""
+    found = re.search(r"deployment: ([\w.@-]+)", (SAMPLE / "suite.yaml").read_text(encoding="utf-8"))
+    return found[1] if found else ""
 
 
 def farewell(site: Site) -> str:

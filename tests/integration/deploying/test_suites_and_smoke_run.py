@@ -155,11 +155,9 @@ def test_the_smoke_run_asks_the_first_deployment_as_suites_name_it(deploying: Mo
 
 
 def test_the_sample_is_left_out_where_nobody_would_answer_it(
-    cloud: Cloud, deploy: Run, deploying: ModuleType, capsys: pytest.CaptureFixture[str]
+    cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its deployment is not among those of the parameters; the smoke run asks one that is."""
-    sample = checked_suite((deploying.main.SAMPLE / "suite.yaml").read_text(encoding="utf-8"), "support-triage")
-    assert {name for model in sample.models for name in model.deployments} == {deploying.main.SAMPLE_ASKS}
     accounts = [{"name": "main", "deployments": [{"name": "gpt-4o", "capacity": 1}]}]
     read = {"parameters": {"openAiAccounts": {"value": accounts}}}
     cloud.answers("bicep build-params", {"parametersJson": json.dumps(read)})
@@ -176,3 +174,12 @@ def test_headings_that_messages_name_are_in_the_runbook() -> None:
 
     named = re.findall(r"docs/runbook.md, '([^']+)'", script)
     assert len(named) == 2 and all(f"\n## {one}\n" in runbook for one in named)
+
+
+def test_the_template_has_what_the_sample_asks(deploying: ModuleType) -> None:
+    """So that who deploys without parameters can drop a file at once."""
+    sample = checked_suite((deploying.main.SAMPLE / "suite.yaml").read_text(encoding="utf-8"), "support-triage")
+    template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
+
+    assert {name for model in sample.models for name in model.deployments} == {deploying.main.deployment_of_sample()}
+    assert f"deployments: [{{ name: '{deploying.main.deployment_of_sample()}'" in template
