@@ -23,7 +23,6 @@ from azure_deploy.template import Environment
 
 EPILOG = "The same command again goes on where it failed, or upgrades. docs/deploying.md explains every step."
 SAMPLE = ROOT / "config" / "support-triage"
-SAMPLE_ASKS = "gpt-5.4-mini"
 PORTAL = "https://portal.azure.com/#@{tenant}/resource{resource}"
 
 

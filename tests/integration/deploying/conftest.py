@@ -61,7 +61,7 @@ def cloud(tmp_path: Path, deploying: ModuleType, monkeypatch: pytest.MonkeyPatch
     program.chmod(0o755)
     monkeypatch.setattr("azure_deploy.preflight.ASSAY", program)
     monkeypatch.setattr("azure_deploy.suites.ASSAY", program)
-    monkeypatch.setattr("azure_deploy.main.deployment_of_sample", lambda: "gpt-4o-mini")
+    monkeypatch.setattr("azure_deploy.main.deployment_of_sample", lambda: "gpt-5.4-mini")
     monkeypatch.setattr("azure_deploy.suites.SECONDS_BETWEEN_TRIES", 0.0)
     return made
 
