@@ -81,8 +81,13 @@ def _check_accounts(accounts: object, where: str) -> None:
         if not (isinstance(account, Mapping) and isinstance(account.get("deployments"), list)):
             raise StepFailed(f"{where}: {shape}, and found {json.dumps(account)[:200]}.")
         for one in account["deployments"]:
-            if not (isinstance(one, Mapping) and one.get("name") and type(one.get("capacity")) is int):
-                raise StepFailed(
-                    f"{where}: a deployment in `openAiAccounts` needs a `name` and a whole number as `capacity`, "
-                    f"and this one is {json.dumps(one)[:200]}."
-                )
+            _check_deployment(one, where)
+
+
+def _check_deployment(one: object, where: str) -> None:
+    if isinstance(one, Mapping) and one.get("name") and type(one.get("capacity")) is int:
+        return
+    raise StepFailed(
+        f"{where}: a deployment in `openAiAccounts` needs a `name` and a whole number as `capacity`, "
+        f"and this one is {json.dumps(one)[:200]}."
+    )
