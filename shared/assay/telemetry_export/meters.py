@@ -1,183 +1,66 @@
-"""Values of metrics, summed up here and given to OpenTelemetry when they are sent. `pipeline.py` measures with them.
+"""Values of metrics on their way to OpenTelemetry's instruments. `pipeline.py` measures with them.
 
-The SDK's instruments copy, check, sort and hash the attributes at every value, which cost as much as all the rest here.
+The SDK copies, checks, sorts and hashes the attributes of every value. So values wait, and are handed over together.
 """
 
-import math
 import threading
-import time
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from opentelemetry.sdk.metrics import Counter as CounterClass
-from opentelemetry.sdk.metrics import Histogram as HistogramClass
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    Gauge,
-    Histogram,
-    HistogramDataPoint,
-    Metric,
-    MetricsData,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
-)
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from assay.telemetry import Attributes
 from assay.telemetry_export.plain import plain
-from assay.telemetry_names import METRICS, MetricKind, MetricName
+from assay.telemetry_names import METRICS, MetricName
 
-ADDED_AT_ONCE = 512
-"""Values wait to be added together: one by one, between other work, each finds the processor's caches without us."""
+HANDED_OVER_AT_ONCE = 512
+"""One by one, between other work, each value would find the processor's caches without the SDK in them."""
 
-MOST_SERIES = 4096
-"""More sets of attributes of one metric than that are a mistake, and are not kept."""
-
-Temporality = Mapping[type, AggregationTemporality]
-"""By the SDK's class of instrument, whether values since the last sending are wanted, or since the beginning."""
-
-
-class Series(Protocol):
-    """The values of one metric with the same attributes."""
-
-    def add(self, value: float) -> None:
-        """One more value."""
-        ...
-
-    def point(self, attributes: Attributes, since_ns: int, now_ns: int) -> NumberDataPoint | HistogramDataPoint:
-        """What they come to."""
-        ...
-
-
-@dataclass(slots=True)
-class _Total:
-    value: float = 0
-
-    def add(self, value: float) -> None:
-        self.value += value
-
-    def point(self, attributes: Attributes, since_ns: int, now_ns: int) -> NumberDataPoint:
-        return NumberDataPoint(attributes, since_ns, now_ns, self.value)
-
-
-@dataclass(slots=True)
-class _Latest:
-    value: float = 0
-
-    def add(self, value: float) -> None:
-        self.value = value
-
-    def point(self, attributes: Attributes, since_ns: int, now_ns: int) -> NumberDataPoint:
-        return NumberDataPoint(attributes, since_ns, now_ns, self.value)
-
-
-@dataclass(slots=True)
-class _Distribution:
-    bounds: tuple[float, ...]
-    counts: list[int] = field(init=False)
-    total: float = 0
-    lowest: float = math.inf
-    highest: float = -math.inf
-
-    def __post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
-
-    def add(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-        self.lowest = min(self.lowest, value)
-        self.highest = max(self.highest, value)
-
-    def point(self, attributes: Attributes, since_ns: int, now_ns: int) -> HistogramDataPoint:
-        counts = tuple(self.counts)
-        return HistogramDataPoint(
-            attributes,
-            since_ns,
-            now_ns,
-            sum(counts),
-            self.total,
-            counts,
-            self.bounds,
-            self.lowest,
-            self.highest,
-        )
+_Measure = Callable[[float, dict[str, Any]], None]
 
 
 class Meters:
-    """The values of every metric of `telemetry_names.py` for one place that they are sent to."""
+    """The instruments of every metric of `telemetry_names.py`, and the values that wait for them."""
 
-    def __init__(self, temporality: Temporality, resource: Resource, scope: InstrumentationScope) -> None:
-        self._resource, self._scope = resource, scope
-        self._temporality: dict[MetricKind, AggregationTemporality] = {
-            "counter": temporality.get(CounterClass, AggregationTemporality.CUMULATIVE),
-            "histogram": temporality.get(HistogramClass, AggregationTemporality.CUMULATIVE),
-            "gauge": AggregationTemporality.CUMULATIVE,
-        }
-        self._series: dict[str, dict[tuple[Any, ...], Series]] = {one.name: {} for one in METRICS}
+    def __init__(self, meter: Meter) -> None:
+        self._instruments = {one.name: _instrument(meter, one) for one in METRICS}
         self._waiting: deque[tuple[MetricName, float, Attributes]] = deque()
         self._lock = threading.Lock()
-        self._began_ns = self._collected_ns = time.time_ns()
+        # The SDK asks observable instruments before it reads the others; this one observes nothing.
+        meter.create_observable_gauge("assay.waiting", [self._collected])
 
     def measure(self, metric: MetricName, value: float, attributes: Attributes) -> None:
         """Adds to a counter, records a value of a histogram, or sets a gauge. The attributes must stay as they are."""
         self._waiting.append((metric, value, attributes))
-        if len(self._waiting) >= ADDED_AT_ONCE:
-            with self._lock:
-                self._add_waiting()
+        if len(self._waiting) >= HANDED_OVER_AT_ONCE:
+            self._hand_over()
 
-    def collect(self, *_: Any, **__: Any) -> MetricsData | None:
-        """What there is to send; None for nothing. Values that are wanted since the last sending begin anew."""
+    def _collected(self, _: CallbackOptions) -> Iterable[Observation]:
+        self._hand_over()
+        return ()
+
+    def _hand_over(self) -> None:
+        """Counters by their sum, gauges by their latest value, histograms value by value."""
+        latest: dict[tuple[MetricName, tuple[Any, ...]], float] = {}
         with self._lock:
-            self._add_waiting()
-            now_ns = time.time_ns()
-            found = [self._take(one, series, now_ns) for one in METRICS if (series := self._series[one.name])]
-            self._collected_ns = now_ns
-        if not found:
-            return None
-        scoped = ScopeMetrics(self._scope, found, self._scope.schema_url or "")
-        return MetricsData([ResourceMetrics(self._resource, [scoped], self._resource.schema_url)])
-
-    def _add_waiting(self) -> None:
-        while self._waiting:
-            metric, value, attributes = self._waiting.popleft()
-            series, key = self._series[metric.name], tuple(attributes.items())
-            if key not in series:
-                if len(series) >= MOST_SERIES:
+            while self._waiting:
+                metric, value, attributes = self._waiting.popleft()
+                if metric.kind == "histogram":
+                    self._instruments[metric.name](value, plain(attributes))
                     continue
-                series[key] = _series(metric)
-            series[key].add(value)
-
-    def _take(self, metric: MetricName, series: dict[tuple[Any, ...], Series], now_ns: int) -> Metric:
-        temporality = self._temporality[metric.kind]
-        is_delta = temporality is AggregationTemporality.DELTA
-        since_ns = self._collected_ns if is_delta else self._began_ns
-        points: list[Any] = [one.point(plain(dict(key)), since_ns, now_ns) for key, one in series.items()]
-        if is_delta:
-            series.clear()
-        return Metric(metric.name, metric.meaning, metric.unit, _shaped(metric.kind, points, temporality))
+                series = metric, tuple(attributes.items())
+                latest[series] = value + (latest.get(series, 0) if metric.kind == "counter" else 0)
+            for (metric, key), value in latest.items():
+                self._instruments[metric.name](value, plain(dict(key)))
 
 
-def _series(metric: MetricName) -> Series:
+def _instrument(meter: Meter, metric: MetricName) -> _Measure:
+    described = metric.name, metric.unit, metric.meaning
     match metric.kind:
         case "counter":
-            return _Total()
+            return meter.create_counter(*described).add
         case "histogram":
-            return _Distribution(metric.bounds)
+            return meter.create_histogram(*described, explicit_bucket_boundaries_advisory=list(metric.bounds)).record
         case "gauge":
-            return _Latest()
-
-
-def _shaped(kind: MetricKind, points: list[Any], temporality: AggregationTemporality) -> Sum | Histogram | Gauge:
-    match kind:
-        case "counter":
-            return Sum(points, temporality, is_monotonic=True)
-        case "histogram":
-            return Histogram(points, temporality)
-        case "gauge":
-            return Gauge(points)
+            return meter.create_gauge(*described).set

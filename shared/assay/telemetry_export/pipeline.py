@@ -13,13 +13,13 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 
@@ -125,9 +125,10 @@ class Pipeline:
         self._logs = LoggerProvider(resource, shutdown_on_exit=False)
         self._spans_waiting = [self._add_spans(one) for one in self.exporters.spans]
         self._logs_waiting = [self._add_logs(one) for one in self.exporters.logs]
-        self._meters: list[Meters] = []
-        readers = [self._add_metrics(one, resource) for one in self.exporters.metrics]
-        self._senders: list[Any] = [self._traces, self._logs, *readers]
+        readers = [PeriodicExportingMetricReader(one) for one in self.exporters.metrics]
+        self._metrics = MeterProvider(readers, resource, AlwaysOffExemplarFilter(), shutdown_on_exit=False)
+        self._meters = Meters(self._metrics.get_meter(_SCOPE, __version__))
+        self._senders: list[Any] = [self._traces, self._logs, self._metrics]
         self._tracer = self._traces.get_tracer(_SCOPE, __version__)
         self._logger = self._logs.get_logger(_SCOPE, __version__)
 
@@ -165,8 +166,8 @@ class Pipeline:
 
     def measure(self, metric: MetricName, value: float, attributes: Attributes) -> None:
         """Adds to a counter, records a value of a histogram, or sets a gauge."""
-        for one in self._meters:
-            one.measure(metric, value, attributes)
+        if self.exporters.metrics:
+            self._meters.measure(metric, value, attributes)
 
     @property
     def lost(self) -> Counter[str]:
@@ -195,15 +196,6 @@ class Pipeline:
         counted: Any = _Counted(exporter, waiting)
         self._traces.add_span_processor(BatchSpanProcessor(counted, max_queue_size=2 * MOST_WAITING))
         return waiting
-
-    def _add_metrics(self, exporter: MetricExporter, resource: Resource) -> PeriodicExportingMetricReader:
-        """The SDK's reader, which sends every so often, with our meters in the place of a `MeterProvider`."""
-        meters = Meters(exporter._preferred_temporality or {}, resource, InstrumentationScope(_SCOPE, __version__))
-        self._meters.append(meters)
-        reader = PeriodicExportingMetricReader(exporter)
-        collect: Any = meters.collect
-        reader._set_collect_callback(collect)
-        return reader
 
     def _add_logs(self, exporter: LogRecordExporter) -> Waiting:
         waiting = Waiting("logs", self._lose)

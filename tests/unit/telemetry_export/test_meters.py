@@ -1,132 +1,87 @@
-"""Metrics as they are summed up and sent, held to what OpenTelemetry's own instruments make of the same values."""
+"""Metrics that wait for OpenTelemetry's instruments come to what they come to when each is measured at once."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, Counter, Histogram, MeterProvider
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricsData
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
-from assay.telemetry_export.meters import MOST_SERIES, Meters
-from assay.telemetry_names import (
-    CALL_DURATION,
-    DEPLOYMENT,
-    ERROR_TYPE,
-    HEARTBEAT,
-    OUTCOME,
-    QUEUE,
-    QUEUE_AGE,
-    REQUEST_MODEL,
-    SUITE,
-    TRIALS,
-)
+from assay.telemetry_export.meters import HANDED_OVER_AT_ONCE, Meters
+from assay.telemetry_names import CALL_DURATION, ERROR_TYPE, HEARTBEAT, OUTCOME, REQUEST_MODEL, SUITE, TRIALS
 
-RESOURCE, SCOPE = Resource.create({"service.name": "assay-test"}), InstrumentationScope("assay", "1")
 DELTA, CUMULATIVE = AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE
-ROUNDS: list[list[tuple[Any, float, dict[str, Any]]]] = [
-    [
-        (TRIALS, 1, {SUITE: "triage", OUTCOME: "succeeded"}),
-        (TRIALS, 1, {SUITE: "triage", OUTCOME: "failed"}),
-        (TRIALS, 2, {SUITE: "triage", OUTCOME: "succeeded"}),
-        (CALL_DURATION, 0.02, {REQUEST_MODEL: "mini", ERROR_TYPE: None}),
-        (CALL_DURATION, 0.021, {REQUEST_MODEL: "mini", ERROR_TYPE: None}),
-        (CALL_DURATION, 500.0, {REQUEST_MODEL: "mini", ERROR_TYPE: "timeout"}),
-        (HEARTBEAT, 12, {}),
-    ],
-    [],
-    [
-        (TRIALS, 1, {SUITE: "triage", OUTCOME: "succeeded"}),
-        (CALL_DURATION, 0.0, {REQUEST_MODEL: "mini", ERROR_TYPE: None}),
-        (HEARTBEAT, 7, {}),
-        (HEARTBEAT, 9, {}),
-    ],
-]
+MINI = {REQUEST_MODEL: "mini", ERROR_TYPE: None}
 
 
-def meters(temporality: AggregationTemporality = CUMULATIVE) -> Meters:
-    return Meters({Counter: temporality, Histogram: temporality}, RESOURCE, SCOPE)
+class Bench:
+    """Meters, and what their reader finds."""
 
+    def __init__(self, temporality: AggregationTemporality) -> None:
+        self.reader = InMemoryMetricReader({Counter: temporality, Histogram: temporality})
+        self.provider = MeterProvider([self.reader], exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False)
+        self.meters = Meters(self.provider.get_meter("assay"))
 
-def told(found: MetricsData | None) -> dict[str, Any]:
-    """What a collection says, by metric: shape, temporality and points, without their times."""
-    metrics = (
-        [one for each in found.resource_metrics for scope in each.scope_metrics for one in scope.metrics]
-        if found
-        else []
-    )
-    return {
-        one.name: (
-            type(one.data),
-            getattr(one.data, "aggregation_temporality", None),
-            one.unit,
-            sorted((_point(point) for point in one.data.data_points), key=str),
-        )
-        for one in metrics
-    }
+    def found(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The points of each metric: attributes and value, or count, sum, lowest and highest."""
+        read = self.reader.get_metrics_data()
+        metrics = [one for each in read.resource_metrics for one in each.scope_metrics[0].metrics] if read else []
+        return {one.name: [_point(point) for point in one.data.data_points] for one in metrics}
 
 
 def _point(point: Any) -> tuple[Any, ...]:
-    if not hasattr(point, "bucket_counts"):
-        return dict(point.attributes), point.value
-    numbers = (point.count, point.sum, tuple(point.bucket_counts), tuple(point.explicit_bounds), point.min, point.max)
-    return dict(point.attributes), *numbers
+    if hasattr(point, "bucket_counts"):
+        return dict(point.attributes), point.count, point.sum, point.min, point.max
+    return dict(point.attributes), point.value
 
 
-@pytest.mark.parametrize("temporality", [DELTA, CUMULATIVE])
-def test_values_come_to_what_the_sdk_makes_of_them(temporality: AggregationTemporality) -> None:
-    """Since the last sending as Azure Monitor wants them, or since the beginning as collectors do."""
-    reader = InMemoryMetricReader({Counter: temporality, Histogram: temporality})
-    provider = MeterProvider([reader], RESOURCE, AlwaysOffExemplarFilter(), shutdown_on_exit=False)
-    sdk, mine = provider.get_meter("assay"), meters(temporality)
-    instruments: dict[str, Any] = {
-        TRIALS.name: sdk.create_counter(TRIALS.name, TRIALS.unit).add,
-        CALL_DURATION.name: sdk.create_histogram(
-            CALL_DURATION.name, CALL_DURATION.unit, explicit_bucket_boundaries_advisory=list(CALL_DURATION.bounds)
-        ).record,
-        HEARTBEAT.name: sdk.create_gauge(HEARTBEAT.name, HEARTBEAT.unit).set,
+@pytest.fixture(params=[DELTA, CUMULATIVE])
+def bench(request: pytest.FixtureRequest) -> Any:
+    bench = Bench(request.param)
+    yield bench
+    bench.provider.shutdown()
+
+
+def test_values_are_there_when_they_are_read(bench: Bench) -> None:
+    """Counters add up by their attributes, histograms keep every value, gauges the latest."""
+    for amount in (1, 2):
+        bench.meters.measure(TRIALS, amount, {SUITE: "triage", OUTCOME: "succeeded"})
+    bench.meters.measure(TRIALS, 1, {SUITE: "triage", OUTCOME: "failed"})
+    for seconds in (0.5, 0.25):
+        bench.meters.measure(CALL_DURATION, seconds, MINI)
+    for trials in (12, 7):
+        bench.meters.measure(HEARTBEAT, trials, {})
+
+    assert bench.found() == {
+        TRIALS.name: [
+            ({SUITE: "triage", OUTCOME: "succeeded"}, 3),
+            ({SUITE: "triage", OUTCOME: "failed"}, 1),
+        ],
+        CALL_DURATION.name: [({REQUEST_MODEL: "mini"}, 2, 0.75, 0.25, 0.5)],
+        HEARTBEAT.name: [({}, 7)],
     }
 
-    for values in ROUNDS:
-        for metric, value, attributes in values:
-            mine.measure(metric, value, attributes)
-            instruments[metric.name](value, {name: one for name, one in attributes.items() if one is not None})
-        assert told(mine.collect()) == told(reader.get_metrics_data())
-    provider.shutdown()
+
+def test_many_values_are_handed_over_before_they_are_read(bench: Bench) -> None:
+    """What waits is bounded, and nothing of it is lost or counted twice."""
+    values = 3 * HANDED_OVER_AT_ONCE + 5
+    for _ in range(values):
+        bench.meters.measure(TRIALS, 1, {SUITE: "triage"})
+        assert len(bench.meters._waiting) < HANDED_OVER_AT_ONCE
+    bench.meters.measure(CALL_DURATION, 1.0, MINI)
+
+    found = bench.found()
+    assert found[TRIALS.name] == [({SUITE: "triage"}, values)]
+    assert found[CALL_DURATION.name][0][1] == 1
 
 
-def test_a_histogram_alone_is_sent() -> None:
-    """A host counts nothing and still says how old its messages are."""
-    mine = meters(DELTA)
-    assert mine.collect() is None
-    mine.measure(QUEUE_AGE, 3.0, {QUEUE: "trials"})
-    assert told(mine.collect()).keys() == {QUEUE_AGE.name}
-    assert mine.collect() is None
-
-
-def test_points_say_since_when_they_count() -> None:
-    """Each delta begins where the one before it ended, so that none is counted twice."""
-    mine, times = meters(DELTA), []
-    for _ in range(2):
-        mine.measure(TRIALS, 1, {SUITE: "triage"})
-        found = mine.collect()
-        assert found
-        times += [
-            (point.start_time_unix_nano, point.time_unix_nano)
-            for point in found.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
-        ]
-    (began, first), (again, second) = times
-    assert (began <= first, again, first <= second) == (True, first, True)
-
-
-def test_attributes_without_end_do_not_take_the_memory() -> None:
-    """An attribute that differs for every request is a mistake; those that were there first go on."""
-    mine = meters()
-    for number in range(MOST_SERIES + 10):
-        mine.measure(TRIALS, 1, {DEPLOYMENT: str(number)})
-    mine.measure(TRIALS, 1, {DEPLOYMENT: "0"})
-    *_, points = told(mine.collect())[TRIALS.name]
-    assert (len(points), math.fsum(value for _, value in points)) == (MOST_SERIES, MOST_SERIES + 1)
+def test_what_is_wanted_since_the_last_reading_begins_anew() -> None:
+    """So that Azure Monitor, which adds deltas up, counts nothing twice; a metric without values is not sent."""
+    bench = Bench(DELTA)
+    bench.meters.measure(TRIALS, 1, {SUITE: "triage"})
+    bench.meters.measure(CALL_DURATION, 1.0, MINI)
+    assert bench.found().keys() == {TRIALS.name, CALL_DURATION.name}
+    bench.meters.measure(TRIALS, 4, {SUITE: "triage"})
+    assert bench.found() == {TRIALS.name: [({SUITE: "triage"}, 4)]}
+    bench.provider.shutdown()
