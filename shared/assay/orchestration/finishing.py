@@ -4,8 +4,8 @@ Every step works in a temporary folder on copies of the run's blobs, so that mem
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -52,6 +52,7 @@ class FinishingSteps:
     now: Callable[[], datetime]
     telemetry: Telemetry
     prices: PriceTable = field(default_factory=load_prices)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def evaluate(self, run: str) -> dict[str, Any]:
         """Writes `summary.json` and the result files into the bundle. Returns how many trials they hold."""
@@ -65,7 +66,7 @@ class FinishingSteps:
         suite = Suite.model_validate(header.suite)
         bad_rows, followed = await self._bad_rows(run, plan), await self._followed(suite, plan)
         messages = len([entry async for entry in self.storage.list(layout.run_messages(run))])
-        with scratch_folder() as folder:
+        async with self._workplace() as folder:
             outcomes = await self._fetch_outcomes(plan, folder)
             judging = await self._fetch_judging(plan, folder / "judged")
             await self.storage.download(layout.rows(run), folder / ROWS)
@@ -95,7 +96,7 @@ class FinishingSteps:
         from assay.reporting import contents
 
         plan = await read_plan(self.storage, run)
-        with scratch_folder() as folder:
+        async with self._workplace() as folder:
             bundle = folder / "bundle"
             bundle.mkdir()
             for name in (SUMMARY, SUITE_FILE, *RESULTS_OF_REPORTS):
@@ -111,6 +112,13 @@ class FinishingSteps:
                 await self.storage.download(layout.bad_rows(run), bundle / BAD_ROWS)
             await self._upload(run, bundle)
         return {"files": sorted(pages)}
+
+    @asynccontextmanager
+    async def _workplace(self) -> AsyncIterator[Path]:
+        """A scratch folder, for one run at a time: a process has memory and disk for one large one."""
+        async with self._turn:
+            with scratch_folder() as folder:
+                yield folder
 
     async def _followed(self, suite: Suite, plan: Plan) -> "Followed | None":
         """What early stop has seen of all that was asked; None for runs that cannot end early."""

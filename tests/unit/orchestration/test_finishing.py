@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import io
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +34,7 @@ from run_bench import (
 from assay.errors import BlobMissing, CheckFailed, StorageError, UserError
 from assay.orchestration.finishing import FinishingSteps
 from assay.orchestration.publishing import Delivery, PublishingSteps
+from assay.orchestration.scratch import scratch_folder
 from assay.provenance.manifest import read_manifest
 from assay.provenance.signing import LocalKeySigner
 from assay.provenance.verification import verify_bundle
@@ -144,6 +148,27 @@ async def test_a_finished_run_has_a_bundle_that_verifies(signer: LocalKeySigner,
     assert (progress.stage, progress.chunks_done, progress.tally.trials) == (Stage.DONE, 6, 14)
     names = [name for name, _ in telemetry.events]
     assert names == ["run_evaluated", "run_sealed", "run_published"]
+
+
+async def test_two_runs_are_worked_on_one_after_the_other(
+    signer: LocalKeySigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process has memory and disk for one large run; steps that come together wait for each other."""
+    storage, opened = await with_suite(), []
+    run = await answered(storage)
+
+    @contextmanager
+    def counted() -> Iterator[Path]:
+        with scratch_folder() as folder:
+            opened.append(folder)
+            assert [one for one in opened if one.exists()] == [folder]
+            yield folder
+
+    monkeypatch.setattr("assay.orchestration.finishing.scratch_folder", counted)
+    finishing = steps(storage, signer)
+    await asyncio.gather(*(finishing.evaluate(run) for _ in range(3)))
+
+    assert len(opened) == 3
 
 
 async def test_the_manifest_says_where_the_results_come_from(signer: LocalKeySigner) -> None:
