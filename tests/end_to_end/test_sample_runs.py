@@ -109,7 +109,7 @@ def test_a_sample_ends_with_an_outcome_for_every_trial_and_the_verdicts_that_its
 def test_judges_of_a_sample_give_scores_agreement_and_cost_and_keep_their_quota(samples: Samples) -> None:
     """Answers and judgements of one run, through real queues; the judge's deployment is never asked too fast."""
     ended = samples.ended("summaries")
-    asked = [one for one in samples.site.model_requests() if one.get("deployment") == "gpt-4o"]
+    asked = [one for one in samples.site.model_requests() if one.get("deployment") == "gpt-5.4"]
 
     assert ended.progress["judged_total"] == 3 * NOTICES
     assert {name: tally["trials"] for name, tally in ended.progress["by_judgement"].items()} == {
@@ -183,7 +183,7 @@ def _check_scores(summary: dict[str, Any]) -> None:
 
 def _check_judges(summary: dict[str, Any]) -> None:
     grades, pairs = summary["judges"]
-    assert (grades["deployment"], pairs["plugin"]) == ("gpt-4o", "pairwise_judge")
+    assert (grades["deployment"], pairs["plugin"]) == ("gpt-5.4", "pairwise_judge")
     assert grades["agreement"]["n"] == 2 * NOTICES and grades["agreement"]["kappa"]["estimate"] > 0.5
     assert pairs["agreement"]["weights"] == "none" and pairs["agreement"]["n"] == NOTICES
     positions = pairs["experiments"][0]["positions"]
