@@ -39,7 +39,7 @@ from assay.suite import models, yaml_text
 from assay.suite.datasets import DatasetSettings
 from assay.suite.models import Limits
 from assay.suite.sink_options import GitSinkOptions
-from assay.telemetry_export import meters, pipeline, plain, tree
+from assay.telemetry_export import pipeline, plain, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/limits.md").read_text(encoding="utf-8")
@@ -203,7 +203,6 @@ LIMITS: dict[str, tuple[Any, ...]] = {
     "failed trials, beside that": (tree.FAILURES_PER_MINUTE,),
     "records that wait to be sent": (pipeline.MOST_WAITING,),
     "a text": (plain.LONGEST_TEXT,),
-    "series of a metric": (meters.MOST_SERIES,),
     "runs that `GET /api/runs` and `assay ls` give": (),
     "refused files that `assay ls` shows": (cli_runs.SHOWN_REFUSALS,),
     "workers' clocks apart": (deployments.CLOCKS_SECONDS,),
