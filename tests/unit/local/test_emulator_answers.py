@@ -18,8 +18,8 @@ MINI = Deployment(model="m")
 LONG = TokenCount(median=140, sigma=0.7)
 
 
-def ask(text: str, **parameters: Any) -> ChatRequest:
-    return read_chat_request({"messages": [{"role": "user", "content": text}], **parameters}, "mini", MINI)
+def ask(text: str, deployment: Deployment = MINI, **parameters: Any) -> ChatRequest:
+    return read_chat_request({"messages": [{"role": "user", "content": text}], **parameters}, "mini", deployment)
 
 
 def finished(chat: ChatRequest, deployment: Deployment = MINI, flaw: Fault | None = None) -> Completion:
@@ -69,7 +69,7 @@ def test_a_length_has_a_most() -> None:
 def test_hidden_tokens_come_out_of_the_limit() -> None:
     """What reasoning leaves is what may be said."""
     thinker = Deployment(model="o3-mini", reasoning=TokenCount(median=30))
-    chat = ask("Why?", max_completion_tokens=40)
+    chat = ask("Why?", thinker, max_completion_tokens=40)
 
     completion = finished(chat, thinker)
 

@@ -55,7 +55,7 @@ def test_accepts_the_sample_suites(path: Path):
         (("dataset",), "coloumns"),
         (("defaults", "model"), "temprature"),
         (("experiments", 0), "base_line"),
-        (("quota", "gpt-4o-mini"), "request_per_minute"),
+        (("quota", "gpt-5.4-mini"), "request_per_minute"),
     ],
 )
 def test_rejects_a_mistyped_key(sample: dict, section: tuple[str | int, ...], key: str):
