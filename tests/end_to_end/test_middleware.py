@@ -188,7 +188,7 @@ def test_planted_secrets_and_personal_data_stay_where_they_were_put(site: Site, 
     kinds = {place.partition("/")[0] for place in places}
     assert kinds >= {"audit", "quarantine", "names", "logs", "host", "runs"}
     (stop,) = [content for place, content in places.items() if place.endswith("stop.json")]
-    assert "The endpoint quotes [redacted" in stop
+    assert "The endpoint quotes Bearer [redacted" in stop
     for kind in ("audit", "quarantine", "logs"):
         assert any("[redacted" in content for place, content in places.items() if place.startswith(kind)), kind
     print(f"searched {len(places)} places: {', '.join(sorted(places))}")
@@ -224,7 +224,7 @@ def quoting_endpoint() -> Iterator[str]:
     class Quoting(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = self.rfile.read(int(self.headers["content-length"])).decode()
-            said = f"The endpoint quotes {self.headers['api-key']}: {asked}"
+            said = f"The endpoint quotes {self.headers['authorization']}: {asked}"
             body = json.dumps({"error": {"message": said, "code": "BadRequest"}}).encode()
             self.send_response(400)
             self.send_header("content-type", "application/json")
