@@ -81,7 +81,9 @@ class Asker:
 
     def _ended(self, asking: "_Asking", error: ModelError) -> Unanswered | RunStopped:
         reference, question = asking.attempts[-1].deployment, asking.question
-        stop = self.stop_reasons.unanswered(error, reference, question.run)
+        is_own = any(route.reference == reference for route in self.ladder[0])
+        is_every_row_s = is_own and not question.is_varied
+        stop = self.stop_reasons.unanswered(error, reference, question.run, is_every_row_s=is_every_row_s)
         if stop is not None:
             return stop
         self.telemetry.problem(

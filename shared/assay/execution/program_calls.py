@@ -78,7 +78,8 @@ class Calls:
         """The same request once more is another draw: the cache must not answer it with the first one's answer."""
         self._made += 1
         self._drawn[request] += 1
-        return replace(self.question, request=request, draw=self._drawn[request] - 1)
+        is_varied = replace(request, messages=()) != replace(self.question.request, messages=())
+        return replace(self.question, request=request, draw=self._drawn[request] - 1, is_varied=is_varied)
 
     async def _replied(self, question: Question) -> Reply:
         with followed() as course:

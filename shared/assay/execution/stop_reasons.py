@@ -38,7 +38,13 @@ _SETTINGS = {
     "reasoning_effort": "Each model knows its own efforts, and one that does not reason takes none (docs/models.md): "
     "choose one that it knows, or leave reasoning_effort out of the suite's model, and start a new run.",
 }
-_OTHER_MODEL = " If it is the deployment that gets another model, go on with {resume}."
+_OTHER_MODEL = (
+    " If it is a fallback, name one that takes what the suite says; if it is the deployment that gets another model, "
+    "go on with {resume}."
+)
+
+ELSEWHERE_STOPS_AFTER = 3
+"""A setting refused by a fallback, or said by one call of a program, need not meet every question."""
 
 
 @dataclass
@@ -52,14 +58,17 @@ class StopReasons:
         if self._in_a_row:
             self._in_a_row.clear()
 
-    def unanswered(self, error: ModelError, reference: str, run: str) -> RunStopped | None:
+    def unanswered(self, error: ModelError, reference: str, run: str, *, is_every_row_s: bool) -> RunStopped | None:
         """What to raise in place of the trial's failure, when there were as many of its kind as the taxonomy says.
 
-        Requests that are under way meanwhile, and those of a run that goes on too early, are told the same.
+        `is_every_row_s`: the experiment's own deployment was asked with what the suite says, as it will be for every
+        row. Requests that are under way meanwhile, and those of a run that goes on too early, are told the same.
         """
         stops_after = TAXONOMY[error.kind].stops_after
         if stops_after is None:
             return None
+        if error.kind is FailureKind.UNSUPPORTED_SETTING and not is_every_row_s:
+            stops_after = ELSEWHERE_STOPS_AFTER
         self._in_a_row[error.kind] += 1
         return stopped(error, reference, run) if self._in_a_row[error.kind] >= stops_after else None
 

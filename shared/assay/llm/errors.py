@@ -81,8 +81,9 @@ _BLOCKED = TrialStatus.BLOCKED
 # A missing deployment is not retried, although a new one may take five minutes to appear: a wrong name is likelier.
 # A refused identity or network, and an account without money, stop the run: nothing else would answer differently, and
 # a suspension must not be dodged through another deployment. Provisioned units say 429 on purpose, to spill over.
-# A setting that the model does not take is refused with every row, so the first refusal stops the run. Thoughts that
-# leave no room for an answer are billed, and would be again; twenty such questions in a row are no chance.
+# A setting that the model does not take is refused with every row, so the first refusal stops the run (a fallback's
+# only the third, see `execution/stop_reasons.py`). Thoughts that leave no room for an answer are billed, and would be
+# again; twenty such questions in a row are no chance.
 TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.RATE_LIMITED: Rule(30, cap_seconds=60, honours_retry_after=True, counts=False, falls_back_after=3),
     FailureKind.SERVICE_BUSY: Rule(6, cap_seconds=30, honours_retry_after=True, falls_back_after=3, breaks=True),

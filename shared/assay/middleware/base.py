@@ -19,7 +19,8 @@ _NO_USAGE = Usage()
 class Question:
     """One criterion of one trial. `repeat` tells apart questions that are put more than once on purpose.
 
-    `draw` does so within a trial: how often its program has put the same request before.
+    `draw` does so within a trial: how often its program has put the same request before. `is_varied`: its program said
+    something differently from the suite.
     """
 
     run: str
@@ -29,6 +30,7 @@ class Question:
     request: ChatRequest
     repeat: int = 0
     draw: int = 0
+    is_varied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
