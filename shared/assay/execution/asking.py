@@ -39,8 +39,8 @@ class Asker:
     """Asks the routes of one experiment of one run, with retries and fallbacks; an `Ask` of `middleware/base.py`.
 
     `priced_as` names the model that a deployment is taken to run, before its answers do.
-    `on_exhausted` is called with every question that stays without an answer; an error in it harms nothing. All askers
-    of a run share its `stop_bell`.
+    `on_exhausted` is called with every question that stays without an answer, unless it will be asked again in another
+    way; an error in it harms nothing. All askers of a run share its `stop_bell`.
     """
 
     ladder: Ladder
@@ -81,6 +81,9 @@ class Asker:
 
     def _ended(self, asking: "_Asking", error: ModelError) -> Unanswered | RunStopped:
         reference, question = asking.attempts[-1].deployment, asking.question
+        unanswered = Unanswered(error, tuple(asking.attempts), asking.quota_wait_seconds, asking.wasted)
+        if error.kind in question.asked_again_after:  # only that question tells whether there is no answer
+            return unanswered
         is_own = any(route.reference == reference for route in self.ladder[0])
         is_every_row_s = is_own and not question.is_varied
         stop = self.stop_reasons.unanswered(error, reference, question.run, is_every_row_s=is_every_row_s)
@@ -89,7 +92,6 @@ class Asker:
         self.telemetry.problem(
             "attempts_exhausted", deployment=reference, attempts=len(asking.attempts), kind=error.kind.value
         )
-        unanswered = Unanswered(error, tuple(asking.attempts), asking.quota_wait_seconds, asking.wasted)
         try:
             self.on_exhausted(question, unanswered)
         except Exception as failure:  # somebody else's code must not cost the trial

@@ -111,7 +111,7 @@ class _Asking:
     async def _ask_within_limit(self) -> Reply | Superseded:
         request = replace(self._question.request, max_tokens=self._limit)
         try:
-            reply = await self._ask(replace(self._question, request=request))
+            reply = await self._ask(replace(self._question, request=request, asked_again_after=CAUSED_BY_LOW_LIMITS))
         except Unanswered as error:
             if error.last.kind not in CAUSED_BY_LOW_LIMITS:
                 raise

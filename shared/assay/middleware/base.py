@@ -10,6 +10,7 @@ from typing import Protocol
 
 from assay.errors import ModelUnavailable
 from assay.llm.base import ChatAnswer, ChatRequest, ModelError
+from assay.llm.errors import FailureKind
 from assay.records import NO_COST, Attempt, Usage
 
 _NO_USAGE = Usage()
@@ -20,7 +21,8 @@ class Question:
     """One criterion of one trial. `repeat` tells apart questions that are put more than once on purpose.
 
     `draw` does so within a trial: how often its program has put the same request before. `is_varied`: its program said
-    something differently from the suite.
+    something differently from the suite. After a failure of the kinds `asked_again_after` whoever asks will do so again,
+    in another way.
     """
 
     run: str
@@ -31,6 +33,7 @@ class Question:
     repeat: int = 0
     draw: int = 0
     is_varied: bool = False
+    asked_again_after: frozenset[FailureKind] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""Which refused settings stop a run at once, and which may be one deployment's or one call's own."""
+"""Which failures stop a run, and which may be those of one deployment, one call or one limit."""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +15,16 @@ from worker_bench import chunk_rows
 from assay.errors import RunStopped
 from assay.execution.asking import Asker
 from assay.execution.stop_reasons import ELSEWHERE_STOPS_AFTER
-from assay.llm.errors import FailureKind
+from assay.llm.base import ChatAnswer, ChatRequest
+from assay.llm.errors import TAXONOMY, FailureKind
+from assay.llm.scripted import scripted_answer
+from assay.middleware.answer_lengths import COHORT
+from assay.middleware.answer_limits import AnswerLimits
 from assay.middleware.base import Question, Unanswered
+from assay.telemetry import RecordingTelemetry
 
 REFUSED = failing(FailureKind.UNSUPPORTED_SETTING, status=400)
+LONG = replace(QUESTION, request=replace(QUESTION.request, max_tokens=1_000))
 BUSY = failing(FailureKind.UNITS_BUSY, status=429)
 
 
@@ -46,7 +54,7 @@ async def test_a_fallback_that_refuses_every_question_stops_the_run() -> None:
     asker = bench.asker()
     for _ in range(ELSEWHERE_STOPS_AFTER - 1):
         await stays_unanswered(asker)
-    with pytest.raises(RunStopped, match="'other' ended with unsupported_setting.* If it is a fallback"):
+    with pytest.raises(RunStopped, match=r"'other' ended with unsupported_setting.* If it is a fallback"):
         await asker(QUESTION)
 
 
@@ -79,3 +87,42 @@ async def test_a_call_is_varied_where_its_settings_are_not_the_suite_s() -> None
 
     await program_trial(program, asked).run(chunk_rows(1)[0])
     assert [question.is_varied for question in asked.questions] == [False, False, True]
+
+
+@pytest.mark.parametrize("kind", [FailureKind.MAX_TOKENS_SPENT, FailureKind.INVALID_REQUEST])
+async def test_what_a_learned_limit_may_have_caused_does_not_stop_the_run(kind: FailureKind) -> None:
+    """Many at once fail under it before the first of them, asked again at the suite's own limit, is answered."""
+    many = 2 * (TAXONOMY[kind].stops_after or 0)
+    bench, limits = Bench(*["Hello."] * COHORT), AnswerLimits(RecordingTelemetry(), {"chat"})
+    asker = bench.asker(on_exhausted=lambda *_: pytest.fail("they are all answered"))
+    for _ in range(COHORT):
+        await limits.answer(LONG, asker)
+    failed, all_failed = itertools.count(1), asyncio.Event()
+
+    async def complete(request: ChatRequest) -> ChatAnswer:
+        if request.max_tokens < LONG.request.max_tokens:
+            if next(failed) == many:
+                all_failed.set()
+            raise failing(kind, status=400)
+        await all_failed.wait()
+        return scripted_answer("Hello.")
+
+    bench.model.complete = complete
+    replies = await asyncio.gather(*(limits.answer(LONG, asker) for _ in range(many)))
+
+    assert [reply.reruns for reply in replies] == [1] * many
+    assert bench.telemetry.named("attempts_exhausted") == []
+
+
+async def test_what_fails_at_the_suite_s_own_limit_too_stops_the_run() -> None:
+    """Once more cannot help it."""
+    many = TAXONOMY[FailureKind.MAX_TOKENS_SPENT].stops_after or 0
+    bench = Bench(*["Hello."] * COHORT, *[failing(FailureKind.MAX_TOKENS_SPENT)] * 2 * many)
+    asker, limits = bench.asker(), AnswerLimits(RecordingTelemetry(), {"chat"})
+    for _ in range(COHORT):
+        await limits.answer(LONG, asker)
+    for _ in range(many - 1):
+        with pytest.raises(Unanswered):
+            await limits.answer(LONG, asker)
+    with pytest.raises(RunStopped, match="max_tokens_spent"):
+        await limits.answer(LONG, asker)
