@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from assay.cli.datasets import only_dataset
+from assay.local.emulator_config import granted_quota
 from assay.local.stack import project_root
 from assay.orchestration.drops import drop_file, fetch_bundle, upload_suite
 from assay.planning.programs import has_code
@@ -81,7 +82,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
             runs[name] = (await drop_file(runtime.storage, name, only_dataset(one))).run
         return runs
 
-    with running_site(folder / "home", *scripts, workers=2, ASSAY_CODE=code) as site:
+    granted = json.dumps(granted_quota(scripts))
+    with running_site(folder / "home", *scripts, workers=2, ASSAY_CODE=code, ASSAY_QUOTA=granted) as site:
         runs = site.ask(drop_all)
         site.start_host()
         yield Samples(site, runs, folder)

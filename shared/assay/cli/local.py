@@ -146,13 +146,27 @@ def _stack(home: Path, workers: int, suites: list[Path], failures: str | None) -
     settings = Settings.load()  # a wrong setting would only show in the log of the host
     code = (*settings.code_folders, *filter(has_code, suites))
     began = time.monotonic()
-    options = StackOptions(home=home, workers=workers, emulators=emulators, inject_failures=failures, code=code)
+    options = StackOptions(
+        home=home,
+        workers=workers,
+        emulators=emulators,
+        inject_failures=failures,
+        code=code,
+        quota=_granted(emulators, settings),
+    )
     with started_stack(options) as stack:
         progress_console().print(f"Azurite, model emulator and host are up ({time.monotonic() - began:.1f} s).")
         try:
             yield stack
         finally:
             progress_console().print("Stopping host, emulator and storage ...")
+
+
+def _granted(emulators: tuple[Path, ...], settings: Settings) -> dict[str, Any]:
+    """What the emulator's files grant, so that no suite need say it; what the user set goes before it."""
+    from assay.local.emulator_config import granted_quota
+
+    return granted_quota(emulators) | {name: one.model_dump() for name, one in settings.quota.items()}
 
 
 def _refuse_unscripted(stack: Stack, home: Path, emulators: tuple[Path, ...]) -> None:

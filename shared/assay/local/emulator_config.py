@@ -1,13 +1,13 @@
 """The file `emulator.yaml`: how the Azure OpenAI emulator answers a suite. Strict models, loading, merging.
 
-Called by `openai_emulator` at start; nothing here runs per request.
+Called by `openai_emulator` at start, and by who starts the local stack; nothing here runs per request.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     Field,
@@ -185,6 +185,22 @@ def merge_scripts(scripts: Sequence[EmulatorScript]) -> EmulatorConfig:
         _join(deployments, script.content.deployments, "deployment", script.path, origins)
         _join(regions, script.content.regions, "region", script.path, origins)
     return EmulatorConfig(deployments, tuple(scripts), regions)
+
+
+def granted_quota(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """What each deployment of the files grants, as ASSAY_QUOTA says it; none for one that lacks a limit.
+
+    Deployments of regions are left out: the local stack has no endpoints for them. Raises SuiteError.
+    """
+    return {
+        name: {
+            "requests_per_minute": one.requests_per_minute,
+            "tokens_per_minute": one.tokens_per_minute,
+            "accounting": one.accounting,
+        }
+        for name, one in load_emulator_config(paths).deployments.items()
+        if one.requests_per_minute and one.tokens_per_minute
+    }
 
 
 _Part = TypeVar("_Part", Deployment, Region)

@@ -9,10 +9,11 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from assay.errors import ServiceError, UserError
 from assay.local.azurite import start_azurite
@@ -32,7 +33,8 @@ class StackOptions:
     """What to start. `emulators` are the emulator files of suites; whatever they do not script gets filler answers.
 
     With `known_deployments_only` a deployment that no emulator file names is missing, as it would be in Azure.
-    `inject_failures` is what host and workers find in ASSAY_INJECT_FAILURES, `code` what they find in ASSAY_CODE.
+    `inject_failures` is what host and workers find in ASSAY_INJECT_FAILURES, `code` what they find in ASSAY_CODE,
+    `quota` what they find in ASSAY_QUOTA.
     """
 
     home: Path
@@ -43,6 +45,7 @@ class StackOptions:
     known_deployments_only: bool = False
     inject_failures: str | None = None
     code: tuple[Path, ...] = ()
+    quota: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def started_stack(options: StackOptions) -> Iterator[Stack]:
         code = tuple(str(path.resolve()) for path in options.code)
         stack = Stack(azurite.connection_string, openai, key, "", os.getpid(), scripts, {}, code)
         environment = stack.environment(home) | drill_environment(options) | code_environment(code)
+        environment |= quota_environment(options)
         host, port = parts.enter_context(running_child(home, "host", host_command(options), environment))
         pids = {"storage": azurite.process.pid, "emulator": emulator, "host": host}
         stack = replace(stack, host=f"http://127.0.0.1:{port}", pids=pids)
@@ -143,6 +147,11 @@ def drill_environment(options: StackOptions) -> dict[str, str]:
 def code_environment(code: Sequence[str]) -> dict[str, str]:
     """Where host and workers may import programs from; nothing unless a suite brings code."""
     return {"ASSAY_CODE": os.pathsep.join(code)} if code else {}
+
+
+def quota_environment(options: StackOptions) -> dict[str, str]:
+    """What tells host and workers what deployments grant, as Azure's template does; nothing where nobody says it."""
+    return {"ASSAY_QUOTA": json.dumps(options.quota)} if options.quota else {}
 
 
 @contextmanager

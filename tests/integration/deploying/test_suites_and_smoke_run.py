@@ -177,9 +177,19 @@ def test_headings_that_messages_name_are_in_the_runbook() -> None:
 
 
 def test_the_template_has_what_the_sample_asks(deploying: ModuleType) -> None:
-    """So that who deploys without parameters can drop a file at once."""
+    """So that who deploys without parameters can drop a file at once, which is asked no faster than Azure grants."""
     sample = checked_suite((deploying.main.SAMPLE / "suite.yaml").read_text(encoding="utf-8"), "support-triage")
     template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
 
     assert {name for model in sample.models for name in model.deployments} == {deploying.main.deployment_of_sample()}
     assert f"deployments: [{{ name: '{deploying.main.deployment_of_sample()}'" in template
+    assert sample.quota == {}, "the template tells the app what it grants, and a suite's word goes before that"
+
+
+def test_no_sample_states_a_quota() -> None:
+    """It would be the emulator's, and count in Azure too."""
+    samples = sorted((ROOT / "config").glob("*/suite.yaml"))
+
+    assert len(samples) >= 5
+    for path in samples:
+        assert checked_suite(path.read_text(encoding="utf-8"), path.parent.name).quota == {}, path

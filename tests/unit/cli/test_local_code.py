@@ -1,15 +1,17 @@
-"""The local stack: which suites it is given, and their Python code."""
+"""The local stack: which suites it is given, their Python code, and what their deployments grant."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from assay.cli.local import _refuse_uncoded, _suite_folder
+from assay.cli.local import _granted, _refuse_uncoded, _suite_folder
 from assay.errors import UserError
-from assay.local.stack import Stack, code_environment, project_root
+from assay.local.stack import Stack, StackOptions, code_environment, project_root, quota_environment
+from assay.settings import Settings
 
 
 def stack(*code: str) -> Stack:
@@ -45,3 +47,14 @@ def test_host_and_workers_find_code_in_one_variable() -> None:
     """None is set where there is none, so that one of the user's own stays."""
     assert code_environment(()) == {}
     assert code_environment(("/a", "/b")) == {"ASSAY_CODE": os.pathsep.join(("/a", "/b"))}
+
+
+def test_host_and_workers_are_told_what_the_emulator_grants(tmp_path: Path) -> None:
+    """As the template tells them in Azure, so that the samples state no quota; what the user set goes before it."""
+    sample = project_root() / "config" / "summaries" / "emulator.yaml"
+    users = {"gpt-5.4": {"requests_per_minute": 6, "tokens_per_minute": 1000}}
+    options = StackOptions(tmp_path, quota=_granted((sample,), Settings.load({"ASSAY_QUOTA": json.dumps(users)})))
+
+    found = Settings.load(quota_environment(options)).quota
+    assert {name: one.tokens_per_minute for name, one in found.items()} == {"gpt-5.4-mini": 750_000, "gpt-5.4": 1_000}
+    assert quota_environment(StackOptions(tmp_path)) == {}

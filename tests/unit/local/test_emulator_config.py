@@ -6,7 +6,7 @@ import pytest
 
 from assay.errors import SuiteError
 from assay.local.emulated_truths import read_truths
-from assay.local.emulator_config import load_emulator_config
+from assay.local.emulator_config import granted_quota, load_emulator_config
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "emulator"
 
@@ -23,6 +23,16 @@ def test_files_are_merged_and_keep_their_own_seed_and_tasks() -> None:
 
     assert sorted(config.deployments) == ["large", "mini"]
     assert [script.content.seed for script in config.scripts] == [11, 5]
+
+
+def test_what_deployments_grant_is_said_where_both_limits_are_known(tmp_path: Path) -> None:
+    """As ASSAY_QUOTA has it: a deployment without a limit needs nobody who paces."""
+    whole = "{model: m, requests_per_minute: 60, tokens_per_minute: 900, accounting: settled}"
+    path = write(tmp_path, f"deployments:\n  whole: {whole}\n  half: {{model: m, requests_per_minute: 60}}\n")
+
+    assert granted_quota([path]) == {
+        "whole": {"requests_per_minute": 60, "tokens_per_minute": 900, "accounting": "settled"}
+    }
 
 
 def test_an_empty_file_is_an_emulator_without_deployments(tmp_path: Path) -> None:

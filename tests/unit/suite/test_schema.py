@@ -26,7 +26,8 @@ SAMPLES = sorted(CONFIG.glob("*/suite.yaml"))
 
 @pytest.fixture(name="sample")
 def _sample() -> dict:
-    return yaml.safe_load((CONFIG / "support-triage" / "suite.yaml").read_text(encoding="utf-8"))
+    sample = yaml.safe_load((CONFIG / "support-triage" / "suite.yaml").read_text(encoding="utf-8"))
+    return sample | {"quota": {"gpt-5.4-mini": {"requests_per_minute": 600, "tokens_per_minute": 100_000}}}
 
 
 def test_is_valid_itself():
