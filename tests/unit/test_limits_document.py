@@ -21,7 +21,7 @@ from assay.llm import openai_sdk, schemas
 from assay.middleware import audit_journal, images
 from assay.middleware.cache import CacheOptions
 from assay.model_settings import MOST_PER_MINUTE
-from assay.orchestration import budgets, ingest, links, run, steps
+from assay.orchestration import budgets, finishing, ingest, links, run, steps
 from assay.planning import datasets, estimate, history, plan, sandbox, templates
 from assay.planning import images as image_addresses
 from assay.planning.judges import llm_judge
@@ -177,7 +177,10 @@ LIMITS: dict[str, tuple[Any, ...]] = {
     "runs, audit, bundles": (_parameter("coolAfterDays"), _parameter("deleteAfterDays")),
     "history of orchestrations": (SETTINGS.history_days,),
     "runs at once": (),
-    "steps (plan, evaluate, ...) at once in a process": (DURABLE["maxConcurrentActivityFunctions"],),
+    "steps (plan, evaluate, ...) at once in a process": (
+        DURABLE["maxConcurrentActivityFunctions"],
+        finishing.SMALL_RUN_TRIALS,
+    ),
     "runs that a worker process keeps in mind": (job.KEPT_JOBS,),
     "a look at a run": (run.SHORTEST_PAUSE_SECONDS, run.LONGEST_PAUSE_SECONDS),
     "lost messages": (run.STALLED_SECONDS / 60,),

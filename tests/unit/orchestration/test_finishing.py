@@ -150,25 +150,31 @@ async def test_a_finished_run_has_a_bundle_that_verifies(signer: LocalKeySigner,
     assert names == ["run_evaluated", "run_sealed", "run_published"]
 
 
-async def test_two_runs_are_worked_on_one_after_the_other(
-    signer: LocalKeySigner, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("small", "together"), [(0, 1), (100, 4)])
+async def test_large_runs_are_worked_on_one_after_the_other(
+    signer: LocalKeySigner, monkeypatch: pytest.MonkeyPatch, small: int, together: int
 ) -> None:
-    """A process has memory and disk for one large run; steps that come together wait for each other."""
-    storage, opened = await with_suite(), []
-    run = await answered(storage)
+    """A process has memory and disk for one; small ones wait for nobody."""
+    storage, opened, most = await with_suite(), set[Path](), 0
+    runs = [await answered(storage), await answered(storage, BAD_CSV)]
+    finishing = steps(storage, signer)
+    for run in runs:
+        await finishing.evaluate(run)
 
     @contextmanager
     def counted() -> Iterator[Path]:
+        nonlocal most
         with scratch_folder() as folder:
-            opened.append(folder)
-            assert [one for one in opened if one.exists()] == [folder]
+            opened.add(folder)
+            most = max(most, len(opened))
             yield folder
+            opened.remove(folder)
 
     monkeypatch.setattr("assay.orchestration.finishing.scratch_folder", counted)
-    finishing = steps(storage, signer)
-    await asyncio.gather(*(finishing.evaluate(run) for _ in range(3)))
+    monkeypatch.setattr("assay.orchestration.finishing.SMALL_RUN_TRIALS", small)
+    await asyncio.gather(*(step(run) for run in runs for step in (finishing.evaluate, finishing.report)))
 
-    assert len(opened) == 3
+    assert (most, opened) == (together, set())
 
 
 async def test_the_manifest_says_where_the_results_come_from(signer: LocalKeySigner) -> None:
