@@ -94,11 +94,14 @@ class AnswerLengths:
         return self._cohort
 
     def answered(self, cohort: "Cohort", length: Length | None, prompt_tokens: int) -> None:
-        """Call once for every question that was asked. No length: it failed, and says nothing of lengths."""
+        """Call once for every question that was asked. No length: it failed, and says nothing of lengths.
+
+        Prompt tokens of 0 mean that nobody counted them.
+        """
         cohort.answered += 1
         if length is not None:
             cohort.lengths.append(length)
-            self._prompts += 1
+            self._prompts += prompt_tokens > 0
             self._prompt_tokens += prompt_tokens
         if cohort.answered == COHORT:
             self._take_in(cohort)
@@ -108,7 +111,7 @@ class AnswerLengths:
         self._fresh += len(cohort.lengths)
         if self._fresh > FRESH_SHARE * len(self._lengths):
             self._fresh = 0
-            self.limit = best_limit(self._lengths, self._prompt_tokens / self._prompts, self.longest)
+            self.limit = best_limit(self._lengths, self._prompt_tokens / max(1, self._prompts), self.longest)
 
 
 class Cohort:

@@ -94,7 +94,7 @@ class _Asking:
         longest = self._question.request.max_tokens
         self._criterion.questions += 1
         if self._limit >= longest:
-            return self._seen(await self._ask(self._question))
+            return await self._ask_in_full()
         self._criterion.tokens_saved += longest - self._limit
         cut = await self._ask_within_limit()
         if isinstance(cut, Reply):
@@ -103,10 +103,19 @@ class _Asking:
         self._criterion.reruns += 1
         self._criterion.tokens_saved -= self._prompt_tokens + longest
         try:
-            joined = cut.before(self._seen(await self._ask(self._question)))
+            joined = cut.before(await self._ask_in_full())
         except Unanswered as error:
             raise cut.before_failure(error) from error
         return replace(joined, limit_sent=self._limit, reruns=joined.reruns + 1)
+
+    async def _ask_in_full(self) -> Reply:
+        try:
+            return self._seen(await self._ask(self._question))
+        except Unanswered as error:
+            if error.last.kind is FailureKind.MAX_TOKENS_SPENT:
+                self._length = Length(self._question.request.max_tokens, is_cut=True)
+                self._prompt_tokens = error.last.usage.input_tokens or self._prompt_tokens
+            raise
 
     async def _ask_within_limit(self) -> Reply | Superseded:
         request = replace(self._question.request, max_tokens=self._limit)

@@ -21,8 +21,8 @@ class Question:
     """One criterion of one trial. `repeat` tells apart questions that are put more than once on purpose.
 
     `draw` does so within a trial: how often its program has put the same request before. `is_varied`: its program said
-    something differently from the suite. After a failure of the kinds `asked_again_after` whoever asks will do so again,
-    in another way.
+    something differently from the suite. `asked_again_after`: kinds of failure after which whoever asks will do so
+    again, in another way.
     """
 
     run: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from random import Random
 
@@ -186,6 +187,24 @@ async def test_a_rerun_that_comes_out_shorter_does_not_hide_that_the_first_was_l
     for row in range(COHORT):
         await link.answer(question(str(row)), drawn)
     assert drawn.sent == [104, LONGEST] * COHORT
+    assert await sent_by(link, question()) == LONGEST
+
+
+@pytest.mark.parametrize("usage", [Usage(input_tokens=PROMPT_TOKENS, output_tokens=LONGEST), Usage()])
+async def test_a_failure_that_spent_the_suite_s_own_limit_counts_as_longer(usage: Usage) -> None:
+    """One in ten thinks that long, and a limit may cut one in twenty. Refusals come without usage."""
+    spent = ModelError(FailureKind.MAX_TOKENS_SPENT, "no", usage=usage)
+    short = Model(lambda row: 100)
+
+    async def model(asked: Question) -> Reply:
+        if int(asked.row_id) % 10 == 0:
+            raise Unanswered(spent)
+        return await short(asked)
+
+    link = limits()
+    for row in range(2 * COHORT):
+        with suppress(Unanswered):
+            await link.answer(question(str(row)), model)
     assert await sent_by(link, question()) == LONGEST
 
 
