@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 FETCH_AT_ONCE = 16
 SMALL_RUN_TRIALS = 100_000
-"""Up to so many, runs are evaluated beside each other: by the share of what 3,000,000 take 26 MB and two seconds each."""
+"""Runs of so many at most are evaluated beside each other. By the share of what 3,000,000 take that is 26 MB each."""
 RESULTS_OF_REPORTS = (RESULTS_PARQUET, TRIALS_PARQUET)
 ROWS = "rows.jsonl"
 
