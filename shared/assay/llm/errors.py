@@ -107,7 +107,7 @@ TAXONOMY: dict[FailureKind, Rule] = {
     FailureKind.READ_TIMEOUT: Rule(3, maybe_billed=True, falls_back_after=2, breaks=True),
     FailureKind.MALFORMED_ANSWER: Rule(4, maybe_billed=True, falls_back_after=3, breaks=True),
     FailureKind.INVALID_ANSWER: Rule(2),
-    FailureKind.MAX_TOKENS_SPENT: Rule(_NEVER, stops_after=20),
+    FailureKind.MAX_TOKENS_SPENT: Rule(_NEVER, maybe_billed=True, stops_after=20),
     FailureKind.ANSWER_FILTERED: Rule(_NEVER, outcome=_BLOCKED),
     FailureKind.TLS: Rule(_NEVER, charged=False, stops_after=1),
     FailureKind.TRIAL_TIMEOUT: Rule(_NEVER),

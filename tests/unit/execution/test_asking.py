@@ -218,6 +218,11 @@ async def test_units_that_are_busy_are_no_pace_of_ours() -> None:
         (failing(FailureKind.READ_TIMEOUT), ("settled", None)),
         (failing(FailureKind.CONNECTION_LOST), ("settled", None)),
         (failing(FailureKind.CONNECTION_LOST, sent=False), "released"),
+        (failing(FailureKind.MAX_TOKENS_SPENT, status=400), ("settled", None)),
+        (
+            failing(FailureKind.MAX_TOKENS_SPENT, model="gpt-4o-mini", usage=Usage(output_tokens=1_000_000)),
+            ("settled", Decimal("0.60")),
+        ),
         (
             failing(FailureKind.INVALID_ANSWER, model="gpt-4o-mini", usage=Usage(input_tokens=1_000_000)),
             ("settled", Decimal("0.15")),
