@@ -18,7 +18,7 @@ FUNCTION_APP = ROOT / "function_app"
 
 # A room imports rooms of earlier lines and itself, never a neighbour on its own line.
 LAYERS = (
-    ("errors", "records", "field_problems"),
+    ("errors", "records", "field_problems", "reasoning"),
     ("run_records", "installed", "references", "repetition", "amounts", "patience"),
     ("telemetry_names", "vault", "variables"),
     ("model_settings", "publishing_settings"),
@@ -223,6 +223,7 @@ def is_plain(node: ast.stmt) -> bool:
     [
         ("assay", {"azure", "pydantic", "aiohttp", "openai", *TABLE_PACKAGES}),
         ("assay.errors", {"azure", "pydantic", "aiohttp", "openai", *TABLE_PACKAGES}),
+        ("assay.programs.model", {"azure", "pydantic", "pydantic_settings", "aiohttp", "openai", *TABLE_PACKAGES}),
         ("assay.settings", {"azure", "aiohttp", "openai", *TABLE_PACKAGES}),
         ("assay.storage.base", {"azure", "aiohttp", *TABLE_PACKAGES}),
         ("assay.execution.worker", {"azure", "openai", *TABLE_PACKAGES}),

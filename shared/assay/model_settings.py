@@ -18,9 +18,6 @@ _ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 EndpointKind = Literal["azure", "openai", "llama_cpp", "litellm"]
 
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
-"""How much a model may think before it answers; each model knows some of these."""
-
 
 class Endpoint(BaseModel):
     """Where models are asked, by the protocol of its kind.

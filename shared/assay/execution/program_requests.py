@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 
 from assay.llm.base import AnswerSchema, ChatMessage, ChatRequest
 from assay.llm.schemas import schema_problem
-from assay.model_settings import ReasoningEffort
 from assay.programs.model import BadCall, Messages, Options
+from assay.reasoning import ReasoningEffort
 from assay.registry import did_you_mean
 from assay.suite.models import PROGRAM_CRITERION
 

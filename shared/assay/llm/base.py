@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from assay.errors import ServiceError
 from assay.llm.errors import FailureKind
-from assay.model_settings import ReasoningEffort
+from assay.reasoning import ReasoningEffort
 from assay.records import Usage
 
 BLOB = "blob://"

@@ -10,7 +10,7 @@ from assay.local.emulator_bodies import Completion
 from assay.local.emulator_deployment import Deployment
 from assay.local.emulator_mishaps import Fault
 from assay.local.emulator_requests import CHARACTERS_PER_TOKEN, ChatRequest, count_tokens
-from assay.model_settings import ReasoningEffort
+from assay.reasoning import ReasoningEffort
 
 _EFFORTS: dict[ReasoningEffort, float] = {
     "none": 0,

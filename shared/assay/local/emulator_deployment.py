@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from assay.model_settings import ReasoningEffort
+from assay.reasoning import ReasoningEffort
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Pattern = re.Pattern[str]

@@ -13,7 +13,7 @@ from typing import Any
 from assay.local.emulator_deployment import Deployment
 from assay.local.emulator_refusals import invalid_request, wrong_type
 from assay.local.emulator_schemas import check_json_schema
-from assay.model_settings import ReasoningEffort
+from assay.reasoning import ReasoningEffort
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 CHARACTERS_PER_TOKEN = 4

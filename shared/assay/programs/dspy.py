@@ -13,8 +13,8 @@ import dspy
 from dspy import lm15
 
 from assay.errors import ModelUnavailable
-from assay.model_settings import ReasoningEffort
 from assay.programs.model import Answer, AsyncModel, BadCall, Model, Options
+from assay.reasoning import ReasoningEffort
 
 COLUMNS = "columns"
 """Attribute of a module: which column of the row each of its inputs is taken from, where the names differ."""

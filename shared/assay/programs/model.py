@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict, Unpack
 
-from assay.model_settings import ReasoningEffort
+from assay.reasoning import ReasoningEffort
 
 Messages = str | Sequence[Mapping[str, str]]
 """A user's words alone, or the whole conversation: mappings of `role` (system, user, assistant) and `content`."""

@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from assay.model_settings import LimiterName, QuotaSettings, ReasoningEffort
+from assay.model_settings import LimiterName, QuotaSettings
+from assay.reasoning import ReasoningEffort
 from assay.run_records import BudgetMode
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings

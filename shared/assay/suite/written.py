@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, StringConstraints,
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from assay.model_settings import QuotaSettings, ReasoningEffort
+from assay.model_settings import QuotaSettings
+from assay.reasoning import ReasoningEffort
 from assay.suite.answers import AnswerSchema
 from assay.suite.datasets import DatasetSettings
 from assay.suite.images import Images
