@@ -1,4 +1,4 @@
-"""How much models may think before they answer: suites, requests and users' programs say it. Imports nothing of ours."""
+"""How much models may think before they answer; suites, requests and programs say it. Imports nothing of ours."""
 
 from typing import Literal
 
