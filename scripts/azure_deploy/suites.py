@@ -22,6 +22,8 @@ TRIES = 15
 SECONDS_BETWEEN_TRIES = 20.0
 SMOKE_RUN_SECONDS = 900.0
 _OUR_VARIABLES = ("ASSAY_", "AZURE_OPENAI_", "KEY_VAULT_")
+# These say what a suite is, not where it goes: its overrides, and the folders of its code.
+_OVERRIDES, _CODE = "ASSAY_SUITE_", "ASSAY_CODE"
 # No temperature, which reasoning models refuse; and room for what they think before they say the number.
 _SMOKE_SUITE = """version: 1
 name: smoke
@@ -46,8 +48,18 @@ class Place:
     def environment(self) -> dict[str, str]:
         """This process's variables, without what may name another installation, and with this one's addresses."""
         names = ("ASSAY_STORAGE__blobServiceUri", "ASSAY_STORAGE__queueServiceUri", "KEY_VAULT_URI")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OUR_VARIABLES)}
-        return kept | {name: self.outputs[name.upper()] for name in names if name.upper() in self.outputs}
+        kept = {name: value for name, value in os.environ.items() if not _may_name_another(name)}
+        return kept | _code() | {name: self.outputs[name.upper()] for name in names if name.upper() in self.outputs}
+
+
+def _may_name_another(variable: str) -> bool:
+    return variable.startswith(_OUR_VARIABLES) and not variable.startswith(_OVERRIDES)
+
+
+def _code() -> dict[str, str]:
+    """The folders of code from the root on, as `assay` is started in another folder; nothing when none is named."""
+    named = [str(Path(folder).absolute()) for folder in os.environ.get(_CODE, "").split(os.pathsep) if folder]
+    return {_CODE: os.pathsep.join(named)} if named else {}
 
 
 def check_suites(folders: Sequence[Path]) -> None:

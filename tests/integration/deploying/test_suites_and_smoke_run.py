@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -98,6 +99,49 @@ def test_an_empty_folder_is_no_suite(
 
     assert deploy("--yes", "--suite", str(folder)) == 1
     assert "suite.yaml" in told(capsys) and cloud.calls == []
+
+
+def test_a_suite_is_uploaded_with_its_overrides_and_its_code(
+    cloud: Cloud, deploy: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `assay deploy` would by hand: a budget, say, counts when the suite is checked and when it is uploaded."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_SUITE_BUDGET", "3")
+    monkeypatch.setenv("ASSAY_CODE", os.pathsep.join(("mine", "/theirs")))
+
+    assert deploy("--yes", "--no-smoke", "--suite", "triage") == 0
+
+    calls = assay_calls(cloud)
+    code = os.pathsep.join((str(tmp_path / "mine"), "/theirs"))
+    assert [call["words"][0] for call in calls] == ["validate", "deploy"]
+    for call in calls:
+        assert call["environment"]["ASSAY_SUITE_BUDGET"] == "3"
+        assert call["environment"]["ASSAY_CODE"] == code
+        assert "ASSAY_STORAGE" not in call["environment"]
+
+
+def test_an_override_and_code_are_what_the_real_command_needs(
+    cloud: Cloud, deploying: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suite that holds for both only, as the real `assay` sees it."""
+    monkeypatch.setattr("azure_deploy.suites.ASSAY", ROOT / ".venv" / "bin" / "assay")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "our_scorers_1a2b.py").write_text(
+        "def polite(fields, answers):\n    return True\n", encoding="utf-8"
+    )
+    suite = tmp_path / "triage"
+    suite.mkdir()
+    scorer = 'scorers: [{plugin: callable, call: "our_scorers_1a2b:polite", name: polite}]\n'
+    override = "environment: {ASSAY_SUITE_BUDGET: limits.budget_usd}\n"
+    text = deploying.suites._SMOKE_SUITE.format(deployment="gpt-5.4-mini").replace("name: smoke", "name: triage")
+    (suite / "suite.yaml").write_text(text + scorer + override, encoding="utf-8")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CODE", "code")
+    deploying.suites.check_suites([suite])
+    monkeypatch.setenv("ASSAY_SUITE_BUDGET", "much")
+    with pytest.raises(deploying.az.StepFailed, match="ASSAY_SUITE_BUDGET"):
+        deploying.suites.check_suites([suite])
 
 
 def test_what_was_deployed_is_told_even_when_the_upload_fails(
