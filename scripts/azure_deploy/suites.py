@@ -21,6 +21,7 @@ from azure_deploy.preflight import ASSAY
 TRIES = 15
 SECONDS_BETWEEN_TRIES = 20.0
 SMOKE_RUN_SECONDS = 900.0
+COMMAND_SECONDS = 300.0
 _OUR_VARIABLES = ("ASSAY_", "AZURE_OPENAI_", "KEY_VAULT_")
 # These say what a suite is, not where it goes: its overrides, and the folders of its code.
 _OVERRIDES, _CODE = "ASSAY_SUITE_", "ASSAY_CODE"
@@ -146,7 +147,14 @@ _USER_ERROR = 2
 
 def _assay(place: Place, *words: str, doing: str) -> str:
     with _started(place, *words, pipe=subprocess.PIPE) as process:
-        answer, complaint = process.communicate()
+        try:
+            answer, complaint = process.communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise StepFailed(
+                f"{doing}: `assay {words[0]}` did not end within {COMMAND_SECONDS / 60:g} minutes and was killed. "
+                "See whether this network lets it reach the storage account; then run the same command again."
+            ) from None
     if process.returncode == 0:
         return answer
     problem = without_secrets(complaint.strip() or answer.strip())

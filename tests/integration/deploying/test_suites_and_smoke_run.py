@@ -167,6 +167,19 @@ def test_a_smoke_run_that_never_ends_is_left_alone_after_a_while(
     assert "did not end within" in shown and "assay show smoke-1a2b" in shown and "A stalled run" in shown
 
 
+@pytest.mark.parametrize("command", ["deploy", "fetch"])
+def test_a_command_that_hangs_is_killed_after_a_while(
+    cloud: Cloud, deploy: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """A firewall that drops packets would keep it for ever; it is not tried again, as that would take as long."""
+    monkeypatch.setattr("azure_deploy.suites.COMMAND_SECONDS", 3.0)
+    (cloud.folder / f"{command}_hangs").touch()
+
+    assert deploy("--yes") == 1
+    assert f"`assay {command}` did not end within" in told(capsys)
+    assert assay_calls(cloud)[-1]["words"][0] == command
+
+
 def test_a_smoke_run_that_fails_or_is_stopped_says_where_to_look(
     cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
