@@ -17,7 +17,8 @@ from assay.llm.openai_chat import OpenAIChat
 Answerer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CLIENTS: dict[str, Callable[[str], ChatModel]] = {
-    "azure": lambda address: AzureOpenAIChat(address, "2024-10-21", api_key="a-key"),
+    "azure": lambda address: AzureOpenAIChat(address, "v1", api_key="a-key"),
+    "azure_dated": lambda address: AzureOpenAIChat(address, "2024-10-21", api_key="a-key"),
     "openai": lambda address: OpenAIChat(f"{address}/v1", "a-key"),
     "llama_cpp": lambda address: LlamaCppChat(address, "a-key"),
     "litellm": lambda address: LiteLLMChat("openai", url=f"{address}/v1", api_key="a-key"),

@@ -107,6 +107,25 @@ async def test_the_key_travels_in_the_header_of_its_protocol(service: ChatServic
     assert headers.get("api-key") == "a-key" or headers["authorization"] == "Bearer a-key"
 
 
+@pytest.mark.parametrize("client", sorted(CLIENTS.keys() - {"litellm"}))
+async def test_nothing_that_is_meant_for_openai_s_own_address_is_sent_elsewhere(
+    client: str, service: ChatService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK takes more than keys from variables: whose account it is, and headers of any name. LiteLLM's users expect
+    that, as docs/models.md says.
+    """
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET"):
+        monkeypatch.setenv(f"OPENAI_{name}", "not-yours")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "x-mine: not-yours\nAuthorization: Bearer not-yours")
+    monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "not-yours")
+    model = CLIENTS[client](service.address)
+    await model.complete(REQUEST)
+    await model.close()
+    (headers,) = service.headers
+    assert {name: value for name, value in headers.items() if "not-yours" in value} == {}
+    assert not headers.keys() & {"openai-organization", "openai-project", "x-mine"}
+
+
 async def test_a_model_that_wants_another_word_for_the_limit_is_learned_once(
     service: ChatService, model: ChatModel
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from assay.errors import UserError
 from assay.llm.azure_openai import AzureOpenAIChat
 from assay.llm.base import AnswerSchema, ChatImage, ChatMessage, ChatRequest, ModelError
 from assay.llm.errors import FailureKind
@@ -149,6 +150,14 @@ async def test_without_a_date_the_service_is_asked_as_openai_s_clients_ask(servi
     assert (seen.path, dict(seen.query)) == ("/openai/v1/chat/completions", {})
     assert seen.headers["authorization"] == f"Bearer {'a-token' if by_token else 'a-key'}"
     assert service.bodies[0]["model"] == "chat"
+
+
+@pytest.mark.parametrize("api_version", ["v1", API_VERSION])
+async def test_an_empty_key_is_refused(api_version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK would look for another one, and send it to this endpoint."""
+    monkeypatch.setenv("OPENAI_API_KEY", "not-yours")
+    with pytest.raises(UserError, match=r"the key of http://127\.0\.0\.1:9 is empty"):
+        AzureOpenAIChat("http://127.0.0.1:9", api_version, api_key="")
 
 
 async def test_given_parameters_are_sent(service: Service, model: AzureOpenAIChat) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import openai
 
+from assay.errors import UserError
 from assay.llm.base import ModelError
 from assay.llm.errors import FailureKind
 from assay.llm.openai_sdk import CONNECTIONS, Clocks, SdkChat, http_client
@@ -28,7 +29,8 @@ class AzureOpenAIChat(SdkChat):
 
     `api_version` is `v1`, which knows every model and setting, or a date: then it knows those of that day.
     Exactly one of `api_key` and `token_provider` is given; the provider is asked before every request and caches.
-    `forget_token` is called when the service refuses a token, so that the provider gets a new one.
+    `forget_token` is called when the service refuses a token, so that the provider gets a new one. Raises UserError for
+    an empty key.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class AzureOpenAIChat(SdkChat):
     ) -> None:
         if (api_key is None) == (token_provider is None):
             raise ValueError("AzureOpenAIChat takes either an api_key or a token_provider")
+        if api_key == "":
+            raise UserError(f"the key of {endpoint} is empty: set it, or leave it out to use this process's identity")
         provider = token_provider and _translated(token_provider)
         client = _undated if api_version == _UNDATED else partial(_dated, api_version)
         super().__init__(client(endpoint, api_key, provider, http_client(connections)), clocks, forget_token)

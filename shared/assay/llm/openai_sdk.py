@@ -47,7 +47,7 @@ class SdkChat:
     def __init__(
         self, client: openai.AsyncOpenAI, clocks: Clocks | None = None, forget_token: Callable[[], None] = lambda: None
     ) -> None:
-        self._client = client
+        self._client = _without_environment(client)
         self._clocks = clocks or Clocks()
         self._forget_token = forget_token
         self._limits = LimitNames()
@@ -124,6 +124,13 @@ class SdkChat:
 
     def _delivery(self, response: httpx2.Response, began: float, first: float | None = None) -> Delivery:
         return Delivery(request_id(response), self._clocks.seconds() - began, first, rate_limit(response))
+
+
+def _without_environment(client: openai.AsyncOpenAI) -> openai.AsyncOpenAI:
+    """Without what the SDK took from OPENAI_ORG_ID and its like: that is meant for one address, and not asked for."""
+    client.organization = client.project = client.admin_api_key = client.webhook_secret = None
+    client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS, even of other people's keys; nothing public takes them out
+    return client
 
 
 _STATUS_OF_CODE = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "content_filter": 400}
