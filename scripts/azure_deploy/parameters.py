@@ -78,10 +78,14 @@ def _check_accounts(accounts: object, where: str) -> None:
     if not (isinstance(accounts, list) and accounts):
         raise StepFailed(f"{where}: {shape}.")
     for account in accounts:
-        if not (isinstance(account, Mapping) and isinstance(account.get("deployments"), list)):
+        if not _is_account(account):
             raise StepFailed(f"{where}: {shape}, and found {json.dumps(account)[:200]}.")
         for one in account["deployments"]:
             _check_deployment(one, where)
+
+
+def _is_account(one: object) -> bool:
+    return isinstance(one, Mapping) and bool(one.get("name")) and isinstance(one.get("deployments"), list)
 
 
 def _check_deployment(one: object, where: str) -> None:

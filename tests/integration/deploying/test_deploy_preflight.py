@@ -262,6 +262,10 @@ def test_the_template_has_every_parameter_and_output_that_the_script_uses(deploy
         ('{"parameters": {"openAiAccounts": {"value": []}}}', "expected a list of accounts"),
         ('{"parameters": {"openAiAccounts": {"value": [{"name": "main"}]}}}', "a list of `deployments`"),
         (
+            '{"parameters": {"openAiAccounts": {"value": [{"name": "a", "deployments": []}, {"deployments": []}]}}}',
+            'each with a `name` and a list of `deployments`, and found {"deployments": []}.',
+        ),
+        (
             '{"parameters": {"openAiAccounts": {"value": [{"name": "a", "deployments": [{"name": "x"}]}]}}}',
             "needs a `name` and a whole number as `capacity`",
         ),
