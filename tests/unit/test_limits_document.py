@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from assay import records
 from assay.budget import tranches
 from assay.cli import runs as cli_runs
-from assay.execution import job, ledger, program_answers, program_threads, worker
+from assay.execution import job, ledger, program_threads, worker
 from assay.llm import errors as llm_errors
 from assay.llm import openai_sdk, schemas
 from assay.middleware import audit_journal, images
@@ -150,7 +150,7 @@ LIMITS: dict[str, tuple[Any, ...]] = {
     "connection": _default_and_most(Limits, "connect_timeout_seconds"),
     "trial, without waits for quota and budget": _default_and_most(Limits, "trial_timeout_seconds"),
     "length of a model's answer": (_bounds(models.ModelSettings, "max_tokens")[0],),
-    "length of a program's answer": (program_answers.MOST_CHARACTERS,),
+    "length of a program's answer": (base.MAX_CELL_CHARACTERS,),
     "calls of a program for a row": _default_and_most(Limits, "calls_per_trial"),
     "threads of programs in a process; hung ones": (program_threads.MOST_THREADS, program_threads.MOST_LEFT),
     "trials at once in a process": _default_and_most(Settings, "worker_concurrency"),

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from assay.sources.base import MAX_CELL_CHARACTERS
+
 DEEPEST = 100
-MOST_CHARACTERS = 1_000_000
-"""As many as a cell of a dataset may have; an outcome goes to storage in one piece."""
 _SHOWN_CHARACTERS = 200
 
 
@@ -16,11 +16,11 @@ class ProgramFailed(Exception):
 
 def answer_text(value: Any) -> str:
     """A text as it is, a mapping as canonical JSON: sorted keys, no spaces. Raises ProgramFailed for all else, and for
-    what is too long to keep.
+    what is longer than a cell of a dataset may be.
     """
     text = _text(value)
-    if len(text) > MOST_CHARACTERS:
-        raise ProgramFailed(f"the program returned {len(text):,} characters; at most {MOST_CHARACTERS:,} are kept")
+    if len(text) > MAX_CELL_CHARACTERS:  # an outcome goes to storage in one piece
+        raise ProgramFailed(f"the program returned {len(text):,} characters; at most {MAX_CELL_CHARACTERS:,} are kept")
     return text
 
 

@@ -18,7 +18,7 @@ from worker_bench import Asked, chunk_rows
 
 from assay.errors import ModelUnavailable, RunStopped
 from assay.execution.course import course_here
-from assay.execution.program_answers import MOST_CHARACTERS, ProgramFailed, answer_text
+from assay.execution.program_answers import ProgramFailed, answer_text
 from assay.execution.program_threads import ProgramThreads
 from assay.execution.trial import Trial
 from assay.llm.errors import FailureKind
@@ -26,6 +26,7 @@ from assay.middleware.base import Question, Reply, Spent, Unanswered
 from assay.programs.model import ProgramEnded
 from assay.quota.base import QuotaElsewhere
 from assay.records import Failure, Outcome, TrialStatus, Usage
+from assay.sources.base import MAX_CELL_CHARACTERS
 from assay.telemetry import RecordingTelemetry
 from virtual_loop import run_virtually
 
@@ -184,8 +185,8 @@ def test_an_answer_that_contains_itself_is_refused() -> None:
 
 def test_an_answer_that_is_too_long_to_keep_is_refused() -> None:
     """A mapping by the text that it becomes; what storage refuses would be paid for again with every delivery."""
-    assert len(answer_text("x" * MOST_CHARACTERS)) == MOST_CHARACTERS
-    for answer in ("x" * (MOST_CHARACTERS + 1), {"text": "x" * MOST_CHARACTERS}):
+    assert len(answer_text("x" * MAX_CELL_CHARACTERS)) == MAX_CELL_CHARACTERS
+    for answer in ("x" * (MAX_CELL_CHARACTERS + 1), {"text": "x" * MAX_CELL_CHARACTERS}):
         with pytest.raises(ProgramFailed, match=r"returned 1,000,0\d\d characters; at most 1,000,000 are kept"):
             answer_text(answer)
 
