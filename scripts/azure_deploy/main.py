@@ -16,7 +16,7 @@ from typing import Any
 
 from toolchain import ROOT, StepFailed, say
 
-from azure_deploy import image, models, preflight, quota, suites, template
+from azure_deploy import existing, image, models, preflight, quota, suites, template
 from azure_deploy.az import Azure, Rehearsal
 from azure_deploy.preflight import Account
 from azure_deploy.template import Environment
@@ -91,9 +91,10 @@ def deploy(azure: Azure, options: argparse.Namespace) -> None:
     environment = template.read_environment(azure, options.parameters, options.name, options.location)
     preflight.register_providers(azure, environment.values)
     accounts = environment.values["openAiAccounts"]
-    models.check_models(azure, accounts, environment.location)
+    has = existing.existing_deployments(azure, environment.group)
+    models.check_models(azure, accounts, environment.location, has)
     demands = quota.demands_of(accounts, environment.location)
-    quota.check_quota(azure, demands, quota.held_capacity(azure, environment.group))
+    quota.check_quota(azure, demands, quota.held_capacity(has))
     outputs = roll_out(azure, environment, operators_of(account, principal, environment), options)
     if not outputs:
         say("Would upload the suites and make a smoke run. Nothing was changed.")

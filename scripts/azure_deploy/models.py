@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from toolchain import StepFailed, say
 
 from azure_deploy.az import Azure
+from azure_deploy.existing import DEFAULT_SKU, Existing
 from azure_deploy.template import region_name
 
 _QUERY = "[?kind=='OpenAI'].{name: model.name, version: model.version, skus: model.skus[].name}"
@@ -18,14 +19,18 @@ Offered = Mapping[str, Mapping[str, list[str]]]
 """What a region has: kinds of deployment by version, by model."""
 
 
-def check_models(azure: Azure, accounts: Iterable[dict[str, Any]], location: str) -> None:
-    """Raises StepFailed for a model, version or kind of deployment that its region does not list."""
+def check_models(azure: Azure, accounts: Iterable[dict[str, Any]], location: str, existing: Sequence[Existing]) -> None:
+    """Raises StepFailed for a model, version or kind of deployment that its region does not list.
+
+    What is `existing` is left alone: a region no longer lists what Azure is about to retire, and goes on answering it.
+    """
     known: dict[str, Offered] = {}
     for account in (one for one in accounts if not one.get("resourceId")):
         place = region_name(account.get("location") or location)
-        known[place] = known.get(place) or offered_in(azure, place)
+        if place not in known:
+            known[place] = offered_in(azure, place)
         for deployment in account["deployments"]:
-            if known[place]:
+            if known[place] and not any(one.is_meant_by(deployment, place) for one in existing):
                 _check(deployment, known[place], place)
 
 
@@ -49,6 +54,6 @@ def _check(deployment: Mapping[str, Any], offered: Offered, location: str) -> No
     if version and version not in versions:
         raise StepFailed(f"{location} has no version {version!r} of {model}. It has: {', '.join(versions)}. {_CHOOSE}")
     kinds = versions[version] if version else sorted({kind for some in versions.values() for kind in some})
-    kind = deployment.get("sku") or "GlobalStandard"
+    kind = deployment.get("sku") or DEFAULT_SKU
     if kinds and kind not in kinds:
         raise StepFailed(f"{location} has {model} {version or ''} not as {kind}, only as {', '.join(kinds)}. {_CHOOSE}")

@@ -10,6 +10,7 @@ from typing import Any
 from toolchain import StepFailed, say
 
 from azure_deploy.az import Azure
+from azure_deploy.existing import DEFAULT_SKU, Existing
 from azure_deploy.template import region_name
 
 _MORE = "https://aka.ms/oai/quotaincrease"
@@ -38,20 +39,16 @@ def demands_of(accounts: Iterable[dict[str, Any]], location: str) -> list[Demand
     for account in (one for one in accounts if not one.get("resourceId")):
         for deployment in account.get("deployments", []):
             model = deployment.get("model") or deployment["name"]
-            usage = usage_name(deployment.get("sku") or "GlobalStandard", model)
+            usage = usage_name(deployment.get("sku") or DEFAULT_SKU, model)
             asked[region_name(account.get("location") or location), usage] += deployment["capacity"]
     return [Demand(place, usage, capacity) for (place, usage), capacity in sorted(asked.items())]
 
 
-def held_capacity(azure: Azure, group: str) -> Held:
+def held_capacity(existing: Iterable[Existing]) -> Held:
     """What this environment's own deployments hold of each quota already."""
     held: Counter[tuple[str, str]] = Counter()
-    for account in azure.finds("cognitiveservices", "account", "list", "--resource-group", group) or []:
-        named = ["--resource-group", group, "--name", account["name"]]
-        words = ["cognitiveservices", "account", "deployment", "list", *named]
-        for one in azure.ask(*words, doing=f"Looking at the deployments of {account['name']}"):
-            usage = usage_name(one["sku"]["name"], one["properties"]["model"]["name"])
-            held[region_name(account["location"]), usage] += one["sku"]["capacity"]
+    for one in existing:
+        held[one.location, usage_name(one.sku, one.model)] += one.capacity
     return held
 
 

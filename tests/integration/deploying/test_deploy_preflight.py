@@ -157,13 +157,19 @@ def test_quotas_are_known_by_azures_names(cloud: Cloud, deploying: ModuleType, s
         deploying.quota.check_quota(deploying.az.Azure(), demands, {})
 
 
+def has(cloud: Cloud, name: str, version: str) -> None:
+    """Let the environment have one deployment already, of a model of its name."""
+    model = {"model": {"format": "OpenAI", "name": name, "version": version}}
+    made = {"name": name, "sku": {"name": "GlobalStandard", "capacity": 100}, "properties": model}
+    cloud.answers("cognitiveservices account list", [{"name": "oai-assay", "location": "Sweden Central"}])
+    cloud.answers("cognitiveservices account deployment list", [made])
+
+
 def test_quota_that_this_environment_holds_counts_as_its_own(cloud: Cloud, deploy: Run) -> None:
     """Otherwise a second deployment would ask for twice of it."""
     usage = [{"name": {"value": "OpenAI.GlobalStandard.gpt-5.4-mini"}, "currentValue": 100, "limit": 100}]
-    held = {"sku": {"name": "GlobalStandard", "capacity": 100}, "properties": {"model": {"name": "gpt-5.4-mini"}}}
     cloud.answers("cognitiveservices usage list", usage)
-    cloud.answers("cognitiveservices account list", [{"name": "oai-assay", "location": "swedencentral"}])
-    cloud.answers("cognitiveservices account deployment list", [held])
+    has(cloud, "gpt-5.4-mini", "2026-03-17")
 
     assert deploy("--yes", "--no-smoke") == 0
 
@@ -333,14 +339,38 @@ def test_what_a_region_does_not_have_is_found_before_anything_is_changed(
     assert f"swedencentral has {complaint}" in told(capsys).replace("gpt-4o  not", "not") and changes(cloud) == []
 
 
+@pytest.mark.parametrize(("version", "code"), [("2026-03-17", 0), ("2026-01-01", 1)])
+def test_a_version_that_is_deployed_already_stops_no_upgrade_of_the_code(
+    cloud: Cloud, deploy: Run, version: str, code: int
+) -> None:
+    """Azure goes on answering what it no longer offers; another version than the one that is there is a new one."""
+    cloud.answers("cognitiveservices model list", [{"name": "gpt-5.4-mini", "version": "2027-01-01", "skus": []}])
+    has(cloud, "gpt-5.4-mini", version)
+
+    assert deploy("--yes", "--no-smoke") == code
+
+
+@pytest.mark.parametrize("other", [{"name": "x"}, {"sku": "Standard"}, {"model": "gpt-4o"}, {"version": "2"}])
+def test_only_the_very_deployment_is_one_that_is_there(deploying: ModuleType, other: dict[str, str]) -> None:
+    """Anything else is made anew, and Azure would refuse it."""
+    made = deploying.existing.Existing("westus", "mini", "gpt-5.4-mini", "1", "GlobalStandard", 100)
+    asked = {"name": "mini", "model": "gpt-5.4-mini", "version": "1", "capacity": 5}
+
+    assert made.is_meant_by(asked, "westus") and made.is_meant_by({**asked, "version": None}, "westus")
+    assert not made.is_meant_by(asked, "eastus") and not made.is_meant_by({**asked, **other}, "westus")
+
+
 def test_a_region_that_lists_no_models_is_left_to_azure(
     cloud: Cloud, deploy: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The list may be there under another kind one day."""
+    """The list may be there under another kind one day. It is asked, and warned of, once for all accounts."""
     cloud.answers("cognitiveservices model list", [])
+    accounts = [{"name": name, "deployments": [{"name": "gpt-4o", "capacity": 1}]} for name in ("main", "second")]
+    read = {"parameters": {"openAiAccounts": {"value": accounts}}}
+    cloud.answers("bicep build-params", {"parametersJson": json.dumps(read)})
 
-    assert deploy("--yes", "--no-smoke") == 0
-    assert "Warning: swedencentral lists no models" in told(capsys)
+    assert deploy("--yes", "--no-smoke", "--parameters", str(ROOT / "infra" / "dev.bicepparam")) == 0
+    assert told(capsys).count("Warning: swedencentral lists no models") == 1
 
 
 def test_providers_are_those_of_the_template(deploying: ModuleType) -> None:
