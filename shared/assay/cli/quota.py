@@ -11,7 +11,7 @@ from assay.cli.connection import with_runtime
 from assay.cli.shown import JsonFlag, print_facts, print_json, print_table
 from assay.errors import UserError
 from assay.model_settings import Accounting
-from assay.quota.deployments import Cut, DeploymentQuota, Limits, set_quota
+from assay.quota.deployments import REREAD_SECONDS, Cut, DeploymentQuota, Limits, set_quota
 from assay.quota.state import Holder, QuotaState, quota_state, quota_states
 from assay.runtime import Runtime
 from assay.storage import layout
@@ -82,11 +82,12 @@ def set_(
         f"'{deployment}' grants {written.requests_per_minute:,} requests and {written.tokens_per_minute:,} tokens per "
         f"minute, in {_counted(written.partitions, 'partition')}."
     )
+    minutes = f"{REREAD_SECONDS / 60:g} minutes"
     if written.valid_from is None:
-        typer.echo("Workers that run follow within ten minutes.")
+        typer.echo(f"Workers that run follow within {minutes}.")
     else:
         typer.echo(
-            f"Workers keep to lower limits within three minutes. Higher ones, and the new partitions, hold from "
+            f"Workers keep to lower limits within {minutes}. Higher ones, and the new partitions, hold from "
             f"{written.valid_from:%H:%M:%S} UTC on, when all workers know of them."
         )
 

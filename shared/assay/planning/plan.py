@@ -127,7 +127,7 @@ def _refuse_too_many_chunks(plan: Plan, suite_source: SuiteSource) -> None:
     if len(plan.ranges) > MAX_RANGES:
         found = f"{plan.rows:,} rows would be more than {MAX_RANGES:,} messages for each experiment"
     else:
-        found = f"{plan.rows:,} rows for all experiments and repeats would be {plan.chunks:,} messages"
+        found = f"{plan.rows:,} rows for all experiments, repeats and judges would be {plan.chunks:,} messages"
     source_map(suite_source, SUITE_FILE).refuse(
         [
             (

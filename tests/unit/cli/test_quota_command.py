@@ -13,7 +13,7 @@ import pytest
 
 from assay.cli import quota
 from assay.quota.base import Quota
-from assay.quota.deployments import Cut, Deployment
+from assay.quota.deployments import REREAD_SECONDS, Cut, Deployment
 from assay.quota.leases import LEASE_SECONDS, RENEWAL_SECONDS, PartitionLeases
 from assay.quota.tickets import Ticket, Tickets
 from assay.storage import layout
@@ -110,7 +110,9 @@ def test_a_change_of_partitions_is_announced(run: Running, storage: MemoryStorag
     """Until then the old ones are shown, and the change cannot be changed."""
     use(storage)
     arguments = ("set", DEPLOYMENT, "--requests-per-minute", "6000", "--tokens-per-minute", "2000000")
-    assert "and the new partitions, hold from" in run(*arguments)[1]
+    out = run(*arguments)[1]
+    assert f"lower limits within {REREAD_SECONDS / 60:g} minutes." in out
+    assert "and the new partitions, hold from" in out
     shown = run("show")[1]
     assert "600 requests, 100,000 tokens per minute" in shown
     assert "6,000 requests, 2,000,000 tokens per minute in 25 partitions" in shown
