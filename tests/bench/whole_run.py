@@ -47,7 +47,7 @@ def measure() -> dict[str, str]:
 async def _measure(options: StackOptions, stack: Stack, suite: Path, dataset: Path) -> dict[str, str]:
     runtime = Runtime(Settings.load(stack.environment(options.home)))
     try:
-        await upload_suite(runtime.storage, suite)
+        await upload_suite(runtime.storage, suite, environment={}, code_folders=tuple)
         before = _operations(options.home)
         dropped, began = time.time(), time.monotonic()
         run = (await drop_file(runtime.storage, "colours", dataset)).run

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from assay.orchestration.drops import upload_suite
-
 from .site import Site, running_site
 from .small_suite import write_emulator, write_suite
 
@@ -29,6 +27,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running site on which the suite `colours` is deployed; the emulator knows the rows I-1 to I-60."""
     folder: Path = tmp_path_factory.mktemp("site")
     with running_site(folder / "home", write_emulator(folder, ROWS, median_ms=5), workers=1) as site:
-        site.ask(lambda runtime: upload_suite(runtime.storage, write_suite(folder / "colours")))
+        site.upload(write_suite(folder / "colours"))
         site.start_host()
         yield site

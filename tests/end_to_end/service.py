@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from assay.orchestration.drops import drop_file, upload_suite
+from assay.orchestration.drops import drop_file
 from assay.records import Outcome
 from assay.run_records import Progress, Stage
 
@@ -53,7 +53,7 @@ def wait_until_offered(site: Site, requests: int, *deployments: str, seconds: fl
 
 def deploy(site: Site, folder: Path, suite: str) -> None:
     """Puts a suite where runs find it."""
-    site.ask(lambda runtime: upload_suite(runtime.storage, write_suite(folder, suite)))
+    site.upload(write_suite(folder, suite))
 
 
 def drop(site: Site, suite: str, dataset: Path, again: str = "") -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from assay.local.azurite import start_azurite
 from assay.local.stack import Stack, StackOptions, emulator_command, host_command, project_root, running_child
+from assay.orchestration.drops import upload_suite
 from assay.records import Outcome
 from assay.run_records import Progress, Stage
 from assay.runtime import Runtime
@@ -90,6 +91,10 @@ class Site:
                 await runtime.close()
 
         return asyncio.run(run())
+
+    def upload(self, suite: Path) -> None:
+        """Puts a suite's folder where runs find it."""
+        self.ask(lambda runtime: upload_suite(runtime.storage, suite, environment={}, code_folders=tuple))
 
     def assay(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """The `assay` command as a user runs it, against this site."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assay.orchestration.drops import drop_file, upload_suite
+from assay.orchestration.drops import drop_file
 from assay.run_records import Progress, Stage
 from assay.runtime import Runtime
 
@@ -32,7 +32,7 @@ def test_a_run_stops_at_its_budget_and_goes_on_with_a_higher_one(tmp_path: Path)
     dataset = tmp_path / "items.csv"
     dataset.write_text(rows(ROWS), encoding="utf-8")
     with running_site(tmp_path / "home", emulator, workers=3, ASSAY_WORKER_CONCURRENCY="8") as site:
-        site.ask(lambda runtime: upload_suite(runtime.storage, write_suite(tmp_path / "colours", ON_BUDGET)))
+        site.upload(write_suite(tmp_path / "colours", ON_BUDGET))
         site.start_host()
 
         refused = site.assay("submit", str(dataset), "--suite", "colours", "--watch", check=False)
@@ -56,7 +56,7 @@ def test_a_run_stops_at_its_budget_and_goes_on_with_a_higher_one(tmp_path: Path)
         assert (too_little.returncode, "is spent already" in too_little.stderr) == (2, True)
         assert site.ask(lambda runtime: runtime.storage.find(f"bundles/{run}/manifest.json")) is None
 
-        site.ask(lambda runtime: upload_suite(runtime.storage, write_suite(tmp_path / "colours", SUITE)))
+        site.upload(write_suite(tmp_path / "colours", SUITE))
         site.assay("resume", run, "--budget-usd", "1")
         twice = site.assay("resume", run, check=False)
         assert (twice.returncode, "is not stopped" in twice.stderr or "nothing is left" in twice.stderr) == (2, True)

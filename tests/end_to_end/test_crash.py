@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.orchestration.drops import drop_file, upload_suite
+from assay.orchestration.drops import drop_file
 from assay.run_records import Stage
 from assay.runtime import Runtime
 
@@ -30,7 +30,7 @@ def test_kill_9_ten_times_gives_the_same_results_and_repeats_only_calls_in_fligh
     dataset = tmp_path / "items.csv"
     dataset.write_text(rows(ROWS), encoding="utf-8")
     with running_site(tmp_path / "home", emulator, ASSAY_WORKER_CONCURRENCY=str(CONCURRENCY)) as site:
-        site.ask(lambda runtime: upload_suite(runtime.storage, write_suite(tmp_path / "colours")))
+        site.upload(write_suite(tmp_path / "colours"))
         site.start_host()
         undisturbed = _drop(site, dataset, "undisturbed")
         site.ask(_until_done(undisturbed))

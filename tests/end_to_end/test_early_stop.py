@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.execution.control import read_control
-from assay.orchestration.drops import drop_file, upload_suite
+from assay.orchestration.drops import drop_file
 from assay.planning.frozen import read_plan
 from assay.run_records import Progress
 from assay.runtime import Runtime
@@ -34,7 +34,7 @@ def test_a_clear_difference_stops_a_run_and_none_lets_it_go_on_to_the_end(tmp_pa
     short.write_text(rows(80), encoding="utf-8")
     with running_site(tmp_path / "home", emulator, ASSAY_WORKER_CONCURRENCY="8") as site:
         for name, text in (("colours", EARLY), ("alike", ALIKE)):
-            site.ask(lambda runtime, n=name, t=text: upload_suite(runtime.storage, write_suite(tmp_path / n, t)))
+            site.upload(write_suite(tmp_path / name, text))
         site.start_host()
         run = site.ask(lambda runtime: drop_file(runtime.storage, "colours", dataset)).run
         site.ask(lambda runtime: _settled(runtime, run))

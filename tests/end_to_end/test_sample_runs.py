@@ -78,7 +78,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
     async def drop_all(runtime: Runtime) -> dict[str, str]:
         runs = {}
         for name, one in SAMPLES.items():
-            await upload_suite(runtime.storage, one)
+            await upload_suite(runtime.storage, one, environment={}, code_folders=tuple)
             runs[name] = (await drop_file(runtime.storage, name, only_dataset(one))).run
         return runs
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.orchestration.drops import drop_file, upload_suite
+from assay.orchestration.drops import drop_file
 from assay.telemetry_export.tree import run_span_id, trace_id_of
 from stand_ins.telemetry_receivers import Receiver
 
@@ -27,7 +27,7 @@ def test_host_and_workers_tell_of_one_tree_and_send_what_is_left_when_they_end(t
     telemetry = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address, "ASSAY_TRACE_SAMPLE": "1"}
     emulator = write_emulator(tmp_path, ROWS, median_ms=5)
     with running_site(tmp_path / "home", emulator, workers=2, **telemetry) as site:
-        site.ask(lambda runtime: upload_suite(runtime.storage, write_suite(tmp_path / "colours")))
+        site.upload(write_suite(tmp_path / "colours"))
         site.start_host()
         run = site.ask(lambda runtime: drop_file(runtime.storage, "colours", dataset)).run
         site.ask(lambda runtime: finished(runtime, run))

@@ -11,12 +11,12 @@ from assay.suite.resolution import ResolvedSuite
 
 def opened(folder: Path, profile: str) -> ResolvedSuite:
     """The suite of a folder, checked. Raises UserError."""
-    return open_suite(folder, profile, os.environ, _code_folders)
+    return open_suite(folder, profile, environment=os.environ, code_folders=_code_folders)
 
 
 async def uploaded(storage: Storage, folder: Path, profile: str) -> str:
     """Puts the same suite where runs find it, and gives its name. Raises UserError."""
-    return await upload_suite(storage, folder, profile, os.environ, _code_folders)
+    return await upload_suite(storage, folder, profile, environment=os.environ, code_folders=_code_folders)
 
 
 def _code_folders() -> tuple[Path, ...]:

@@ -43,8 +43,9 @@ class Drop:
 def open_suite(
     folder: Path,
     profile: str = "",
-    environment: Mapping[str, str] | None = None,
-    code_folders: Callable[[], Iterable[Path]] = tuple,
+    *,
+    environment: Mapping[str, str],
+    code_folders: Callable[[], Iterable[Path]],
 ) -> ResolvedSuite:
     """The suite of a local folder with a profile and an environment, checked. Raises UserError.
 
@@ -62,11 +63,12 @@ async def upload_suite(
     storage: Storage,
     folder: Path,
     profile: str = "",
-    environment: Mapping[str, str] | None = None,
-    code_folders: Callable[[], Iterable[Path]] = tuple,
+    *,
+    environment: Mapping[str, str],
+    code_folders: Callable[[], Iterable[Path]],
 ) -> str:
     """Checks a suite as `open_suite` does and puts one file of all of it where runs find it; gives its name."""
-    resolved = open_suite(folder, profile, environment, code_folders)
+    resolved = open_suite(folder, profile, environment=environment, code_folders=code_folders)
     await storage.write(layout.suite_file(resolved.suite.name), resolved.text.encode(), overwrite=True)
     return resolved.suite.name
 

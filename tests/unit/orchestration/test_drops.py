@@ -107,12 +107,24 @@ async def test_a_suite_is_uploaded_only_when_it_is_right(tmp_path: Path) -> None
     """Under the name that it gives itself."""
     storage = MemoryStorage()
 
-    assert await upload_suite(storage, suite_folder(tmp_path)) == "triage"
+    assert await upload_suite(storage, suite_folder(tmp_path), environment={}, code_folders=tuple) == "triage"
     assert (await storage.read(layout.suite_file("triage"))).decode() == SUITE
 
     with pytest.raises(SuiteError):
-        await upload_suite(storage, suite_folder(tmp_path, b"version: 1\n"))
+        await upload_suite(storage, suite_folder(tmp_path, b"version: 1\n"), environment={}, code_folders=tuple)
     assert (await storage.read(layout.suite_file("triage"))).decode() == SUITE
+
+
+async def test_who_uploads_a_suite_has_to_say_which_overrides_count(tmp_path: Path) -> None:
+    """Forgotten ones would leave a run without its budget, and nobody would be told."""
+    overridden = suite_folder(tmp_path, (SUITE + "environment: {ASSAY_SUITE_TRIES: limits.attempts}\n").encode())
+    storage = MemoryStorage()
+
+    await upload_suite(storage, overridden, environment={"ASSAY_SUITE_TRIES": "2"}, code_folders=tuple)
+
+    assert checked_suite((await storage.read(layout.suite_file("triage"))).decode()).limits.attempts == 2
+    with pytest.raises(TypeError, match="'environment' and 'code_folders'"):
+        await upload_suite(storage, overridden)  # type: ignore[call-arg]
 
 
 async def test_a_folder_of_prompts_is_uploaded_as_one_file_with_its_profile(tmp_path: Path) -> None:
@@ -122,7 +134,7 @@ async def test_a_folder_of_prompts_is_uploaded_as_one_file_with_its_profile(tmp_
     (folder / "experiments" / "long").mkdir(parents=True)
     (folder / "experiments" / "long" / "user.md").write_text("Sort at length: {{ text }}\n", encoding="utf-8")
 
-    assert await upload_suite(storage, folder, "quick") == "triage"
+    assert await upload_suite(storage, folder, "quick", environment={}, code_folders=tuple) == "triage"
 
     stored = checked_suite((await storage.read(layout.suite_file("triage"))).decode())
     assert stored.experiment("long").criteria[0].user == "Sort at length: {{ text }}"
@@ -135,7 +147,7 @@ def test_a_suite_that_cannot_be_read_says_where_it_was_looked_for(tmp_path: Path
     folder = suite_folder(tmp_path, content) if content else tmp_path
 
     with pytest.raises(UserError, match=r"suite\.yaml"):
-        open_suite(folder)
+        open_suite(folder, environment={}, code_folders=tuple)
 
 
 async def test_a_published_bundle_is_fetched_whole(tmp_path: Path) -> None:
@@ -174,6 +186,11 @@ def test_functions_beside_a_suite_are_found(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "scorers_beside_a_suite.py").write_text("def polite(fields, answers):\n    return True\n")
     text = SUITE.replace("scorers: [", "scorers: [{plugin: callable, call: 'scorers_beside_a_suite:polite'}, ")
-    assert open_suite(suite_folder(tmp_path, text.encode())).suite.scorers[0].plugin == "callable"
+    assert (
+        open_suite(suite_folder(tmp_path, text.encode()), environment={}, code_folders=tuple).suite.scorers[0].plugin
+        == "callable"
+    )
     with pytest.raises(SuiteError, match="scorers_beside_a_suite has no 'polit'"):
-        open_suite(suite_folder(tmp_path, text.replace(":polite", ":polit").encode()))
+        open_suite(
+            suite_folder(tmp_path, text.replace(":polite", ":polit").encode()), environment={}, code_folders=tuple
+        )
