@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     limiter: LimiterName = variable("ASSAY_LIMITER", "'blob_lease', 'window', 'adaptive' or 'none'", "blob_lease")
     quota: Quotas = variable(
         "ASSAY_QUOTA",
-        'JSON such as {"gpt-4o-mini": {"requests_per_minute": 600, "tokens_per_minute": 100000}}',
+        'JSON such as {"gpt-5.4-mini": {"requests_per_minute": 600, "tokens_per_minute": 100000}}',
         {},
     )
     prices_file: Path | None = variable("ASSAY_PRICES", "the path of a price table in YAML")

@@ -102,7 +102,7 @@ CALL_SPAN = SpanName(
         *(INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, FINISH_REASONS, SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE),
         *(RUN, EXPERIMENT, CHUNK, DEPLOYMENT, REQUEST_ID, STATUS, QUOTA_WAIT),
     ),
-    "One request to a model, from sending to its last byte; its name goes on with the deployment: `chat gpt-4o-mini`.",
+    "One request to a model, from sending to its last byte; its name goes on with the deployment: `chat gpt-5.4-mini`.",
     sampled=True,
     named_by=REQUEST_MODEL,
 )

@@ -34,6 +34,16 @@ def test_every_suite_in_a_document_loads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_suites_in_documents_ask_what_azure_answers(name: str) -> None:
+    """No model of the family that it has ended; and those that can think take a temperature only while they do not."""
+    for block in re.findall(r"```yaml\n(.*?)```", _text(name), re.DOTALL):
+        for model in checked_suite(block, name).models if "experiments:" in block else ():
+            assert not [one for one in model.deployments if one.startswith("gpt-4o")]
+            if model.temperature is not None and model.deployment.startswith("gpt-5"):
+                assert model.reasoning_effort == "none"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_link_in_a_document_leads_somewhere(name: str) -> None:
     """To a file, and to a heading of it. Relative links only; the others are not ours to keep."""
     for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", _prose(_text(name))):

@@ -197,7 +197,7 @@ def _models(written: Sequence[str], suite: Suite) -> dict[str, str]:
     for one in written:
         deployment, _, model = (part.strip() for part in one.partition("="))
         if not model:
-            raise UserError(f"--model {one}: expected DEPLOYMENT=MODEL, such as {deployments[0]}=gpt-4o-mini")
+            raise UserError(f"--model {one}: expected DEPLOYMENT=MODEL, such as {deployments[0]}=gpt-5.4-mini")
         if deployment not in deployments:
             hint = did_you_mean(deployment, deployments)
             raise UserError(

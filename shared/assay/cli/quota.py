@@ -58,7 +58,7 @@ def show(
 @quota.command(name="set")
 def set_(
     deployment: Annotated[
-        str, typer.Argument(help="The deployment as suites call it: gpt-4o-mini, or gpt-4o-mini@west at an endpoint")
+        str, typer.Argument(help="The deployment as suites call it: gpt-5.4-mini, or gpt-5.4-mini@west at an endpoint")
     ],
     requests_per_minute: Limit,
     tokens_per_minute: Limit,

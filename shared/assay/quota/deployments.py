@@ -65,11 +65,11 @@ class DeploymentQuota(Cut):
 
 
 def checked_deployment(name: str) -> str:
-    """The name, if it can be part of a path: `gpt-4o-mini`, or `westeurope/gpt-4o-mini`. Raises NameRefused."""
+    """The name, if it can be part of a path: `gpt-5.4-mini`, or `westeurope/gpt-5.4-mini`. Raises NameRefused."""
     if not _NAME.fullmatch(name):
         raise NameRefused(
             f"'{name}' cannot be a deployment: expected letters, digits, '.', '_' and '-', after a region and a slash "
-            "where there are several, as in westeurope/gpt-4o-mini"
+            "where there are several, as in westeurope/gpt-5.4-mini"
         )
     return name
 

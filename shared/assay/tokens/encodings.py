@@ -36,8 +36,8 @@ _FILES = {
 def text_counter(deployment: str) -> TextCounter | None:
     """Counts tokens as the deployment's model does, or None where that cannot be known without a download.
 
-    The deployment's name has to be its model's, or to begin with it, as `gpt-4o-mini-eu@west` does. Loading an encoding
-    takes about a second, once per process.
+    The deployment's name has to be its model's, or to begin with it, as `gpt-5.4-mini-eu@west` does. Loading an
+    encoding takes about a second, once per process.
     """
     try:
         name = import_module("tiktoken").encoding_name_for_model(deployment.partition("@")[0].lower())
