@@ -142,7 +142,9 @@ class TestRanges:
     def test_more_messages_than_can_be_watched_are_refused(self, planned):
         """Repeats and experiments count."""
         repeated = suite_with(1).replace("experiments:", "repeats: 100\nexperiments:")
-        with pytest.raises(SuiteError, match=r"^suite.yaml:4: 3,334 rows .* and judges would be 1,000,200 messages; at most "):
+        with pytest.raises(
+            SuiteError, match=r"^suite.yaml:4: 3,334 rows .* and judges would be 1,000,200 messages; at most "
+        ):
             planned(csv_of(3_334), repeated)
 
 
