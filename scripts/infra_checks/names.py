@@ -101,7 +101,7 @@ def check_names(file: Bicep) -> Iterator[Finding]:
         return
     declared = {one.name for one in file.declarations if one.kind != "output"} | set(file.imported)
     yield from _declared_twice(file)
-    for node, name in _references(file.root, frozenset()):
+    for node, name in references(file.root):
         if name not in declared:
             yield file.finding(node, f"'{name}' is not declared")
     yield from _functions(file)
@@ -109,7 +109,7 @@ def check_names(file: Bicep) -> Iterator[Finding]:
 
 def check_use(file: Bicep) -> Iterator[Finding]:
     """Parameters, variables, types, imports and existing resources that are there for nothing."""
-    used = {name for _, name in _references(file.root, frozenset())}
+    used = {name for _, name in references(file.root)}
     for one in file.declarations:
         needs_use = one.kind in _MUST_BE_USED or (one.kind == "resource" and one.is_existing)
         if needs_use and one.name not in used and "export" not in one.decorators:
@@ -144,7 +144,7 @@ def _functions(file: Bicep) -> Iterator[Finding]:
             yield file.finding(node, f"'{called(node)}' is no function that is allowed here")
 
 
-def _references(node: Node, bound: frozenset[str]) -> Iterator[tuple[Node, str]]:
+def references(node: Node, bound: frozenset[str] = frozenset()) -> Iterator[tuple[Node, str]]:
     """Identifiers that stand for something declared elsewhere in the file, outside what loops and lambdas bind."""
     if node.type == "for_statement":
         bound |= _loop_names(node)
@@ -154,7 +154,7 @@ def _references(node: Node, bound: frozenset[str]) -> Iterator[tuple[Node, str]]
         bound |= {source(one) for one in walk(node) if one.parent and one.parent.type == "parameter"}
     for child in node.children:
         if child.type != "identifier":
-            yield from _references(child, bound)
+            yield from references(child, bound)
         elif _is_reference(node, child) and (name := source(child)) not in bound:
             yield child, name
 

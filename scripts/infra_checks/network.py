@@ -1,19 +1,22 @@
 """Private networking: what the switch closes, the private endpoint of each part, and its name in DNS.
 
-`PARTS` is the map of what Azure calls the parts of a service and their zones:
-https://learn.microsoft.com/azure/private-link/private-endpoint-dns
+What is wanted lies in `CLOSED` and `PARTS`; how main.bicep arrives at it is its own affair, so names of variables are
+followed, not compared.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tree_sitter import Node
 
 from infra_checks.bicep import Bicep, Declaration, Finding, at, literal, properties, source, walk
+from infra_checks.names import references
 
 MAIN, ENDPOINTS, ZONES = Path("main.bicep"), Path("modules/private-endpoints.bicep"), Path("modules/dns-zones.bicep")
+ENVIRONMENT = Path("modules/environment.bicep")
 SWITCHES = ("privateNetwork", "privateNetwork && privateRegistry")
 _OFF, _DENY = "isPrivate ? 'Disabled' : 'Enabled'", "isPrivate ? 'Deny' : 'Allow'"
 
@@ -30,37 +33,21 @@ CLOSED: Mapping[str, Mapping[str, str]] = {
     "Microsoft.DurableTask/schedulers": {"publicNetworkAccess": _OFF},
 }
 
-# For each module with the switch: when it is created, its resource id, and the zone of each part of it that is reached.
-PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "modules/storage-account.bicep": (
-        "isNewStorage ? storageId : ''",
-        {part: f"'privatelink.{part}.${{storageSuffix}}'" for part in ("blob", "queue", "table")},
-    ),
-    "modules/key-vault.bicep": ("isNewKeyVault ? keyVaultId : ''", {"vault": "'privatelink.vaultcore.azure.net'"}),
-    "modules/registry.bicep": (
-        "isNewRegistry && privateRegistry ? registryId : ''",
-        {"registry": "'privatelink.azurecr.io'"},
-    ),
-    "modules/content-safety.bicep": (
-        "contentSafety ? '${home}/providers/Microsoft.CognitiveServices/accounts/${contentSafetyName}' : ''",
-        {"account": "'privatelink.cognitiveservices.azure.com'"},
-    ),
-    "modules/durable-task.bicep": (
-        "durableTaskScheduler ? '${home}/providers/Microsoft.DurableTask/schedulers/${durableTaskName}' : ''",
-        {"scheduler": "'privatelink.durabletask.io'"},
-    ),
-    "modules/openai.bicep": ("one.id", {"account": "'privatelink.${openAiDomain}'"}),
+# The zone of each part that is reached of what a module creates; a * is what differs between clouds:
+# https://learn.microsoft.com/azure/private-link/private-endpoint-dns
+# The scheduler's part: https://learn.microsoft.com/azure/durable-task/scheduler/durable-task-scheduler-private-endpoints,
+# which names no zone; that one is as in public samples.
+PARTS: Mapping[str, Mapping[str, str]] = {
+    "modules/storage-account.bicep": {part: f"privatelink.{part}.*" for part in ("blob", "queue", "table")},
+    "modules/key-vault.bicep": {"vault": "privatelink.vaultcore.azure.net"},
+    "modules/registry.bicep": {"registry": "privatelink.azurecr.io"},
+    "modules/content-safety.bicep": {"account": "privatelink.cognitiveservices.azure.com"},
+    "modules/openai.bicep": {"account": "privatelink.*"},
+    "modules/durable-task.bicep": {"scheduler": "privatelink.durabletask.io"},
 }
 
-# What main.bicep must say, so that rows become endpoints, names, and links of the zones to the network.
-WIRING: Mapping[tuple[str, str], Mapping[str, str]] = {
-    ("variable", "privateEndpoints"): {"": "concat(fixedEndpoints, openAiEndpoints)"},
-    ("variable", "privateZones"): {"": "union(map(privateEndpoints, one => one.zone), [])"},
-    ("module", "privateLinks"): {"endpoints": "privateEndpoints", "subnetId": "endpointsSubnetId"},
-    ("module", "dnsZones"): {"zoneNames": "privateZones", "networkId": "networkId"},
-    ("module", "appEnvironment"): {"subnetId": "privateNetwork ? appsSubnetId : ''"},
-}
-CONDITIONS = {"privateLinks": "privateNetwork", "dnsZones": "privateNetwork && empty(existingDnsZonesGroupId)"}
+# Which property of an endpoint says what of its row.
+SAYS = {"privateLinkServiceId": "resourceId", "groupIds": "groupId", "privateDnsZoneId": "zone"}
 
 
 def check_private(files: Mapping[Path, Bicep]) -> Iterator[Finding]:
@@ -77,36 +64,59 @@ def check_private(files: Mapping[Path, Bicep]) -> Iterator[Finding]:
 
 
 def check_endpoints(files: Mapping[Path, Bicep]) -> Iterator[Finding]:
-    """Each part of what can be closed has its endpoint, with its name in a zone that is linked to the network."""
+    """Each part of what can be closed has its endpoint and its zone, and both are made when the network is private."""
     if ENDPOINTS not in files:
         return
     main = files[MAIN]
-    rows = list(_rows(main))
-    wanted = _wanted(main)
+    rows = {row: _said(main, row) for row in _rows(main)}
+    wanted = _wanted(files)
     yield from _without_parts(main)
-    for row in rows:
-        if _said(row) not in wanted:
-            yield main.finding(row, f"no resource, part and zone of Azure: {', '.join(_said(row))}")
-    for missing in wanted - {_said(row) for row in rows}:
-        yield main.finding(
-            1, f"no private endpoint for the part '{missing[1]}' of {missing[0]}, in the zone {missing[2]}"
-        )
-    yield from _wiring(main)
-    yield from _in_modules(files)
+    for row, said in rows.items():
+        if said not in wanted:
+            yield main.finding(row, f"no resource, part and zone of Azure: {', '.join(said)}")
+    for resource, part, zone in sorted(wanted - set(rows.values())):
+        yield main.finding(1, f"no private endpoint for the part '{part}' of {resource}, in the zone {zone}")
+    for path, parameter in ((ENDPOINTS, "endpoints"), (ZONES, "zoneNames")):
+        yield from _left_out(main, path, parameter, list(rows))
+    yield from _public(files)
 
 
 def _rows(main: Bicep) -> Iterator[Node]:
     return (node for node in walk(main.root) if {"resourceId", "groupId", "zone"} <= properties(node).keys())
 
 
-def _said(row: Node) -> tuple[str, str, str]:
-    return source(at(row, "resourceId")), str(literal(at(row, "groupId"))), source(at(row, "zone"))
+def _said(main: Bicep, row: Node) -> tuple[str, str, str]:
+    zone = re.sub(r"\$\{[^}]*\}", "*", source(at(row, "zone")).strip("'"))
+    return _types(main, row), str(literal(at(row, "groupId"))), zone
 
 
-def _wanted(main: Bicep) -> set[tuple[str, str, str]]:
-    called = {call.text for call in main.of("module")}
-    known = (row for module, row in PARTS.items() if module in called)
-    return {(identity, part, zone) for identity, zones in known for part, zone in zones.items()}
+def _types(main: Bicep, row: Node) -> str:
+    """Of what type the resource is: as the id says, or else what the row is made of; several are a mistake."""
+    around = next(one.value for one in main.of("variable") if any(node == row for node in walk(one.node)))
+    for start in (at(row, "resourceId"), around):
+        texts = " ".join(source(node) for node in _behind(main, start))
+        if types := set(re.findall(r"/providers/([\w.]+/\w+)/", texts)):
+            return " and ".join(sorted(types))
+    return ""
+
+
+def _behind(main: Bicep, start: Node | None) -> Iterator[Node]:
+    """What an expression is made of: itself, and the variables that it names, directly or through others."""
+    waiting, seen = [start.parent or start] if start else [], set[str]()
+    while waiting:
+        yield (node := waiting.pop())
+        names = {name for _, name in references(node)} - seen
+        seen |= names
+        waiting += [one.node for one in main.of("variable") if one.name in names]
+
+
+def _wanted(files: Mapping[Path, Bicep]) -> set[tuple[str, str, str]]:
+    called = {call.text for call in files[MAIN].of("module")} & PARTS.keys()
+    return {(_closed_type(files[Path(one)]), part, zone) for one in called for part, zone in PARTS[one].items()}
+
+
+def _closed_type(module: Bicep) -> str:
+    return next(kind for one in module.of("resource") if (kind := one.text.partition("@")[0]) in CLOSED)
 
 
 def _without_parts(main: Bicep) -> Iterator[Finding]:
@@ -115,41 +125,32 @@ def _without_parts(main: Bicep) -> Iterator[Finding]:
             yield main.finding(call.line, f"module '{call.name}' can be private, and its parts are not known here")
 
 
-def _wiring(main: Bicep) -> Iterator[Finding]:
-    for (kind, name), said in WIRING.items():
-        one = main.named(kind, name)
-        for parameter, expected in said.items():
-            node = at(one.body, "params", parameter) if one and parameter else one.value if one else None
-            if source(node) != expected:
-                yield main.finding(one.line if one else 1, f"{kind} '{name}': {parameter or 'it'} must be {expected}")
-    for name, expected in CONDITIONS.items():
-        if _condition(main.named("module", name)) != expected:
-            yield main.finding(1, f"module '{name}' must be there if ({expected})")
+def _left_out(main: Bicep, path: Path, parameter: str, rows: list[Node]) -> Iterator[Finding]:
+    """Rows that do not arrive at the module that makes something of them."""
+    for call in _calls(main, path):
+        reached = [node for start in _behind(main, at(call.body, "params", parameter)) for node in walk(start)]
+        for row in (row for row in rows if row not in reached):
+            yield main.finding(row, f"this endpoint is not among the {parameter} of module '{call.name}'")
 
 
-def _condition(one: Declaration | None) -> str:
-    found = next((node for node in walk(one.node) if node.type == "if_statement"), None) if one else None
-    condition = next((child for child in found.named_children if child.type != "object"), None) if found else None
-    return source(condition).removeprefix("(").removesuffix(")")
+def _calls(main: Bicep, path: Path) -> Iterator[Declaration]:
+    return (call for call in main.of("module") if call.text == path.as_posix())
 
 
-def _in_modules(files: Mapping[Path, Bicep]) -> Iterator[Finding]:
-    """An endpoint is of its row's part and has its row's zone; each zone is linked; the environment lets nobody in."""
-    demands = {
-        ENDPOINTS: {
-            "groupIds": "[one.groupId]",
-            "privateLinkServiceId": "one.resourceId",
-            "privateDnsZoneId": "'${zonesGroupId}/providers/Microsoft.Network/privateDnsZones/${one.zone}'",
-        },
-        ZONES: {"parent": "zones[index]", "virtualNetwork": "{ id: networkId }", "registrationEnabled": "false"},
-        Path("modules/environment.bicep"): {
-            "vnetConfiguration": "empty(subnetId) ? null : { infrastructureSubnetId: subnetId, internal: true }"
-        },
-    }
-    for path, said in demands.items():
-        for name, expected in said.items():
-            if expected not in {source(node) for node in _values(files[path], name)}:
-                yield files[path].finding(1, f"{name} must be {expected}")
+def _public(files: Mapping[Path, Bicep]) -> Iterator[Finding]:
+    """What does not follow the switch, and endpoints that are not what their rows say."""
+    for path in (ENDPOINTS, ZONES, ENVIRONMENT):
+        if not any("privateNetwork" in _named(call) for call in _calls(files[MAIN], path)):
+            yield files[MAIN].finding(1, f"no module {path.as_posix()} that follows privateNetwork")
+    for name, said in SAYS.items():
+        if not all(re.search(rf"\.{said}\b", source(value)) for value in _values(files[ENDPOINTS], name)):
+            yield files[ENDPOINTS].finding(1, f"{name} must be made of the row's {said}")
+    if [literal(value) for value in _values(files[ENVIRONMENT], "internal")] != [True]:
+        yield files[ENVIRONMENT].finding(1, "internal must be true in a network")
+
+
+def _named(call: Declaration) -> set[str]:
+    return {name for _, name in references(call.node)}
 
 
 def _values(file: Bicep, name: str) -> Iterator[Node]:
