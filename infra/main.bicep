@@ -147,7 +147,7 @@ param existingRegistryId string = ''
 
 // Network
 
-@description('Reach storage, vault and models through private endpoints only, and run the app in a network.')
+@description('Reach storage, vault, models, Content Safety and scheduler through private endpoints only, and run the app in a network.')
 param privateNetwork bool = false
 
 @description('The registry too, which is then a Premium one. With privateNetwork only; images must then be built inside the network.')

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from infra_check import ROOT
-from infra_checks.bicep import Bicep
-from infra_checks.network import check_endpoints, check_private
+from infra_checks.bicep import Bicep, source
+from infra_checks.network import PARTS, check_endpoints, check_private
 
 # A file of infra/, what stands there, the fault in its place, and what is said of it.
 OPEN = {
@@ -155,6 +155,15 @@ def test_each_way_to_stay_public_is_found(fault: str, infra: dict[Path, Bicep]) 
 
     found = [str(one) for one in (*check_private(changed), *check_endpoints(changed))]
     assert any(expected in one for one in found), found
+
+
+def test_the_switch_names_all_that_it_closes(infra: dict[Path, Bicep]) -> None:
+    """Who sets it reads no further; the registry has a switch of its own."""
+    (switch,) = [one for one in infra[Path("main.bicep")].of("parameter") if one.name == "privateNetwork"]
+    names = ("storage", "vault", "models", "Content Safety", "scheduler")
+
+    assert len(names) == len(PARTS) - 1 and "modules/registry.bicep" in PARTS
+    assert all(name in source(switch.decorators["description"]) for name in names)
 
 
 def test_other_words_for_the_same_are_no_finding(infra: dict[Path, Bicep]) -> None:
