@@ -4,7 +4,8 @@
 PYTHON ?= $(shell for python in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done; echo python3)
-JOBS ?= 2
+# End-to-end tests wait as much as they work: one more than two cores.
+JOBS ?= 3
 COVERAGE ?= 85
 ARGS ?=
 UPGRADE ?=
