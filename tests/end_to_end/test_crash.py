@@ -17,7 +17,7 @@ from assay.runtime import Runtime
 from .site import Site, finished, outcomes_of, published, running_site, stage_of
 from .small_suite import rows, write_emulator, write_suite
 
-ROWS, EXPERIMENTS, KILLS, CONCURRENCY = 400, 3, 10, 8
+ROWS, EXPERIMENTS, KILLS, CONCURRENCY = 300, 3, 10, 8
 # An outcome is safe at the latest this long after its answer: the ledger's pause, and one append on a busy machine.
 SAFE_AFTER_SECONDS = 2.0
 
