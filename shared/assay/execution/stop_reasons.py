@@ -22,7 +22,7 @@ _ADVICE = {
     FailureKind.TLS: "Check the endpoint's address and certificate, and proxies between here and there; then go on "
     "with {resume}.",
     FailureKind.DEPLOYMENT_MISSING: "Create the deployment (a new one takes up to five minutes to appear), then go on "
-    "with {resume}; or name one that exists in the suite and start a new run.",
+    "with {resume}; or name one that exists, of a model that is not retired, in the suite and start a new run.",
     FailureKind.UNSUPPORTED_SETTING: "The model does not take this setting: leave it out of the suite's model, or "
     "choose a value that it takes, and start a new run.",
     FailureKind.MAX_TOKENS_SPENT: "All of max_tokens goes into what the model thinks: raise model.max_tokens or lower "

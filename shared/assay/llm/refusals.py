@@ -49,6 +49,7 @@ _BY_STATUS = {
     HTTPStatus.NOT_FOUND: FailureKind.DEPLOYMENT_MISSING,
     HTTPStatus.REQUEST_TIMEOUT: FailureKind.TIMEOUT,
     HTTPStatus.CONFLICT: FailureKind.CONFLICT,
+    HTTPStatus.GONE: FailureKind.DEPLOYMENT_MISSING,  # the version of a model that Azure has retired
     HTTPStatus.NOT_IMPLEMENTED: FailureKind.INVALID_REQUEST,
     HTTPStatus.BAD_GATEWAY: FailureKind.GATEWAY_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE: FailureKind.SERVICE_BUSY,

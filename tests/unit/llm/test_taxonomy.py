@@ -77,6 +77,7 @@ ANSWERS = [
     ),
     (408, "Timeout", "The operation was timeout.", {}, FailureKind.TIMEOUT),
     (409, "conflict", "", {}, FailureKind.CONFLICT),
+    (410, "ModelRetired", "The model of this deployment has been retired.", {}, FailureKind.DEPLOYMENT_MISSING),
     (413, None, "", {}, FailureKind.INVALID_REQUEST),
     (422, None, "", {}, FailureKind.INVALID_REQUEST),
     (431, None, "", {}, FailureKind.INVALID_REQUEST),
