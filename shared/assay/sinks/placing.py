@@ -22,12 +22,12 @@ def put_in_place(target: Path, make: Callable[[Path], None], *, unless: Callable
             return
         try:
             make(draft)
-        except OSError:  # a full disk must not be filled with half of it
+            if draft.is_dir() and target.is_dir():  # no folder can be renamed onto it, and half of it must not be seen
+                target.replace(old)
+            draft.replace(target)
+        except OSError:  # a full disk must not be filled with what nobody sees
             _remove(draft)
             raise
-        if draft.is_dir() and target.is_dir():  # no folder can be renamed onto it, and half of it must never be seen
-            target.replace(old)
-        draft.replace(target)
         _remove(old)
 
 

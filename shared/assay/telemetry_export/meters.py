@@ -42,17 +42,17 @@ class Meters:
 
     def _hand_over(self) -> None:
         """Counters by their sum, gauges by their latest value, histograms value by value."""
-        latest: dict[tuple[MetricName, tuple[Any, ...]], float] = {}
+        latest: dict[tuple[str, tuple[Any, ...]], float] = {}
         with self._lock:
             while self._waiting:
                 metric, value, attributes = self._waiting.popleft()
                 if metric.kind == "histogram":
                     self._instruments[metric.name](value, plain(attributes))
                     continue
-                series = metric, tuple(attributes.items())
+                series = metric.name, tuple(attributes.items())
                 latest[series] = value + (latest.get(series, 0) if metric.kind == "counter" else 0)
-            for (metric, key), value in latest.items():
-                self._instruments[metric.name](value, plain(dict(key)))
+            for (name, key), value in latest.items():
+                self._instruments[name](value, plain(dict(key)))
 
 
 def _instrument(meter: Meter, metric: MetricName) -> _Measure:
